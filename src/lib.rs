@@ -1,0 +1,10 @@
+//! Conformance test harness and SIP/MSRP traffic simulator for deferred delivery of group chat.
+
+pub mod clause;
+pub mod engine;
+pub mod ids;
+pub mod pattern;
+pub mod suite;
+pub mod time;
+pub mod trace;
+pub mod wire;

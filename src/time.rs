@@ -1,0 +1,141 @@
+//! Virtual time: an integer clock that only a driver moves.
+//!
+//! No engine reads a clock. A driver hands the present to [`crate::engine::Engine::handle`] and
+//! asks for the next deadline; engines keep their deadlines in [`Timers`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// A point on the run's own time axis, in microseconds since its start.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The start of the run.
+    pub const ZERO: Self = Self(0);
+
+    /// The instant `micros` microseconds after the start.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// The instant `millis` milliseconds after the start.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis * 1_000)
+    }
+
+    /// Microseconds since the start.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// The time since `earlier`, zero when `earlier` lies in the future.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Instant> for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        self.since(earlier)
+    }
+}
+
+impl fmt::Display for Instant {
+    /// Seconds with millisecond precision, as every report shows time.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1_000_000, self.0 / 1_000 % 1_000)
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}s", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+/// The running timers of one machine, by name.
+///
+/// Machines have few timers each, so an ordered map is small and keeps ties in a fixed order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timers<K: Ord + Copy> {
+    deadlines: BTreeMap<K, Instant>,
+}
+
+impl<K: Ord + Copy> Default for Timers<K> {
+    fn default() -> Self {
+        Self { deadlines: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord + Copy> Timers<K> {
+    /// Starts `timer`, or moves it when it runs already.
+    pub fn set(&mut self, timer: K, at: Instant) {
+        self.deadlines.insert(timer, at);
+    }
+
+    /// Stops `timer`; a timer that does not run is left alone.
+    pub fn stop(&mut self, timer: K) {
+        self.deadlines.remove(&timer);
+    }
+
+    /// Stops every timer.
+    pub fn clear(&mut self) {
+        self.deadlines.clear();
+    }
+
+    /// When `timer` fires, if it runs.
+    pub fn deadline(&self, timer: K) -> Option<Instant> {
+        self.deadlines.get(&timer).copied()
+    }
+
+    /// The earliest deadline and its timer; of equal deadlines the smaller timer.
+    pub fn next(&self) -> Option<(Instant, K)> {
+        self.deadlines.iter().map(|(timer, at)| (*at, *timer)).min()
+    }
+
+    /// Removes and returns the earliest timer whose deadline is not after `now`.
+    pub fn expire(&mut self, now: Instant) -> Option<K> {
+        let (at, timer) = self.next()?;
+        (at <= now).then(|| {
+            self.deadlines.remove(&timer);
+            timer
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_expire_in_order_of_their_deadlines() {
+        let mut timers = Timers::default();
+        timers.set('b', Instant::from_millis(20));
+        timers.set('a', Instant::from_millis(30));
+        timers.set('c', Instant::from_millis(40));
+        timers.stop('c');
+        assert_eq!(timers.expire(Instant::from_millis(10)), None);
+        assert_eq!(timers.expire(Instant::from_millis(35)), Some('b'));
+        assert_eq!(timers.expire(Instant::from_millis(35)), Some('a'));
+        assert_eq!(timers.expire(Instant::from_millis(90)), None);
+    }
+
+    #[test]
+    fn an_instant_prints_as_seconds() {
+        assert_eq!(Instant::from_millis(1_005).to_string(), "1.005");
+        assert_eq!(Instant::from_millis(5) - Instant::from_millis(7), Duration::ZERO);
+    }
+}

@@ -1,0 +1,113 @@
+//! What a trace is made of.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::engine::{Closure, ConnectionId, Note, Transport};
+use crate::pattern::ast::Role;
+use crate::time::Instant;
+use crate::wire::{Fault, msrp, sip};
+
+/// One end of a message: an actor that the trace's address book knows.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Party {
+    /// Its role.
+    pub role: Role,
+    /// Its name, `bob`.
+    pub name: Arc<str>,
+    /// Its device, when it is known.
+    pub device: Option<Arc<str>>,
+}
+
+/// Who is reached at which address, and which URIs name whom. Ends are derived from it and from
+/// the wire alone, so that a capture is read as a live run is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AddressBook {
+    /// Addresses of nodes.
+    pub nodes: Vec<(SocketAddr, Party)>,
+    /// URIs of users (all aliases) and the actor that plays them.
+    pub users: Vec<(String, Party)>,
+    /// Instances (`+sip.instance`, bare) and the device that they belong to.
+    pub instances: Vec<(String, Party)>,
+}
+
+/// Where bytes went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// How.
+    pub transport: Transport,
+    /// From where.
+    pub source: SocketAddr,
+    /// To where.
+    pub destination: SocketAddr,
+    /// The connection as the IUT sees it.
+    pub connection: Option<ConnectionId>,
+}
+
+/// Bytes, parsed.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Content {
+    /// A SIP message.
+    Sip(sip::Message),
+    /// One MSRP request or response.
+    Msrp(msrp::Chunk),
+    /// Neither.
+    Broken {
+        /// What came.
+        bytes: Bytes,
+        /// Why it is neither.
+        fault: Fault,
+    },
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Kind {
+    /// A message passed the edge of the IUT.
+    Message {
+        /// Where it went.
+        link: Link,
+        /// Whether the IUT sent it.
+        sent: bool,
+        /// What it was.
+        content: Content,
+    },
+    /// A connection of the IUT came up.
+    Opened {
+        /// Its ends; the connection is known.
+        link: Link,
+    },
+    /// A connection of the IUT ended.
+    Closed {
+        /// Its ends.
+        link: Link,
+        /// How.
+        how: Closure,
+        /// Whether the IUT ended it.
+        by_iut: bool,
+    },
+    /// The harness did something to the world: a fault, a restart, a jump of the clock.
+    Fault(String),
+    /// A layer of one of our own engines remarks something about the next message it sends.
+    Note {
+        /// Who remarks.
+        node: Arc<str>,
+        /// What.
+        note: Note,
+    },
+    /// The script is over; what follows is the settling time.
+    FlowEnded,
+}
+
+/// One entry of a trace.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Event {
+    /// Its number in the trace, from 0.
+    pub number: u32,
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub kind: Kind,
+}

@@ -1,0 +1,3 @@
+//! The record of a run: what happened, when, between whom.
+
+pub mod event;

@@ -1,0 +1,67 @@
+//! MSRP URIs and paths (RFC 4975 6, 14.1).
+
+use super::super::Fault;
+use crate::wire::sip::{Host, Params};
+
+/// One URI of a To-Path or From-Path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MsrpUri<'a> {
+    /// The whole URI as written.
+    pub text: &'a str,
+    /// Whether the scheme is `msrps`.
+    pub secure: bool,
+    /// The host.
+    pub host: Host<'a>,
+    /// The port; 2855 by default.
+    pub port: u16,
+    /// The session part.
+    pub session: Option<&'a str>,
+    /// The transport, `tcp`.
+    pub transport: &'a str,
+    /// Further parameters.
+    pub params: Params<'a>,
+}
+
+impl<'a> MsrpUri<'a> {
+    /// Parses one URI.
+    ///
+    /// # Errors
+    ///
+    /// When scheme, host, port or transport is missing or malformed.
+    pub fn parse(text: &'a str) -> Result<Self, Fault> {
+        let fault = |offset, expected| Fault::new("msrp-uri", offset, expected);
+        let (scheme, rest) = text.split_once("://").ok_or(fault(0, "msrp:// or msrps://"))?;
+        let secure = match scheme {
+            scheme if scheme.eq_ignore_ascii_case("msrp") => false,
+            scheme if scheme.eq_ignore_ascii_case("msrps") => true,
+            _ => return Err(fault(0, "msrp:// or msrps://")),
+        };
+        let params_at = rest.find(';').ok_or(fault(text.len(), "a transport"))?;
+        let (address, session) = match rest[..params_at].split_once('/') {
+            Some((address, session)) => (address, Some(session)),
+            None => (&rest[..params_at], None),
+        };
+        let address = address.rsplit_once('@').map_or(address, |(_, address)| address);
+        let (host, port) = crate::wire::sip::host_port(address).map_err(|inner| fault(inner.offset, inner.expected))?;
+        let rest = &rest[params_at + 1..];
+        let end = rest.find(';').unwrap_or(rest.len());
+        if end == 0 {
+            return Err(fault(text.len(), "a transport"));
+        }
+        Ok(Self { text, secure, host, port: port.unwrap_or(2855), session, transport: &rest[..end], params: Params(&rest[end..]) })
+    }
+
+    /// Whether both name the same session (RFC 4975 6.1): the session part counts in its case.
+    pub fn equivalent(&self, other: &MsrpUri<'_>) -> bool {
+        self.secure == other.secure
+            && self.host.0.eq_ignore_ascii_case(other.host.0)
+            && self.port == other.port
+            && self.session == other.session
+            && self.transport.eq_ignore_ascii_case(other.transport)
+    }
+}
+
+/// The URIs of a path, separated by spaces.
+pub fn paths(value: &str) -> impl Iterator<Item = &str> {
+    value.split(' ').filter(|part| !part.is_empty())
+}

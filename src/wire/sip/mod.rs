@@ -1,0 +1,14 @@
+//! SIP messages (RFC 3261 and its extensions): framing, start line, header fields, grammars.
+
+mod builder;
+mod framer;
+pub mod header;
+mod message;
+mod name;
+mod uri;
+
+pub use builder::{Builder, reason_phrase};
+pub use framer::{Framer, Limits};
+pub use message::{HeaderField, Message, Method, StartLine};
+pub use name::Name;
+pub use uri::{Host, Params, Scheme, Uri, host_port};

@@ -1,0 +1,216 @@
+//! SIP, SIPS and TEL URIs (RFC 3261 19.1, RFC 3966), and parameters.
+
+use std::net::IpAddr;
+
+use crate::wire::Fault;
+
+/// The scheme of a URI.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scheme {
+    /// `sip:`.
+    Sip,
+    /// `sips:`.
+    Sips,
+    /// `tel:`.
+    Tel,
+    /// Any other scheme; the URI is opaque.
+    Other,
+}
+
+/// A host as written: a name, an IPv4 address, or an IPv6 reference with its brackets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Host<'a>(pub &'a str);
+
+impl Host<'_> {
+    /// The address, when the host is one.
+    pub fn ip(self) -> Option<IpAddr> {
+        self.0.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    }
+}
+
+/// Parameters `;name=value`, as written, from the first semicolon on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Params<'a>(pub &'a str);
+
+impl<'a> Params<'a> {
+    /// All parameters in order; a value keeps its quotes.
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+        super::header::split(self.0, b';').filter(|part| !part.is_empty()).map(|part| match part.split_once('=') {
+            Some((name, value)) => (name.trim(), Some(value.trim())),
+            None => (part, None),
+        })
+    }
+
+    /// The value of a parameter, empty when it has none; names compare in any letter case.
+    pub fn get(self, name: &str) -> Option<&'a str> {
+        self.iter().find(|(token, _)| token.eq_ignore_ascii_case(name)).map(|(_, value)| value.unwrap_or(""))
+    }
+
+    /// Whether a parameter is there.
+    pub fn has(self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+}
+
+/// A URI, split.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Uri<'a> {
+    /// The whole URI as written.
+    pub text: &'a str,
+    /// Its scheme.
+    pub scheme: Scheme,
+    /// The user part without password, or the number of a `tel:` URI; still escaped.
+    pub user: Option<&'a str>,
+    /// The host of a SIP URI.
+    pub host: Option<Host<'a>>,
+    /// The port of a SIP URI.
+    pub port: Option<u16>,
+    /// The URI parameters.
+    pub params: Params<'a>,
+    /// The headers after `?`.
+    pub headers: Option<&'a str>,
+}
+
+impl<'a> Uri<'a> {
+    /// Splits a URI.
+    ///
+    /// # Errors
+    ///
+    /// When the scheme is missing, or a SIP URI has no valid host or port.
+    pub fn parse(text: &'a str) -> Result<Self, Fault> {
+        let (scheme, rest) = text.split_once(':').ok_or(Fault::new("uri-scheme", 0, "a URI scheme and a colon"))?;
+        let base = scheme.len() + 1;
+        if scheme.eq_ignore_ascii_case("sip") {
+            Self::parse_sip(text, Scheme::Sip, rest, base)
+        } else if scheme.eq_ignore_ascii_case("sips") {
+            Self::parse_sip(text, Scheme::Sips, rest, base)
+        } else if scheme.eq_ignore_ascii_case("tel") {
+            let (number, params) = cut(rest, b';');
+            Ok(Self {
+                text,
+                scheme: Scheme::Tel,
+                user: Some(number),
+                host: None,
+                port: None,
+                params: Params(params),
+                headers: None,
+            })
+        } else if scheme.is_empty()
+            || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+        {
+            Err(Fault::new("uri-scheme", 0, "a URI scheme"))
+        } else {
+            Ok(Self { text, scheme: Scheme::Other, user: None, host: None, port: None, params: Params(""), headers: None })
+        }
+    }
+
+    fn parse_sip(text: &'a str, scheme: Scheme, rest: &'a str, base: usize) -> Result<Self, Fault> {
+        let (user, after) = match rest.rfind('@') {
+            Some(at) => (Some(rest[..at].split(':').next().unwrap_or("")), at + 1),
+            None => (None, 0),
+        };
+        let (addr, headers) = match rest[after..].find('?') {
+            Some(at) => (&rest[after..after + at], Some(&rest[after + at + 1..])),
+            None => (&rest[after..], None),
+        };
+        let (authority, params) = cut(addr, b';');
+        let (host, port) = host_port(authority).map_err(|fault| fault.at(base + after))?;
+        Ok(Self { text, scheme, user, host: Some(host), port, params: Params(params), headers })
+    }
+
+    /// Whether both name the same resource: RFC 3261 19.1.4 for SIP, digits for TEL, bytes else.
+    pub fn equivalent(&self, other: &Uri<'_>) -> bool {
+        if self.scheme != other.scheme {
+            return false;
+        }
+        match self.scheme {
+            Scheme::Sip | Scheme::Sips => {
+                self.user.map(unescape) == other.user.map(unescape)
+                    && same_host(self.host, other.host)
+                    && self.port == other.port
+                    && same_params(self.params, other.params)
+            }
+            Scheme::Tel => digits(self.user) == digits(other.user),
+            Scheme::Other => self.text == other.text,
+        }
+    }
+
+    /// Whether both name the same user: scheme, parameters and port aside, so that `tel:+1…` and
+    /// `sip:+1…@host` meet, and `user=phone` or `transport` make no difference.
+    pub fn same_user(&self, other: &Uri<'_>) -> bool {
+        match (self.scheme, other.scheme) {
+            (Scheme::Other, _) | (_, Scheme::Other) => self.text == other.text,
+            (Scheme::Tel, _) | (_, Scheme::Tel) => digits(self.user) == digits(other.user),
+            _ => self.user.map(unescape) == other.user.map(unescape) && same_host(self.host, other.host),
+        }
+    }
+}
+
+fn cut(text: &str, at: u8) -> (&str, &str) {
+    memchr::memchr(at, text.as_bytes()).map_or((text, ""), |at| text.split_at(at))
+}
+
+/// Splits `host[:port]`.
+///
+/// # Errors
+///
+/// When the host is neither a name nor an address, or the port is no number below 65536.
+pub fn host_port(text: &str) -> Result<(Host<'_>, Option<u16>), Fault> {
+    let fault = |offset, expected| Fault::new("uri-host", offset, expected);
+    let host_end = if text.starts_with('[') {
+        text.find(']').ok_or(fault(0, "a closing bracket"))? + 1
+    } else {
+        text.find(':').unwrap_or(text.len())
+    };
+    let host = &text[..host_end];
+    let named = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    if !named && Host(host).ip().is_none() {
+        return Err(fault(0, "a host"));
+    }
+    let port = match text[host_end..].trim_start() {
+        "" => None,
+        rest => {
+            let digits = rest.strip_prefix(':').map(str::trim).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+            Some(digits.and_then(|digits| digits.parse().ok()).ok_or(fault(host_end, "a colon and a port below 65536"))?)
+        }
+    };
+    Ok((Host(host), port))
+}
+
+fn same_host(left: Option<Host<'_>>, right: Option<Host<'_>>) -> bool {
+    match (left, right) {
+        (Some(left), Some(right)) => left.0.eq_ignore_ascii_case(right.0) || left.ip().is_some_and(|ip| right.ip() == Some(ip)),
+        (left, right) => left.is_none() && right.is_none(),
+    }
+}
+
+/// RFC 3261 19.1.4: `user`, `ttl`, `method`, `maddr` and `transport` count even when only one side
+/// has them; any other parameter only when both have it.
+fn same_params(left: Params<'_>, right: Params<'_>) -> bool {
+    const ALWAYS: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
+    let agrees = |one: Params<'_>, two: Params<'_>| {
+        one.iter().all(|(name, value)| match two.get(name) {
+            Some(other) => other.eq_ignore_ascii_case(value.unwrap_or("")),
+            None => !ALWAYS.iter().any(|always| always.eq_ignore_ascii_case(name)),
+        })
+    };
+    agrees(left, right) && agrees(right, left)
+}
+
+fn digits(number: Option<&str>) -> String {
+    number.unwrap_or("").chars().filter(|char| char.is_ascii_alphanumeric() || *char == '+').collect()
+}
+
+/// Resolves `%HEX HEX` once.
+pub(super) fn unescape(text: &str) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escaped =
+            (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten().and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        out.push(escaped.unwrap_or(bytes[at]));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    out
+}
