@@ -1,9 +1,12 @@
 //! Conformance test harness and SIP/MSRP traffic simulator for deferred delivery of group chat.
 
 pub mod clause;
+pub mod endpoint;
 pub mod engine;
 pub mod ids;
+pub mod msrp;
 pub mod pattern;
+pub mod sip;
 pub mod suite;
 pub mod time;
 pub mod trace;
