@@ -2,13 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
 
-use bytes::Bytes;
-use memchr::memchr;
+use bytes::{BufMut, Bytes, BytesMut};
 
-use super::header;
-use super::{Name, Uri};
+use super::scan::{self, Head, Slot, Span, Start};
+use super::{Name, Uri, header};
 use crate::wire::Fault;
 
 /// A request method (RFC 3261 7.1); methods are case-sensitive.
@@ -96,39 +94,6 @@ impl fmt::Display for Method {
     }
 }
 
-/// A span of the message's bytes. Messages are far below 4 GiB.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    #[expect(clippy::cast_possible_truncation, reason = "the decoder refuses messages of 4 GiB and more")]
-    pub(super) const fn of(range: Range<usize>) -> Self {
-        Self { start: range.start as u32, end: range.end as u32 }
-    }
-
-    const fn range(self) -> Range<usize> {
-        self.start as usize..self.end as usize
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Start {
-    Request { method: Span, uri: Span, version: Span },
-    Status { version: Span, code: u16, reason: Span },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Slot {
-    name: Name,
-    token: Span,
-    value: Span,
-    /// The whole field with its line end, so that nothing between the views is lost.
-    line: Span,
-}
-
 /// The first line of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StartLine<'a> {
@@ -165,9 +130,7 @@ pub struct HeaderField<'a> {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     bytes: Bytes,
-    start: Start,
-    slots: Box<[Slot]>,
-    blank: Span,
+    head: Head,
     body: Span,
 }
 
@@ -178,52 +141,54 @@ impl Message {
     /// # Errors
     ///
     /// When the start line or a header line is malformed, the header section has no end, or
-    /// Content-Length is no number or larger than what is there.
+    /// Content-Length is no number, contradicts itself, or is larger than what is there.
     pub fn decode(bytes: Bytes) -> Result<Self, Fault> {
+        let head = Self::scan(&bytes)?;
+        let end = match head.content_length(&bytes)? {
+            None => bytes.len(),
+            Some(length) => head.end().checked_add(length).filter(|end| *end <= bytes.len()).ok_or_else(|| too_short(&head))?,
+        };
+        Ok(Self::assemble(bytes, head, end))
+    }
+
+    /// As [`Message::decode`], but whatever Content-Length says: when it is wrong, the body is the
+    /// rest. For readers that answer 400 to such a datagram, or explain it to a person.
+    ///
+    /// # Errors
+    ///
+    /// When the start line or a header line is malformed, or the header section has no end.
+    pub fn decode_tolerant(bytes: Bytes) -> Result<Self, Fault> {
+        let head = Self::scan(&bytes)?;
+        let length = head.content_length(&bytes).ok().flatten();
+        let end = length.and_then(|length| head.end().checked_add(length)).unwrap_or(bytes.len()).min(bytes.len());
+        Ok(Self::assemble(bytes, head, end))
+    }
+
+    fn scan(bytes: &[u8]) -> Result<Head, Fault> {
         if u32::try_from(bytes.len()).is_err() {
             return Err(Fault::new("sip-message-size", 0, "a message below 4 GiB"));
         }
-        let first = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
-        let (line_end, mut at) = line(&bytes, first).ok_or(Fault::new("sip-start-line", first, "a start line"))?;
-        let start = start_line(&bytes, first..line_end)?;
-        let mut slots = Vec::with_capacity(32);
-        let blank = loop {
-            let (end, next) = line(&bytes, at).ok_or(Fault::new("sip-header-end", at, "an empty line after the header fields"))?;
-            if end == at {
-                break Span::of(at..next);
-            }
-            let (slot, after) = header_line(&bytes, at, end, next)?;
-            slots.push(slot);
-            at = after;
-        };
-        let body_start = blank.range().end;
-        let mut message = Self { bytes, start, slots: slots.into_boxed_slice(), blank, body: Span::default() };
-        let body_end = message.body_end(body_start)?;
-        message.body = Span::of(body_start..body_end);
-        Ok(message)
+        Head::scan(bytes, scan::lead(bytes))
     }
 
-    fn body_end(&self, start: usize) -> Result<usize, Fault> {
-        let Some(field) = self.field(Name::ContentLength) else { return Ok(self.bytes.len()) };
-        let length = header::number(field.value).map_err(|fault| fault.at(field.offset))?;
-        usize::try_from(length)
-            .ok()
-            .and_then(|length| start.checked_add(length))
-            .filter(|end| *end <= self.bytes.len())
-            .ok_or(Fault::new("sip-content-length", field.offset, "a body as long as Content-Length says"))
+    /// The message whose head was scanned already and whose body ends at `end`.
+    pub(super) const fn assemble(bytes: Bytes, head: Head, end: usize) -> Self {
+        let body = Span::of(head.end()..end);
+        Self { bytes, head, body }
     }
 
-    /// The bytes of the message again, put together from its parts.
+    /// The bytes of the message again, put together from its parts: empty lines before it, start
+    /// line, fields with their folds and line ends, empty line, body.
     pub fn encode(&self) -> Bytes {
-        if let (Some(first), true) = (self.slots.first(), self.is_contiguous()) {
-            let _ = first;
-            return self.bytes.slice(..self.body.range().end);
+        let mut out = BytesMut::with_capacity(self.body.end as usize);
+        out.put_slice(&self.bytes[..self.head.start_line.start as usize]);
+        out.put_slice(&self.bytes[self.head.start_line.range()]);
+        for slot in &self.head.slots {
+            out.put_slice(&self.bytes[slot.line.range()]);
         }
-        self.bytes.slice(..self.body.range().end)
-    }
-
-    fn is_contiguous(&self) -> bool {
-        self.slots.windows(2).all(|pair| pair[0].line.end == pair[1].line.start)
+        out.put_slice(&self.bytes[self.head.blank.range()]);
+        out.put_slice(&self.bytes[self.body.range()]);
+        out.freeze()
     }
 
     /// All bytes that the message was decoded from, what follows the body included.
@@ -238,22 +203,38 @@ impl Message {
 
     /// The start line.
     pub fn start_line(&self) -> StartLine<'_> {
-        match self.start {
+        match self.head.start {
             Start::Request { method, uri, .. } => StartLine::Request { method: self.text(method), uri: self.text(uri) },
             Start::Status { code, reason, .. } => StartLine::Status { code, reason: self.text(reason) },
         }
     }
 
+    /// The start line as written, with its line end.
+    pub fn start_bytes(&self) -> &[u8] {
+        &self.bytes[self.head.start_line.range()]
+    }
+
+    /// Where the start line begins: behind the empty lines that came first.
+    pub const fn start_offset(&self) -> usize {
+        self.head.start_line.start as usize
+    }
+
+    /// The header fields as they stand on the wire, with folds and line ends, and the empty line
+    /// behind them.
+    pub fn field_bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.head.slots.iter().map(|slot| slot.line).chain([self.head.blank]).map(|span| &self.bytes[span.range()])
+    }
+
     /// The SIP version as written.
     pub fn version(&self) -> &str {
-        match self.start {
+        match self.head.start {
             Start::Request { version, .. } | Start::Status { version, .. } => self.text(version),
         }
     }
 
     /// Whether this is a request.
     pub const fn is_request(&self) -> bool {
-        matches!(self.start, Start::Request { .. })
+        matches!(self.head.start, Start::Request { .. })
     }
 
     /// The method of a request, or of the request that a response answers (from CSeq).
@@ -263,7 +244,7 @@ impl Message {
 
     /// As [`Message::method`], as written.
     pub fn method_token(&self) -> Option<&str> {
-        match self.start {
+        match self.head.start {
             Start::Request { method, .. } => Some(self.text(method)),
             Start::Status { .. } => self.cseq().ok().map(|cseq| cseq.method),
         }
@@ -271,7 +252,7 @@ impl Message {
 
     /// The Request-URI of a request as written.
     pub fn request_uri(&self) -> Option<&str> {
-        match self.start {
+        match self.head.start {
             Start::Request { uri, .. } => Some(self.text(uri)),
             Start::Status { .. } => None,
         }
@@ -279,7 +260,7 @@ impl Message {
 
     /// The status code of a response.
     pub const fn status(&self) -> Option<u16> {
-        match self.start {
+        match self.head.start {
             Start::Request { .. } => None,
             Start::Status { code, .. } => Some(code),
         }
@@ -287,12 +268,12 @@ impl Message {
 
     /// All header fields in wire order.
     pub fn fields(&self) -> impl DoubleEndedIterator<Item = HeaderField<'_>> + ExactSizeIterator {
-        self.slots.iter().map(|slot| self.view(slot))
+        self.head.slots.iter().map(|slot| self.view(slot))
     }
 
     /// The first header field of this name.
     pub fn field(&self, name: Name) -> Option<HeaderField<'_>> {
-        self.slots.iter().find(|slot| slot.name == name).map(|slot| self.view(slot))
+        self.head.slots.iter().find(|slot| slot.name == name).map(|slot| self.view(slot))
     }
 
     /// The value of the first header field of this name.
@@ -302,7 +283,7 @@ impl Message {
 
     /// The values of all header fields of this name, a line each.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &str> {
-        self.slots.iter().filter(move |slot| slot.name == name).map(|slot| self.text(slot.value))
+        self.head.slots.iter().filter(move |slot| slot.name == name).map(|slot| self.text(slot.value))
     }
 
     /// The values of all header fields with this spelling or a compact form of it.
@@ -403,10 +384,19 @@ impl Message {
         parse(first).map_err(|fault| fault.at(field.offset))
     }
 
+    /// What all Content-Length fields agree on.
+    ///
+    /// # Errors
+    ///
+    /// When one is no number, or two differ.
+    pub fn content_length(&self) -> Result<Option<usize>, Fault> {
+        self.head.content_length(&self.bytes)
+    }
+
     fn view(&self, slot: &Slot) -> HeaderField<'_> {
         HeaderField {
             name: slot.name,
-            token: self.text(slot.token),
+            token: self.text(slot.token()),
             value: self.text(slot.value),
             offset: slot.value.start as usize,
         }
@@ -426,6 +416,11 @@ impl Message {
     }
 }
 
+fn too_short(head: &Head) -> Fault {
+    let at = head.slots.iter().find(|slot| slot.name == Name::ContentLength).map_or(head.end(), |slot| slot.value.range().start);
+    Fault::new("sip-content-length", at, "a body as long as Content-Length says")
+}
+
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.start_line() {
@@ -433,62 +428,4 @@ impl fmt::Debug for Message {
             StartLine::Status { code, reason } => write!(f, "{code} {reason}"),
         }
     }
-}
-
-/// The end of the line at `at` without its CRLF (or bare LF), and the start of the next line.
-fn line(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
-    let feed = at + memchr(b'\n', bytes.get(at..)?)?;
-    let end = if feed > at && bytes[feed - 1] == b'\r' { feed - 1 } else { feed };
-    Some((end, feed + 1))
-}
-
-fn start_line(bytes: &[u8], range: Range<usize>) -> Result<Start, Fault> {
-    let text = &bytes[range.clone()];
-    let fault = |offset, expected| Fault::new("sip-start-line", range.start + offset, expected);
-    let first = memchr(b' ', text).ok_or(fault(text.len(), "a space after the first word"))?;
-    let rest = first + 1;
-    if text.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"SIP/")) {
-        let code_end = memchr(b' ', &text[rest..]).map_or(text.len(), |at| rest + at);
-        let code = std::str::from_utf8(&text[rest..code_end])
-            .ok()
-            .filter(|digits| digits.len() == 3)
-            .and_then(|digits| digits.parse().ok())
-            .ok_or(fault(rest, "a status code of three digits"))?;
-        let reason = (code_end + 1).min(text.len());
-        let shift = |part: Range<usize>| Span::of(range.start + part.start..range.start + part.end);
-        return Ok(Start::Status { version: shift(0..first), code, reason: shift(reason..text.len()) });
-    }
-    let last = memchr::memrchr(b' ', text).filter(|last| *last > first).ok_or(fault(rest, "a Request-URI and a version"))?;
-    let shift = |part: Range<usize>| Span::of(range.start + part.start..range.start + part.end);
-    if !text[last + 1..].get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"SIP/")) {
-        return Err(fault(last + 1, "a SIP version"));
-    }
-    Ok(Start::Request { method: shift(0..first), uri: shift(rest..last), version: shift(last + 1..text.len()) })
-}
-
-fn header_line(bytes: &[u8], at: usize, end: usize, next: usize) -> Result<(Slot, usize), Fault> {
-    let colon = memchr(b':', &bytes[at..end]).ok_or(Fault::new("sip-header-line", at, "a header name and a colon"))?;
-    let token_end = at + bytes[at..at + colon].iter().rposition(|byte| !is_blank(*byte)).map_or(0, |last| last + 1);
-    if token_end == at || is_blank(bytes[at]) {
-        return Err(Fault::new("sip-header-name", at, "a header name"));
-    }
-    let (mut end, mut next) = (end, next);
-    while bytes.get(next).copied().is_some_and(is_blank) {
-        (end, next) = line(bytes, next).ok_or(Fault::new("sip-header-end", next, "an empty line after the header fields"))?;
-    }
-    let value = trim(bytes, at + colon + 1..end);
-    let name = Name::of(&bytes[at..token_end]);
-    Ok((Slot { name, token: Span::of(at..token_end), value: Span::of(value), line: Span::of(at..next) }, next))
-}
-
-fn trim(bytes: &[u8], range: Range<usize>) -> Range<usize> {
-    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-    let text = &bytes[range.clone()];
-    let start = text.iter().position(|byte| !is_space(byte)).unwrap_or(text.len());
-    let end = text.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
-    range.start + start..range.start + end
-}
-
-const fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
 }

@@ -5,6 +5,7 @@ mod framer;
 pub mod header;
 mod message;
 mod name;
+mod scan;
 mod uri;
 
 pub use builder::{Builder, reason_phrase};
