@@ -6,6 +6,8 @@ pub mod engine;
 pub mod ids;
 pub mod msrp;
 pub mod pattern;
+pub mod pf;
+pub mod policy;
 pub mod sip;
 pub mod suite;
 pub mod time;

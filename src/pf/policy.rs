@@ -1,0 +1,142 @@
+//! What the operator of the reference PF decides: the typed form of the knobs that it reads.
+
+use std::time::Duration;
+
+use crate::policy::Values;
+
+/// The decisions of one PF.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// `bye.no-reason` is `defer`: a BYE without a usable SIP cause counts as loss (AMB-10).
+    pub bye_without_reason_defers: bool,
+    /// `loss.detect` (AMB-11).
+    pub loss: LossDetection,
+    /// `subscribe.identity` is `pf` (AMB-12).
+    pub subscribe_as_pf: bool,
+    /// `subscribe.expires`, in seconds.
+    pub subscribe_expires: u64,
+    /// `trigger.on-reregister` (AMB-14).
+    pub trigger_on_reregister: bool,
+    /// `trigger.delay` (AMB-50).
+    pub trigger_delay: Duration,
+    /// `trigger.invite-when-empty` (AMB-51).
+    pub invite_when_empty: bool,
+    /// `register.unknown-user`: the status of the answer.
+    pub unknown_user_status: u16,
+    /// `group.delivery` is `parallel` (AMB-28).
+    pub parallel_delivery: bool,
+    /// `group.unsubscribe-after-delivery`.
+    pub unsubscribe_after_delivery: bool,
+    /// `stop.codes` (AMB-24).
+    pub stop_codes: Vec<u64>,
+    /// `retry.count`.
+    pub retry_count: u64,
+    /// `retry.interval`.
+    pub retry_interval: Duration,
+    /// `ringing.limit`.
+    pub ringing_limit: Duration,
+    /// `race.window` (AMB-41).
+    pub race_window: RaceWindow,
+    /// `race.per-device` (AMB-44).
+    pub race_per_device: bool,
+    /// `device.pin-timeout` (AMB-36).
+    pub pin_timeout: Option<Duration>,
+    /// `accept-contact.merge` (AMB-37).
+    pub merge_accept_contact: bool,
+    /// `msrp.window`.
+    pub window: usize,
+    /// `msrp.chunk-size`.
+    pub chunk_size: usize,
+    /// `store.max-messages`, for each user (AMB-31).
+    pub max_messages: u64,
+    /// `store.max-size`, in bytes (AMB-31).
+    pub max_size: usize,
+}
+
+/// How long a re-join collides with the PF's own INVITE (AMB-41).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RaceWindow {
+    /// Until the INVITE has its final response.
+    UntilFinal,
+    /// Until the stored data is delivered.
+    UntilDrained,
+}
+
+/// Which silent events are the loss of a Client (AMB-11).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LossDetection {
+    /// The session timer ran out.
+    pub session_timer: bool,
+    /// The MSRP connection broke.
+    pub msrp_disconnect: bool,
+    /// A third-party REGISTER with Expires 0 came.
+    pub deregistration: bool,
+    /// A request within the dialog was answered 408 or 481, or not at all.
+    pub in_dialog_408_481: bool,
+}
+
+impl Policy {
+    /// Takes from `values` what concerns the PF.
+    pub fn of(values: &Values) -> Self {
+        Self {
+            bye_without_reason_defers: values.is("bye.no-reason", "defer"),
+            loss: LossDetection {
+                session_timer: values.has("loss.detect", "session-timer"),
+                msrp_disconnect: values.has("loss.detect", "msrp-disconnect"),
+                deregistration: values.has("loss.detect", "deregistration"),
+                in_dialog_408_481: values.has("loss.detect", "in-dialog-408-481"),
+            },
+            subscribe_as_pf: values.is("subscribe.identity", "pf"),
+            subscribe_expires: values.count("subscribe.expires"),
+            trigger_on_reregister: values.flag("trigger.on-reregister"),
+            trigger_delay: values.span("trigger.delay").unwrap_or_default(),
+            invite_when_empty: values.flag("trigger.invite-when-empty"),
+            unknown_user_status: if values.is("register.unknown-user", "404") { 404 } else { 200 },
+            parallel_delivery: values.is("group.delivery", "parallel"),
+            unsubscribe_after_delivery: values.flag("group.unsubscribe-after-delivery"),
+            stop_codes: values.numbers("stop.codes"),
+            retry_count: values.count("retry.count"),
+            retry_interval: values.span("retry.interval").unwrap_or_default(),
+            ringing_limit: values.span("ringing.limit").unwrap_or_default(),
+            race_window: if values.is("race.window", "until-final") { RaceWindow::UntilFinal } else { RaceWindow::UntilDrained },
+            race_per_device: values.flag("race.per-device"),
+            pin_timeout: values.span("device.pin-timeout"),
+            merge_accept_contact: values.flag("accept-contact.merge"),
+            window: usize::try_from(values.count("msrp.window")).unwrap_or(1).max(1),
+            chunk_size: usize::try_from(values.count("msrp.chunk-size")).unwrap_or(2048),
+            max_messages: values.count("store.max-messages"),
+            max_size: usize::try_from(values.count("store.max-size")).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::of(&Values::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_takes_the_default_readings() {
+        let policy = Policy::default();
+        assert!(!policy.bye_without_reason_defers);
+        assert!(policy.loss.session_timer && policy.loss.msrp_disconnect && policy.loss.deregistration);
+        assert_eq!(policy.race_window, RaceWindow::UntilDrained);
+        assert_eq!(policy.stop_codes, [408, 480, 503]);
+        assert_eq!(policy.unknown_user_status, 200);
+        assert_eq!(policy.pin_timeout, None);
+    }
+
+    #[test]
+    fn values_become_typed() {
+        let values = Values::read([("race.window", "until_final"), ("register.unknown-user", "404"), ("retry.interval", "5s")]);
+        let policy = Policy::of(&values.expect("valid"));
+        assert_eq!(policy.race_window, RaceWindow::UntilFinal);
+        assert_eq!(policy.unknown_user_status, 404);
+        assert_eq!(policy.retry_interval, Duration::from_secs(5));
+    }
+}

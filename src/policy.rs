@@ -1,0 +1,453 @@
+//! The knobs of a simulated run: what the reference PF decides where the change request leaves it
+//! open, and how the simulated world is set up.
+//!
+//! This is a table and the grammar of its values, nothing that acts: the scenario reader checks
+//! `policy:` against it, the reference PF and the simulator read typed values from it. Names and
+//! words may be written with `-` or `_`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What the value of a knob looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Any of these words, separated by commas; `none` for no one.
+    Choices(&'static [&'static str]),
+    /// A number from the first to the second bound.
+    Count(u64, u64),
+    /// A span of time such as `500ms`, `30s`, `5m` or `1h`.
+    Span,
+    /// A span of time, or `none`.
+    SpanOrNone,
+    /// Numbers separated by commas; `none` for the empty list.
+    Numbers,
+}
+
+impl Kind {
+    /// The name of the kind, for a person.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Choice(_) => "choice",
+            Self::Choices(_) => "list",
+            Self::Count(..) => "number",
+            Self::Span | Self::SpanOrNone => "time",
+            Self::Numbers => "numbers",
+        }
+    }
+
+    /// The words that are allowed; empty when the value is no word.
+    pub const fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Flag => &["true", "false"],
+            Self::Choice(words) | Self::Choices(words) => words,
+            Self::SpanOrNone | Self::Numbers => &["none"],
+            Self::Count(..) | Self::Span => &[],
+        }
+    }
+
+    /// What is allowed, for a person.
+    pub fn allowed(self) -> String {
+        match self {
+            Self::Flag | Self::Choice(_) => self.words().join(" or "),
+            Self::Choices(words) => format!("some of {}, or none", words.join(", ")),
+            Self::Count(least, u64::MAX) => format!("a number from {least}"),
+            Self::Count(least, most) => format!("a number from {least} to {most}"),
+            Self::Span => "a time such as 500ms, 30s, 5m or 1h".to_owned(),
+            Self::SpanOrNone => "a time such as 30s or 5m, or none".to_owned(),
+            Self::Numbers => "numbers separated by commas, or none".to_owned(),
+        }
+    }
+}
+
+/// One knob.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Knob {
+    /// The name, as a scenario writes it.
+    pub name: &'static str,
+    /// The form of its value.
+    pub kind: Kind,
+    /// The value that holds when nothing is said.
+    pub default: &'static str,
+    /// What it decides, in one sentence.
+    pub doc: &'static str,
+    /// The reading it switches (`AMB-10`), if the text is ambiguous there.
+    pub reading: Option<&'static str>,
+}
+
+impl Knob {
+    /// Whether `value` is allowed.
+    ///
+    /// # Errors
+    ///
+    /// A fragment that says what is allowed instead.
+    pub fn check(&self, value: &str) -> Result<(), String> {
+        let fits = match self.kind {
+            Kind::Flag | Kind::Choice(_) => self.kind.words().contains(&folded(value).as_str()),
+            Kind::Choices(words) => members(value).iter().all(|member| words.contains(&member.as_str())),
+            Kind::Count(least, most) => value.trim().parse().is_ok_and(|number: u64| (least..=most).contains(&number)),
+            Kind::Span => span(value).is_some(),
+            Kind::SpanOrNone => folded(value) == "none" || span(value).is_some(),
+            Kind::Numbers => members(value).iter().all(|member| member.parse::<u64>().is_ok()),
+        };
+        if fits { Ok(()) } else { Err(format!("`{}` takes {}, not `{value}`", self.name, self.kind.allowed())) }
+    }
+}
+
+/// The knob of this name.
+pub fn knob(name: &str) -> Option<&'static Knob> {
+    let name = folded(name);
+    KNOBS.iter().find(|knob| knob.name == name)
+}
+
+/// Every knob, in the order of the reference.
+pub const fn knobs() -> &'static [Knob] {
+    KNOBS
+}
+
+/// Values of knobs, each checked; a knob without a value has its default.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Values(BTreeMap<&'static str, String>);
+
+impl Values {
+    /// Reads `name: value` pairs.
+    ///
+    /// # Errors
+    ///
+    /// All faults at once: names that no knob has, values that are not allowed.
+    pub fn read<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Vec<String>> {
+        let mut values = BTreeMap::new();
+        let mut faults = Vec::new();
+        for (name, value) in pairs {
+            match knob(name).ok_or_else(|| format!("no knob is called `{name}`")).and_then(|knob| knob.check(value).map(|()| knob)) {
+                Ok(knob) => drop(values.insert(knob.name, value.to_owned())),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if faults.is_empty() { Ok(Self(values)) } else { Err(faults) }
+    }
+
+    /// Sets one knob.
+    ///
+    /// # Errors
+    ///
+    /// As [`Values::read`].
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), Vec<String>> {
+        self.0.append(&mut Self::read([(name, value)])?.0);
+        Ok(())
+    }
+
+    /// The value of a knob as text, its default when it was not set.
+    ///
+    /// # Panics
+    ///
+    /// When no knob has this name: the caller's spelling is wrong.
+    pub fn text(&self, name: &str) -> &str {
+        let Some(knob) = knob(name) else { panic!("no knob is called `{name}`") };
+        self.0.get(knob.name).map_or(knob.default, String::as_str)
+    }
+
+    /// The value of a [`Kind::Flag`].
+    pub fn flag(&self, name: &str) -> bool {
+        folded(self.text(name)) == "true"
+    }
+
+    /// Whether the value of a [`Kind::Choice`] is `word`.
+    pub fn is(&self, name: &str, word: &str) -> bool {
+        folded(self.text(name)) == word
+    }
+
+    /// Whether the value of a [`Kind::Choices`] holds `word`.
+    pub fn has(&self, name: &str, word: &str) -> bool {
+        members(self.text(name)).iter().any(|member| member == word)
+    }
+
+    /// The value of a [`Kind::Count`].
+    pub fn count(&self, name: &str) -> u64 {
+        self.text(name).trim().parse().unwrap_or(0)
+    }
+
+    /// The value of a [`Kind::Span`] or [`Kind::SpanOrNone`].
+    pub fn span(&self, name: &str) -> Option<Duration> {
+        span(self.text(name))
+    }
+
+    /// The value of a [`Kind::Numbers`].
+    pub fn numbers(&self, name: &str) -> Vec<u64> {
+        members(self.text(name)).iter().filter_map(|member| member.parse().ok()).collect()
+    }
+}
+
+/// Reads a span of time: digits and `us`, `ms`, `s`, `m` or `h`; bare digits are seconds.
+pub fn span(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let unit_at = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..unit_at].parse().ok()?;
+    let micros: u64 = match text[unit_at..].trim() {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" | "" => 1_000_000,
+        "m" | "min" => 60_000_000,
+        "h" => 3_600_000_000,
+        _ => return None,
+    };
+    number.checked_mul(micros).map(Duration::from_micros)
+}
+
+fn folded(word: &str) -> String {
+    word.trim().to_ascii_lowercase().replace('_', "-")
+}
+
+fn members(value: &str) -> Vec<String> {
+    value
+        .trim_matches(['[', ']', ' '])
+        .split([',', ' '])
+        .map(folded)
+        .filter(|member| !member.is_empty() && member != "none")
+        .collect()
+}
+
+/// The kinds of silent loss of AMB-11.
+const LOSSES: &[&str] = &["session-timer", "msrp-disconnect", "deregistration", "in-dialog-408-481"];
+
+const KNOBS: &[Knob] = &[
+    Knob {
+        name: "bye.no-reason",
+        kind: Kind::Choice(&["leave", "defer"]),
+        default: "leave",
+        doc: "Whether a BYE of the Client without a usable SIP cause means that the user left or that the Client was lost",
+        reading: Some("AMB-10"),
+    },
+    Knob {
+        name: "loss.detect",
+        kind: Kind::Choices(LOSSES),
+        default: "session-timer, msrp-disconnect, deregistration, in-dialog-408-481",
+        doc: "Which silent events count as the loss of a Client, as a BYE with another cause than 200 does",
+        reading: Some("AMB-11"),
+    },
+    Knob {
+        name: "subscribe.identity",
+        kind: Kind::Choice(&["user", "pf"]),
+        default: "user",
+        doc: "Whose identity the PF's own subscription to the focus carries",
+        reading: Some("AMB-12"),
+    },
+    Knob {
+        name: "subscribe.expires",
+        kind: Kind::Count(60, 86_400),
+        default: "3600",
+        doc: "How many seconds the PF's own subscription to the focus asks for",
+        reading: None,
+    },
+    Knob {
+        name: "trigger.on-reregister",
+        kind: Kind::Flag,
+        default: "true",
+        doc: "Whether a third-party REGISTER of a user who is registered already triggers deferred delivery",
+        reading: Some("AMB-14"),
+    },
+    Knob {
+        name: "trigger.delay",
+        kind: Kind::Span,
+        default: "0s",
+        doc: "How long the PF waits between the third-party REGISTER and its own INVITE, so that a re-join can win",
+        reading: Some("AMB-50"),
+    },
+    Knob {
+        name: "trigger.invite-when-empty",
+        kind: Kind::Flag,
+        default: "false",
+        doc: "Whether the PF invites a returning Client although nothing was missed",
+        reading: Some("AMB-51"),
+    },
+    Knob {
+        name: "register.unknown-user",
+        kind: Kind::Choice(&["200", "404"]),
+        default: "200",
+        doc: "The answer to a third-party REGISTER for a user whom the PF does not serve",
+        reading: None,
+    },
+    Knob {
+        name: "group.delivery",
+        kind: Kind::Choice(&["serial", "parallel"]),
+        default: "serial",
+        doc: "Whether several pending groups are invited one after the other, oldest data first, or all at once",
+        reading: Some("AMB-28"),
+    },
+    Knob {
+        name: "group.unsubscribe-after-delivery",
+        kind: Kind::Flag,
+        default: "true",
+        doc: "Whether the PF ends its subscription to the focus once the stored data is delivered",
+        reading: None,
+    },
+    Knob {
+        name: "stop.codes",
+        kind: Kind::Numbers,
+        default: "408, 480, 503",
+        doc: "The errors to a delivery INVITE that end the delivery of the user's other groups too, until the next trigger",
+        reading: Some("AMB-24"),
+    },
+    Knob {
+        name: "retry.count",
+        kind: Kind::Count(0, 100),
+        default: "0",
+        doc: "How often the PF invites again by itself after an error other than 603",
+        reading: None,
+    },
+    Knob {
+        name: "retry.interval",
+        kind: Kind::Span,
+        default: "30s",
+        doc: "How long the PF waits before it invites again; a longer Retry-After wins",
+        reading: None,
+    },
+    Knob {
+        name: "ringing.limit",
+        kind: Kind::Span,
+        default: "180s",
+        doc: "How long a delivery INVITE may go without a final response after a provisional one before the PF cancels it",
+        reading: None,
+    },
+    Knob {
+        name: "race.window",
+        kind: Kind::Choice(&["until-final", "until-drained"]),
+        default: "until-drained",
+        doc: "How long after the PF's own INVITE a re-join is answered 491",
+        reading: Some("AMB-41"),
+    },
+    Knob {
+        name: "race.per-device",
+        kind: Kind::Flag,
+        default: "false",
+        doc: "Whether a re-join from another device than the invited one is served in place of the PF's INVITE",
+        reading: Some("AMB-44"),
+    },
+    Knob {
+        name: "device.pin-timeout",
+        kind: Kind::SpanOrNone,
+        default: "none",
+        doc: "After which absence the delivery is offered to all devices and no longer to the one that had accepted",
+        reading: Some("AMB-36"),
+    },
+    Knob {
+        name: "accept-contact.merge",
+        kind: Kind::Flag,
+        default: "false",
+        doc: "Whether service and instance stand in one Accept-Contact value or in two",
+        reading: Some("AMB-37"),
+    },
+    Knob {
+        name: "msrp.window",
+        kind: Kind::Count(1, 1_000),
+        default: "16",
+        doc: "How many live messages may wait for their 200 at a time; stored ones go out one by one",
+        reading: None,
+    },
+    Knob {
+        name: "msrp.chunk-size",
+        kind: Kind::Count(1, 1_048_576),
+        default: "2048",
+        doc: "The largest chunk of a message that the PF sends, in bytes",
+        reading: None,
+    },
+    Knob {
+        name: "store.max-messages",
+        kind: Kind::Count(1, u64::MAX),
+        default: "10000",
+        doc: "How many messages the PF keeps for one user; a further one is refused with 413",
+        reading: Some("AMB-31"),
+    },
+    Knob {
+        name: "store.max-size",
+        kind: Kind::Count(1, u64::MAX),
+        default: "1048576",
+        doc: "The largest message that the PF takes, in bytes; a larger one is refused with 413",
+        reading: Some("AMB-31"),
+    },
+    Knob {
+        name: "store.commit-delay",
+        kind: Kind::Span,
+        default: "0s",
+        doc: "How long the simulated store takes to make a batch durable",
+        reading: None,
+    },
+    Knob {
+        name: "store.commit-fail",
+        kind: Kind::Numbers,
+        default: "none",
+        doc: "Which commits of the run fail, counted from 1",
+        reading: None,
+    },
+    Knob {
+        name: "sip.transport",
+        kind: Kind::Choice(&["tcp", "udp"]),
+        default: "tcp",
+        doc: "The transport of SIP in the simulated network",
+        reading: None,
+    },
+    Knob {
+        name: "sip.timers",
+        kind: Kind::Choice(&["default", "radio"]),
+        default: "default",
+        doc: "T1, T2 and T4 of every node: those of RFC 3261, or those of 3GPP TS 24.229 for a radio access",
+        reading: None,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_allowed() {
+        for knob in knobs() {
+            assert_eq!(knob.check(knob.default), Ok(()), "{}", knob.name);
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_written_with_hyphens() {
+        for (at, one) in knobs().iter().enumerate() {
+            assert!(!one.name.contains('_'));
+            assert!(knobs()[at + 1..].iter().all(|other| other.name != one.name), "{}", one.name);
+        }
+    }
+
+    #[test]
+    fn underscores_and_hyphens_are_the_same() {
+        let values = Values::read([("bye.no_reason", "defer"), ("race.window", "until_final")]);
+        let values = values.expect("both are knobs");
+        assert!(values.is("bye.no-reason", "defer"));
+        assert!(values.is("race.window", "until-final"));
+    }
+
+    #[test]
+    fn all_faults_come_at_once() {
+        let faults = Values::read([("bye.reason", "leave"), ("retry.count", "many"), ("trigger.delay", "5s")]);
+        let faults = faults.expect_err("two are wrong");
+        assert_eq!(faults, ["no knob is called `bye.reason`", "`retry.count` takes a number from 0 to 100, not `many`"]);
+    }
+
+    #[test]
+    fn lists_may_be_empty() {
+        let values = Values::read([("loss.detect", "[session_timer, deregistration]"), ("stop.codes", "none")]).expect("valid");
+        assert!(values.has("loss.detect", "deregistration"));
+        assert!(!values.has("loss.detect", "msrp-disconnect"));
+        assert_eq!(values.numbers("stop.codes"), []);
+        assert_eq!(Values::default().numbers("stop.codes"), [408, 480, 503]);
+    }
+
+    #[test]
+    fn spans_have_units() {
+        assert_eq!(span("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(span("2h"), Some(Duration::from_secs(7200)));
+        assert_eq!(span("7"), Some(Duration::from_secs(7)));
+        assert_eq!(span("soon"), None);
+        assert_eq!(Values::default().span("device.pin-timeout"), None);
+    }
+}
