@@ -123,7 +123,8 @@ impl Values {
         let mut values = BTreeMap::new();
         let mut faults = Vec::new();
         for (name, value) in pairs {
-            match knob(name).ok_or_else(|| format!("no knob is called `{name}`")).and_then(|knob| knob.check(value).map(|()| knob)) {
+            match knob(name).ok_or_else(|| format!("no knob is called `{name}`")).and_then(|knob| knob.check(value).map(|()| knob))
+            {
                 Ok(knob) => drop(values.insert(knob.name, value.to_owned())),
                 Err(fault) => faults.push(fault),
             }
