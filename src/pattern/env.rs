@@ -1,0 +1,108 @@
+//! What a pattern needs to know beyond the message: names, variables, other messages.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::ast::Path;
+
+/// The surroundings in which a pattern is matched or filled.
+pub trait Env {
+    /// Who has a name: identities, devices, groups.
+    fn names(&self) -> &Names;
+
+    /// The value of a saved or bound variable.
+    fn variable(&self, name: &str) -> Option<Cow<'_, str>>;
+
+    /// The values at `path` of the message that the step `id` named; empty when nothing stands
+    /// there, `None` when there is no such message (yet).
+    fn values_of(&self, id: &str, path: &Path) -> Option<Vec<String>>;
+}
+
+/// The names that a literal may stand for.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    addresses: BTreeMap<String, Vec<String>>,
+    displays: BTreeMap<String, String>,
+    instances: BTreeMap<String, String>,
+}
+
+impl Names {
+    /// Gives `name` its addresses; the first one is used for sending.
+    pub fn insert(&mut self, name: &str, addresses: Vec<String>, display: Option<String>) {
+        self.addresses.insert(name.to_owned(), addresses);
+        if let Some(display) = display {
+            self.displays.insert(name.to_owned(), display);
+        }
+    }
+
+    /// Adds a further address of `name`, for matching.
+    pub fn add_address(&mut self, name: &str, address: String) {
+        self.addresses.entry(name.to_owned()).or_default().push(address);
+    }
+
+    /// Gives a device (`bob.phone`, or `bob` for the only one) its instance.
+    pub fn insert_device(&mut self, device: &str, instance: String) {
+        self.instances.insert(device.to_owned(), instance);
+    }
+
+    /// The addresses that `name` stands for; empty when it is no name.
+    pub fn addresses(&self, name: &str) -> &[String] {
+        self.addresses.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The address of `name` for sending.
+    pub fn address(&self, name: &str) -> Option<&str> {
+        self.addresses(name).first().map(String::as_str)
+    }
+
+    /// The display name of `name`.
+    pub fn display(&self, name: &str) -> Option<&str> {
+        self.displays.get(name).map(String::as_str)
+    }
+
+    /// The bare instance (`urn:…`) of a device.
+    pub fn instance(&self, device: &str) -> Option<&str> {
+        self.instances.get(device).map(String::as_str)
+    }
+
+    /// The name that a URI belongs to, for a person to read.
+    pub fn name_of(&self, uri: &str) -> Option<&str> {
+        let uri = crate::wire::sip::Uri::parse(uri).ok()?;
+        let same = |address: &String| crate::wire::sip::Uri::parse(address).is_ok_and(|address| address.same_user(&uri));
+        self.addresses.iter().find(|(_, addresses)| addresses.iter().any(same)).map(|(name, _)| name.as_str())
+    }
+}
+
+/// Names alone: no variables, no other messages.
+impl Env for Names {
+    fn names(&self) -> &Names {
+        self
+    }
+
+    fn variable(&self, _: &str) -> Option<Cow<'_, str>> {
+        None
+    }
+
+    fn values_of(&self, _: &str, _: &Path) -> Option<Vec<String>> {
+        None
+    }
+}
+
+/// Puts `${variable}` in; a variable without value stays as it is written.
+pub fn substitute<'a>(text: &'a str, env: &dyn Env) -> Cow<'a, str> {
+    if !text.contains("${") {
+        return Cow::Borrowed(text);
+    }
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("${") {
+        let Some(end) = rest[at..].find('}') else { break };
+        out.push_str(&rest[..at]);
+        match env.variable(&rest[at + 2..at + end]) {
+            Some(value) => out.push_str(&value),
+            None => out.push_str(&rest[at..=at + end]),
+        }
+        rest = &rest[at + end + 1..];
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}

@@ -1,0 +1,287 @@
+//! Whether a message fits the keys of a pattern, and where it does not.
+
+use std::borrow::Cow;
+
+use super::ast::{Key, Path, Place, Value};
+use super::bindings::Bindings;
+use super::env::{Env, substitute};
+use super::grammar::Grammar;
+use super::path::{Selector, Subject, Values};
+use super::view::View;
+
+/// One demand that a message does not meet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mismatch {
+    /// Where.
+    pub path: Path,
+    /// What was demanded, as a person reads it.
+    pub expected: String,
+    /// What stands there; `None`: nothing.
+    pub observed: Option<String>,
+    /// Where the demand was written.
+    pub place: Place,
+}
+
+/// The keys of a pattern, made ready to be matched often.
+#[derive(Clone, Debug, Default)]
+pub struct Matcher {
+    groups: Vec<Group>,
+}
+
+/// The keys of one prefix: they speak of one and the same element.
+#[derive(Clone, Debug)]
+struct Group {
+    subject: Subject,
+    /// Keys about one element.
+    each: Vec<Test>,
+    /// Keys about all elements together: a list, `absent`, `none`, `first`.
+    all: Vec<Test>,
+}
+
+#[derive(Clone, Debug)]
+struct Test {
+    key: Key,
+    selector: Selector,
+    grammar: Grammar,
+    /// The keys inside `none` and `first`.
+    inner: Vec<Test>,
+}
+
+impl Test {
+    fn of(key: &Key) -> Self {
+        let selector = Selector::of(&key.path);
+        let inner = match &key.value {
+            Value::None(keys) | Value::First(keys) => keys.iter().map(Self::of).collect(),
+            _ => Vec::new(),
+        };
+        Self { key: key.clone(), grammar: selector.grammar(), selector, inner }
+    }
+
+    /// Whether the test looks at all elements together.
+    fn is_about_all(&self) -> bool {
+        match &self.key.value {
+            Value::None(_) | Value::First(_) => true,
+            Value::Absent | Value::List(_) => self.selector.inner.is_empty(),
+            Value::SameAs { path, .. } => {
+                self.selector.inner.is_empty() && !matches!(path, Path::Header { part: Some(_), .. })
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Matcher {
+    /// Prepares keys.
+    pub fn of(keys: &[Key]) -> Self {
+        let mut groups: Vec<Group> = Vec::new();
+        for key in keys {
+            let test = Test::of(key);
+            let at = groups.iter().position(|group| group.subject == test.selector.subject).unwrap_or_else(|| {
+                groups.push(Group { subject: test.selector.subject.clone(), each: Vec::new(), all: Vec::new() });
+                groups.len() - 1
+            });
+            let group = &mut groups[at];
+            if test.is_about_all() { group.all.push(test) } else { group.each.push(test) }
+        }
+        Self { groups }
+    }
+
+    /// What the message binds when it fits; `None` when it does not.
+    pub fn matches(&self, view: &View<'_>, env: &dyn Env) -> Option<Bindings> {
+        let mut bindings = Bindings::default();
+        self.groups.iter().all(|group| group.fits(view, env, &mut bindings)).then_some(bindings)
+    }
+
+    /// As [`Matcher::matches`], and says what does not fit.
+    ///
+    /// # Errors
+    ///
+    /// Every demand that the message does not meet; of several elements the nearest one is told.
+    pub fn explain(&self, view: &View<'_>, env: &dyn Env) -> Result<Bindings, Vec<Mismatch>> {
+        let (mut bindings, mut mismatches) = (Bindings::default(), Vec::new());
+        for group in &self.groups {
+            if !group.fits(view, env, &mut bindings) {
+                group.explain(view, env, &mut mismatches);
+            }
+        }
+        if mismatches.is_empty() { Ok(bindings) } else { Err(mismatches) }
+    }
+}
+
+impl Group {
+    fn fits(&self, view: &View<'_>, env: &dyn Env, bindings: &mut Bindings) -> bool {
+        let elements = self.subject.elements(view);
+        if !self.all.iter().all(|test| test.fits_all(view, &elements, env, bindings)) {
+            return false;
+        }
+        if self.each.is_empty() {
+            return true;
+        }
+        let mark = bindings.len();
+        let mut fits = |element: Option<&str>| {
+            let fits = self.each.iter().all(|test| test.fits_element(view, element, env, bindings));
+            if !fits {
+                bindings.truncate(mark);
+            }
+            fits
+        };
+        if elements.is_empty() { fits(None) } else { elements.iter().any(|element| fits(Some(element))) }
+    }
+
+    fn explain(&self, view: &View<'_>, env: &dyn Env, out: &mut Vec<Mismatch>) {
+        let elements = self.subject.elements(view);
+        let mut scratch = Bindings::default();
+        for test in &self.all {
+            if !test.fits_all(view, &elements, env, &mut scratch) {
+                let observed = (!elements.is_empty()).then(|| elements.join(", "));
+                out.push(test.mismatch(observed, env));
+            }
+        }
+        let candidates: Vec<Option<&str>> =
+            if elements.is_empty() { vec![None] } else { elements.iter().map(|element| Some(*element)).collect() };
+        let misses = |element: &Option<&str>| {
+            let mut scratch = Bindings::default();
+            let missed = self.each.iter().filter(|test| !test.fits_element(view, *element, env, &mut scratch));
+            missed.map(|test| test.mismatch(test.observed(view, *element), env)).collect::<Vec<_>>()
+        };
+        out.extend(candidates.iter().map(misses).min_by_key(Vec::len).unwrap_or_default());
+    }
+}
+
+impl Test {
+    fn values<'a>(&self, view: &'a View<'_>, element: Option<&'a str>) -> Values<'a> {
+        element.map_or_else(Values::none, |element| self.selector.read(view, element))
+    }
+
+    fn observed(&self, view: &View<'_>, element: Option<&str>) -> Option<String> {
+        let values = self.values(view, element);
+        (!values.is_empty()).then(|| values.items.join(", "))
+    }
+
+    fn mismatch(&self, observed: Option<String>, env: &dyn Env) -> Mismatch {
+        Mismatch {
+            path: self.key.path.clone(),
+            expected: substitute(&self.key.value.to_string(), env).into_owned(),
+            observed,
+            place: self.key.place,
+        }
+    }
+
+    fn fits_element(&self, view: &View<'_>, element: Option<&str>, env: &dyn Env, bindings: &mut Bindings) -> bool {
+        let judge = Judge { grammar: self.grammar, env };
+        judge.fits(&self.key.value, &self.values(view, element), bindings)
+    }
+
+    fn fits_all(&self, view: &View<'_>, elements: &[&str], env: &dyn Env, bindings: &mut Bindings) -> bool {
+        let fits = |element: &str, bindings: &mut Bindings| {
+            self.inner.iter().all(|test| test.fits_element(view, Some(element), env, bindings))
+        };
+        match &self.key.value {
+            Value::None(_) => !elements.iter().any(|element| fits(element, &mut Bindings::default())),
+            Value::First(_) => elements.first().is_some_and(|element| fits(element, bindings)),
+            value => {
+                let items = elements.iter().map(|element| self.selector.read(view, element)).flat_map(|values| values.items);
+                let values = Values { items: items.collect(), listed: true };
+                Judge { grammar: self.grammar, env }.fits(value, &values, bindings)
+            }
+        }
+    }
+}
+
+/// Judges values that were read.
+struct Judge<'e> {
+    grammar: Grammar,
+    env: &'e dyn Env,
+}
+
+impl Judge<'_> {
+    fn fits(&self, value: &Value, observed: &Values<'_>, bindings: &mut Bindings) -> bool {
+        let items = &observed.items;
+        match value {
+            Value::Literal(text) => self.is_single(observed) && self.equal(&substitute(text, self.env), &items[0]),
+            Value::List(members) => self.same_members(members, observed),
+            Value::Absent => items.is_empty(),
+            Value::Present => !items.is_empty(),
+            Value::Not(inner) => !items.is_empty() && !self.fits(inner, observed, &mut Bindings::default()),
+            Value::OneOf(choices) => !items.is_empty() && choices.iter().any(|choice| self.fits(choice, observed, bindings)),
+            Value::Contains(inner) => self.contains(inner, observed),
+            Value::Matches(expression) => items.iter().any(|item| expression.is_match(item)),
+            Value::LessThan(bound) => items.iter().any(|item| number(item).is_some_and(|number| number < *bound)),
+            Value::GreaterThan(bound) => items.iter().any(|item| number(item).is_some_and(|number| number > *bound)),
+            Value::SameAs { id, path } => {
+                self.env.values_of(id, path).is_some_and(|other| !other.is_empty() && self.same_texts(&other, observed))
+            }
+            Value::Variable(name) => {
+                self.is_single(observed) && self.env.variable(name).is_some_and(|value| self.equal(&value, &items[0]))
+            }
+            Value::Bind(name) | Value::BindLatest(name) => {
+                let latest = matches!(value, Value::BindLatest(_));
+                items.first().is_some_and(|item| {
+                    bindings.push(name, item, latest);
+                    true
+                })
+            }
+            Value::Generate { bytes, seed } => self.is_single(observed) && super::fill::generated(*bytes, *seed) == items[0],
+            // Their elements were judged one by one.
+            Value::None(_) | Value::First(_) => false,
+        }
+    }
+
+    fn is_single(&self, observed: &Values<'_>) -> bool {
+        observed.items.len() == 1 || (!observed.listed && !observed.items.is_empty())
+    }
+
+    fn equal(&self, demanded: &str, observed: &str) -> bool {
+        self.grammar.equal(demanded, observed, self.env.names())
+    }
+
+    fn contains(&self, inner: &Value, observed: &Values<'_>) -> bool {
+        let one = |item: &Cow<'_, str>| match inner {
+            Value::Literal(text) => {
+                let text = substitute(text, self.env);
+                if observed.listed { self.equal(&text, item) } else { self.grammar.contains(&text, item, self.env.names()) }
+            }
+            other => {
+                let single = Values::one(Some(item.as_ref()));
+                self.fits(other, &single, &mut Bindings::default())
+            }
+        };
+        match inner {
+            // A list that holds each of these.
+            Value::List(members) => members.iter().all(|member| self.contains(member, observed)),
+            _ => observed.items.iter().any(one),
+        }
+    }
+
+    fn same_texts(&self, demanded: &[String], observed: &Values<'_>) -> bool {
+        let members: Vec<_> = demanded.iter().map(|text| Value::Literal(text.clone())).collect();
+        self.same_members(&members, observed)
+    }
+
+    /// Whether each member fits an item of its own, none left over.
+    fn same_members(&self, members: &[Value], observed: &Values<'_>) -> bool {
+        if members.len() != observed.items.len() {
+            return false;
+        }
+        let mut free = vec![true; observed.items.len()];
+        self.assign(members, observed, &mut free)
+    }
+
+    fn assign(&self, members: &[Value], observed: &Values<'_>, free: &mut [bool]) -> bool {
+        let Some((member, rest)) = members.split_first() else { return true };
+        (0..free.len()).any(|at| {
+            let single = Values::one(Some(observed.items[at].as_ref()));
+            if !free[at] || !self.fits(member, &single, &mut Bindings::default()) {
+                return false;
+            }
+            free[at] = false;
+            let fits = self.assign(rest, observed, free);
+            free[at] = !fits;
+            fits
+        })
+    }
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok()
+}
