@@ -106,9 +106,10 @@ pub(super) fn grammar(prefix: &str, rest: &str) -> Grammar {
         ("cpim" | "msrp" | "body", "content-type") | ("body", "parts") | ("sdp", "accept-types" | "accept-wrapped-types") => {
             Grammar::Params
         }
-        ("sdp", "port" | "max-size" | "version") | ("conference-info", "version" | "user-count") | ("msrp", "code" | "status") | ("body", "size") => {
-            Grammar::Number
-        }
+        ("sdp", "port" | "max-size" | "version")
+        | ("conference-info", "version" | "user-count")
+        | ("msrp", "code" | "status")
+        | ("body", "size") => Grammar::Number,
         ("sdp", "direction" | "setup" | "protocol" | "media" | "connection")
         | ("imdn", "status" | "kind")
         | ("conference-info", "state")

@@ -140,7 +140,8 @@ fn same_head_and_params(demanded: &str, observed: &str) -> bool {
     let cut = |text: &str| text.find(';').unwrap_or(text.len());
     let (left, right) = (cut(demanded), cut(observed));
     let head = |text: &str, end: usize| text[..end].split_whitespace().collect::<Vec<_>>().join(" ");
-    head(demanded, left).eq_ignore_ascii_case(&head(observed, right)) && has_params(Params(&demanded[left..]), Params(&observed[right..]))
+    head(demanded, left).eq_ignore_ascii_case(&head(observed, right))
+        && has_params(Params(&demanded[left..]), Params(&observed[right..]))
 }
 
 /// Whether each parameter of `demanded` stands in `observed`; further ones do not matter.

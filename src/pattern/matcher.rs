@@ -62,9 +62,7 @@ impl Test {
         match &self.key.value {
             Value::None(_) | Value::First(_) => true,
             Value::Absent | Value::List(_) => self.selector.inner.is_empty(),
-            Value::SameAs { path, .. } => {
-                self.selector.inner.is_empty() && !matches!(path, Path::Header { part: Some(_), .. })
-            }
+            Value::SameAs { path, .. } => self.selector.inner.is_empty() && !matches!(path, Path::Header { part: Some(_), .. }),
             _ => false,
         }
     }

@@ -109,7 +109,11 @@ fn looks_like(name: &str) -> Option<&'static str> {
         return None;
     }
     let known = Name::all().chain(PSEUDO);
-    known.map(|known| (distance(&name.to_ascii_lowercase(), &known.to_ascii_lowercase()), known)).filter(|(far, _)| *far <= 2).min().map(|(_, known)| known)
+    known
+        .map(|known| (distance(&name.to_ascii_lowercase(), &known.to_ascii_lowercase()), known))
+        .filter(|(far, _)| *far <= 2)
+        .min()
+        .map(|(_, known)| known)
 }
 
 /// How many letters have to be inserted, removed, replaced or swapped to make `left` into `right`.
