@@ -108,7 +108,7 @@ fn looks_like(name: &str) -> Option<&'static str> {
     if name.starts_with("X-") || name.len() < 4 {
         return None;
     }
-    let known = Name::all().chain(PSEUDO);
+    let known = Name::all().map(Name::canonical).chain(PSEUDO);
     known
         .map(|known| (distance(&name.to_ascii_lowercase(), &known.to_ascii_lowercase()), known))
         .filter(|(far, _)| *far <= 2)

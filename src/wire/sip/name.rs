@@ -176,11 +176,6 @@ impl Name {
         Self::Other
     }
 
-    /// All names that this codec knows, as the standards write them.
-    pub fn all() -> impl Iterator<Item = &'static str> {
-        KNOWN.iter().map(|(canonical, _)| *canonical)
-    }
-
     /// The name as the standards write it; empty for [`Name::Other`].
     pub fn canonical(self) -> &'static str {
         KNOWN.get(self as usize).map_or("", |(text, _, _)| text)
