@@ -5,7 +5,9 @@
 //! standard is reported as a [`Violation`] by the module's `validate`.
 
 pub mod cpim;
+pub mod datetime;
 pub mod imdn;
+mod lines;
 pub mod mime;
 pub mod msrp;
 pub mod sdp;

@@ -1,0 +1,318 @@
+//! Session descriptions of message media (RFC 8866, RFC 4975 8) over `sdp-types`.
+
+mod builder;
+mod validate;
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use sdp_types::{Attribute, Media as MediaLine, Session};
+
+use super::Fault;
+use super::lines::Line;
+
+pub use builder::{Media, SdpBuilder};
+pub use validate::validate;
+
+/// The media type of a description.
+pub const MEDIA_TYPE: &str = "application/sdp";
+/// The largest description that is read, in bytes.
+const MAX_SIZE: usize = 64 * 1024;
+
+/// In which direction media may flow (RFC 3264 5.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Direction {
+    /// Both ways.
+    #[default]
+    SendRecv,
+    /// From the side that says so.
+    SendOnly,
+    /// To the side that says so.
+    RecvOnly,
+    /// Not at all.
+    Inactive,
+}
+
+impl Direction {
+    /// All directions.
+    pub const ALL: [Self; 4] = [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive];
+
+    /// The name of the attribute.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::SendRecv => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::RecvOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+
+    /// The direction of this name.
+    pub fn of(token: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|direction| direction.token() == token)
+    }
+
+    /// Whether the side that says so sends.
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether the side that says so receives.
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+
+    /// The same flow as the other side names it.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::SendRecv => Self::SendRecv,
+            Self::SendOnly => Self::RecvOnly,
+            Self::RecvOnly => Self::SendOnly,
+            Self::Inactive => Self::Inactive,
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.token())
+    }
+}
+
+/// Who opens the connection (RFC 4145, RFC 6135).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Setup {
+    /// The side that says so.
+    Active,
+    /// The other side.
+    Passive,
+    /// Either: the answer decides.
+    ActPass,
+    /// No one for now.
+    HoldConn,
+}
+
+impl Setup {
+    /// The value of the attribute.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Passive => "passive",
+            Self::ActPass => "actpass",
+            Self::HoldConn => "holdconn",
+        }
+    }
+
+    /// The role of this name.
+    pub fn of(token: &str) -> Option<Self> {
+        [Self::Active, Self::Passive, Self::ActPass, Self::HoldConn].into_iter().find(|setup| setup.token() == token)
+    }
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.token())
+    }
+}
+
+/// One line of a description: its letter and where its value stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Row {
+    letter: u8,
+    value: Range<usize>,
+    strict: bool,
+}
+
+/// A description that was read, together with its bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sdp {
+    bytes: Bytes,
+    rows: Box<[Row]>,
+    session: Session,
+}
+
+impl Sdp {
+    /// Parses a description.
+    ///
+    /// # Errors
+    ///
+    /// When a line is malformed or the version is not 0.
+    pub fn parse(body: &[u8]) -> Result<Self, Fault> {
+        if body.len() > MAX_SIZE {
+            return Err(Fault::new("sdp-limit", MAX_SIZE, "a description of at most 64 KiB"));
+        }
+        let bytes = Bytes::copy_from_slice(body);
+        let rows = rows(&bytes)?;
+        let session = Session::parse(body).map_err(|error| fault(&error, &rows))?;
+        Ok(Self { bytes, rows: rows.into_boxed_slice(), session })
+    }
+
+    /// The bytes of the description.
+    pub fn encode(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// The description as `sdp-types` sees it.
+    pub const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The origin line.
+    pub const fn origin(&self) -> &sdp_types::Origin {
+        &self.session.origin
+    }
+
+    /// All media lines.
+    pub fn medias(&self) -> &[MediaLine] {
+        &self.session.medias
+    }
+
+    /// The media line that the accessors speak of: the first of type `message`, else the first.
+    pub fn media(&self) -> Option<&MediaLine> {
+        let medias = &self.session.medias;
+        medias.iter().find(|media| media.media == "message").or_else(|| medias.first())
+    }
+
+    /// Whether there is a media line of type `message` over MSRP.
+    pub fn is_message(&self) -> bool {
+        self.media().is_some_and(|media| media.media == "message" && media.proto.ends_with("/MSRP"))
+    }
+
+    /// The connection address of the media, its own or that of the session.
+    pub fn connection(&self) -> Option<&str> {
+        let own = self.media().and_then(|media| media.connections.first());
+        own.or(self.session.connection.as_ref()).map(|connection| connection.connection_address.as_str())
+    }
+
+    /// The port of the media.
+    pub fn port(&self) -> Option<u16> {
+        self.media().map(|media| media.port)
+    }
+
+    /// The protocol of the media, for example `TCP/MSRP`.
+    pub fn proto(&self) -> Option<&str> {
+        self.media().map(|media| media.proto.as_str())
+    }
+
+    /// Whether the other side refused the media: port 0 (RFC 3264 6).
+    pub fn is_refused(&self) -> bool {
+        self.port() == Some(0)
+    }
+
+    /// An attribute of the media, or of the session when the media has none: its value, empty for a flag.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        let own = self.media().and_then(|media| find(&media.attributes, name));
+        own.or_else(|| find(&self.session.attributes, name))
+    }
+
+    /// The attributes of the media alone, as name and value.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let own = self.media().map_or(&[][..], |media| media.attributes.as_slice());
+        own.iter().map(|attribute| (attribute.attribute.as_str(), attribute.value.as_deref()))
+    }
+
+    /// The direction of the media; `sendrecv` when neither the media nor the session says.
+    pub fn direction(&self) -> Direction {
+        let own = self.media().and_then(|media| direction_of(&media.attributes));
+        own.or_else(|| direction_of(&self.session.attributes)).unwrap_or_default()
+    }
+
+    /// The MSRP path.
+    pub fn path(&self) -> Option<&str> {
+        self.attribute("path").map(str::trim)
+    }
+
+    /// Who opens the connection.
+    pub fn setup(&self) -> Option<Setup> {
+        Setup::of(self.attribute("setup")?.trim())
+    }
+
+    /// The types that a message may have.
+    pub fn accept_types(&self) -> impl Iterator<Item = &str> {
+        self.attribute("accept-types").unwrap_or("").split_ascii_whitespace()
+    }
+
+    /// The types that a wrapped message may have besides.
+    pub fn accept_wrapped_types(&self) -> impl Iterator<Item = &str> {
+        self.attribute("accept-wrapped-types").unwrap_or("").split_ascii_whitespace()
+    }
+
+    /// Whether a message of this type may be sent (RFC 4975 8.6): the outer type, or, `wrapped`, the inner one.
+    pub fn accepts(&self, essence: &str, wrapped: bool) -> bool {
+        let fits = |own: &str| {
+            own == "*"
+                || own.eq_ignore_ascii_case(essence)
+                || own.strip_suffix("/*").is_some_and(|kind| {
+                    essence.split_once('/').is_some_and(|(other, _)| other.eq_ignore_ascii_case(kind))
+                })
+        };
+        self.accept_types().any(fits) || wrapped && self.accept_wrapped_types().any(fits)
+    }
+
+    /// The largest message that may be sent, in bytes.
+    pub fn max_size(&self) -> Option<u64> {
+        self.attribute("max-size")?.trim().parse().ok()
+    }
+
+    /// Whether the connection may differ from the path (RFC 6714).
+    pub fn is_cema(&self) -> bool {
+        self.attribute("msrp-cema").is_some()
+    }
+
+    /// The file that the description offers (RFC 5547): not a chat session then.
+    pub fn file_selector(&self) -> Option<&str> {
+        self.attribute("file-selector")
+    }
+}
+
+fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a str> {
+    attributes.iter().find(|own| own.attribute == name).map(|own| own.value.as_deref().unwrap_or(""))
+}
+
+fn direction_of(attributes: &[Attribute]) -> Option<Direction> {
+    attributes.iter().find_map(|own| Direction::of(&own.attribute))
+}
+
+fn rows(bytes: &[u8]) -> Result<Vec<Row>, Fault> {
+    let mut rows = Vec::with_capacity(16);
+    let mut at = 0;
+    while let Some(line) = Line::at(bytes, at) {
+        match &bytes[line.range()] {
+            [letter, b'=', ..] if letter.is_ascii_lowercase() => {
+                rows.push(Row { letter: *letter, value: line.start + 2..line.end, strict: line.is_strict() });
+            }
+            // Empty lines are left to the parser, which skips them.
+            [] => rows.push(Row { letter: 0, value: line.range(), strict: line.is_strict() }),
+            _ => return Err(Fault::new("sdp-line", line.start, "a letter and an equals sign")),
+        }
+        at = line.next;
+    }
+    Ok(rows)
+}
+
+fn fault(error: &sdp_types::ParserError, rows: &[Row]) -> Fault {
+    use sdp_types::ParserError as Error;
+    let (line, code, expected) = match error {
+        Error::InvalidLineFormat(line, _) => (*line, "sdp-line", "a letter and an equals sign"),
+        Error::InvalidFieldEncoding(line, field) => (*line, "sdp-encoding", *field),
+        Error::InvalidFieldFormat(line, field) => (*line, "sdp-field", *field),
+        Error::MissingField(line, field) => (*line, "sdp-missing-field", *field),
+        Error::FieldTrailingData(line, field) => (*line, "sdp-trailing-data", *field),
+        Error::InvalidVersion(line, _) => (*line, "sdp-version", "version 0"),
+        Error::MultipleVersions(line)
+        | Error::MultipleOrigins(line)
+        | Error::MultipleSessionNames(line)
+        | Error::MultipleSessionDescription(line)
+        | Error::MultipleUris(line)
+        | Error::MultipleConnections(line)
+        | Error::MultipleTimeZones(line)
+        | Error::MultipleMediaTitles(line)
+        | Error::MultipleKeys(line) => (*line, "sdp-repeated-line", "such a line only once"),
+        Error::RepeatWithoutTime(line) => (*line, "sdp-order", "a time line before a repeat line"),
+        _ => (1, "sdp-version", "a version line first"),
+    };
+    let offset = rows.get(line.saturating_sub(1)).map_or(0, |row| row.value.start);
+    Fault::new(code, offset, expected)
+}

@@ -1,0 +1,279 @@
+//! Conference state (RFC 4575): the document; [`super::roster`] keeps the state that documents add up to.
+
+use roxmltree::Node;
+
+use super::{Element, attribute, child, child_text, children, parse, root, text_of};
+use crate::wire::{Fault, Level, Violation};
+
+/// The namespace of the document.
+pub const NAMESPACE: &str = "urn:ietf:params:xml:ns:conference-info";
+/// The media type of the document.
+pub const MEDIA_TYPE: &str = "application/conference-info+xml";
+
+/// What an element tells of what it names (RFC 4575 4.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum State {
+    /// Everything.
+    #[default]
+    Full,
+    /// What changed.
+    Partial,
+    /// That it is gone.
+    Deleted,
+}
+
+impl State {
+    /// The value of the attribute.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Partial => "partial",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// The state of an element; `full` when it does not say.
+    fn of(node: Node<'_, '_>) -> Self {
+        match attribute(node, "state").as_deref() {
+            Some("partial") => Self::Partial,
+            Some("deleted") => Self::Deleted,
+            _ => Self::Full,
+        }
+    }
+}
+
+/// A conference document.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ConferenceInfo {
+    /// The URI of the conference.
+    pub entity: String,
+    /// What the document tells.
+    pub state: State,
+    /// Its version, growing by one within a subscription.
+    pub version: Option<u32>,
+    /// The subject.
+    pub subject: Option<String>,
+    /// How many users may take part.
+    pub maximum_user_count: Option<u32>,
+    /// How many users take part.
+    pub user_count: Option<u32>,
+    /// Whether the conference lives.
+    pub active: Option<bool>,
+    /// The users; `None` when the document has no such element.
+    pub users: Option<Users>,
+    namespaced: bool,
+}
+
+/// The users element.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Users {
+    /// What it tells.
+    pub state: State,
+    /// The users.
+    pub list: Vec<User>,
+}
+
+/// One user.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct User {
+    /// The URI of the user.
+    pub entity: String,
+    /// What the element tells.
+    pub state: State,
+    /// The display name.
+    pub display_text: Option<String>,
+    /// Whether the user is the subscriber (`yourown`, an addition of RCS).
+    pub own: bool,
+    /// The roles.
+    pub roles: Vec<String>,
+    /// The devices with which the user takes part.
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl User {
+    /// A user whose one device has this status.
+    pub fn new(entity: &str, status: &str) -> Self {
+        Self { entity: entity.to_owned(), endpoints: vec![Endpoint::new(entity, status)], ..Self::default() }
+    }
+
+    /// Whether one of the devices takes part: connected, on hold or muted.
+    pub fn is_connected(&self) -> bool {
+        let inside = |status: &str| matches!(status, "connected" | "on-hold" | "muted-via-focus");
+        self.endpoints.iter().any(|endpoint| endpoint.status.as_deref().is_some_and(inside))
+    }
+}
+
+/// One device of a user.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Endpoint {
+    /// The URI of the device.
+    pub entity: String,
+    /// What the element tells.
+    pub state: State,
+    /// `connected`, `disconnected`, `pending`, …
+    pub status: Option<String>,
+    /// `departed`, `booted`, `failed` or `busy`.
+    pub disconnection_method: Option<String>,
+    /// Why it left, from `disconnection-info`.
+    pub disconnection_reason: Option<String>,
+}
+
+impl Endpoint {
+    /// A device of this status.
+    pub fn new(entity: &str, status: &str) -> Self {
+        Self { entity: entity.to_owned(), status: Some(status.to_owned()), ..Self::default() }
+    }
+}
+
+impl ConferenceInfo {
+    /// A full document.
+    pub fn full(entity: &str, version: u32, users: Vec<User>) -> Self {
+        Self::with(entity, version, State::Full, Users { state: State::Full, list: users })
+    }
+
+    /// A document that tells of these users only.
+    pub fn partial(entity: &str, version: u32, users: Vec<User>) -> Self {
+        Self::with(entity, version, State::Partial, Users { state: State::Partial, list: users })
+    }
+
+    fn with(entity: &str, version: u32, state: State, users: Users) -> Self {
+        let (entity, version, users) = (entity.to_owned(), Some(version), Some(users));
+        Self { entity, state, version, users, namespaced: true, ..Self::default() }
+    }
+
+    /// The users that the document tells of.
+    pub fn users(&self) -> &[User] {
+        self.users.as_ref().map_or(&[], |users| users.list.as_slice())
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    ///
+    /// When it is no XML or its root is not `conference-info`.
+    pub fn parse(body: &[u8]) -> Result<Self, Fault> {
+        let document = parse(text_of(body)?)?;
+        let root = root(&document, "conference-info")?;
+        let description = |name| child(root, "conference-description").and_then(|node| child_text(node, name));
+        let state = |name| child(root, "conference-state").and_then(|node| child_text(node, name));
+        Ok(Self {
+            entity: attribute(root, "entity").unwrap_or_default(),
+            state: State::of(root),
+            version: attribute(root, "version").and_then(|version| version.parse().ok()),
+            subject: description("subject"),
+            maximum_user_count: description("maximum-user-count").and_then(|count| count.parse().ok()),
+            user_count: state("user-count").and_then(|count| count.parse().ok()),
+            active: state("active").map(|active| matches!(active.as_str(), "true" | "1")),
+            users: child(root, "users")
+                .map(|node| Users { state: State::of(node), list: children(node, "user").map(user).collect() }),
+            namespaced: root.tag_name().namespace() == Some(NAMESPACE),
+        })
+    }
+
+    /// Writes the document.
+    pub fn to_xml(&self) -> String {
+        let text = |name: &str, value: Option<String>| value.map(|value| Element::new(name).text(&value));
+        let group = |name: &str, children: Vec<Element>| (!children.is_empty()).then(|| Element::new(name).children(children));
+        let subject = text("subject", self.subject.clone());
+        let maximum = text("maximum-user-count", self.maximum_user_count.map(|count| count.to_string()));
+        let count = text("user-count", self.user_count.map(|count| count.to_string()));
+        let active = text("active", self.active.map(|active| active.to_string()));
+        Element::new("conference-info")
+            .attribute("xmlns", NAMESPACE)
+            .attribute("entity", &self.entity)
+            .attribute("state", self.state.token())
+            .attribute_some("version", self.version.map(|version| version.to_string()).as_deref())
+            .child_some(group("conference-description", subject.into_iter().chain(maximum).collect()))
+            .child_some(group("conference-state", count.into_iter().chain(active).collect()))
+            .child_some(self.users.as_ref().map(users_element))
+            .document()
+    }
+}
+
+/// Checks a document that was read.
+pub fn validate(info: &ConferenceInfo) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut complain = |code, rfc, message| found.push(Violation { code, level: Level::Error, offset: 0, rfc, message });
+    if !info.namespaced {
+        complain("conference-namespace", "RFC 4575 5.1", format!("the root is not in {NAMESPACE}"));
+    }
+    if info.entity.is_empty() {
+        complain("conference-entity", "RFC 4575 5.2.1", "the conference has no entity".to_owned());
+    }
+    if info.version.is_none() {
+        complain("conference-version", "RFC 4575 5.2.3", "the document has no version".to_owned());
+    }
+    for user in info.users() {
+        if user.entity.is_empty() {
+            complain("conference-user", "RFC 4575 5.6", "a user has no entity".to_owned());
+        }
+        let mut endpoints = user.endpoints.iter();
+        if let Some(status) = endpoints.find_map(|own| own.status.as_deref().filter(|status| !is_status(status))) {
+            complain("conference-status", "RFC 4575 5.7.3", format!("`{status}` is no status of an endpoint"));
+        }
+    }
+    found
+}
+
+fn is_status(text: &str) -> bool {
+    matches!(
+        text,
+        "connected"
+            | "disconnected"
+            | "on-hold"
+            | "muted-via-focus"
+            | "pending"
+            | "alerting"
+            | "dialing-in"
+            | "dialing-out"
+            | "disconnecting"
+    )
+}
+
+fn user(node: Node<'_, '_>) -> User {
+    User {
+        entity: attribute(node, "entity").unwrap_or_default(),
+        state: State::of(node),
+        display_text: child_text(node, "display-text"),
+        own: attribute(node, "yourown").as_deref() == Some("true"),
+        roles: child(node, "roles").map(|roles| children(roles, "entry").map(super::text).collect()).unwrap_or_default(),
+        endpoints: children(node, "endpoint").map(endpoint).collect(),
+    }
+}
+
+fn endpoint(node: Node<'_, '_>) -> Endpoint {
+    Endpoint {
+        entity: attribute(node, "entity").unwrap_or_default(),
+        state: State::of(node),
+        status: child_text(node, "status"),
+        disconnection_method: child_text(node, "disconnection-method"),
+        disconnection_reason: child(node, "disconnection-info").and_then(|info| child_text(info, "reason")),
+    }
+}
+
+fn users_element(users: &Users) -> Element {
+    let state = (users.state != State::Full).then(|| users.state.token());
+    Element::new("users").attribute_some("state", state).children(users.list.iter().map(user_element))
+}
+
+fn user_element(user: &User) -> Element {
+    let roles = user.roles.iter().map(|role| Element::new("entry").text(role));
+    Element::new("user")
+        .attribute("entity", &user.entity)
+        .attribute("state", user.state.token())
+        .attribute_some("yourown", user.own.then_some("true"))
+        .child_some(user.display_text.as_ref().map(|text| Element::new("display-text").text(text)))
+        .child_some((!user.roles.is_empty()).then(|| Element::new("roles").children(roles)))
+        .children(user.endpoints.iter().map(endpoint_element))
+}
+
+fn endpoint_element(endpoint: &Endpoint) -> Element {
+    let state = (endpoint.state != State::Full).then(|| endpoint.state.token());
+    let text = |name: &str, value: &Option<String>| value.as_ref().map(|value| Element::new(name).text(value));
+    Element::new("endpoint")
+        .attribute("entity", &endpoint.entity)
+        .attribute_some("state", state)
+        .child_some(text("status", &endpoint.status))
+        .child_some(text("disconnection-method", &endpoint.disconnection_method))
+        .child_some(text("reason", &endpoint.disconnection_reason).map(|reason| Element::new("disconnection-info").child(reason)))
+}

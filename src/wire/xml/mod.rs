@@ -1,0 +1,171 @@
+//! XML bodies: read with bounds, written through one small tree.
+//!
+//! Documents with a DTD are refused, so no entity can expand. Element names are compared without
+//! regard to their namespace: field traces leave it out, and `validate` of each document says so.
+
+pub mod conference_info;
+pub mod group_state;
+pub mod reginfo;
+pub mod resource_lists;
+pub mod roster;
+pub mod service_info;
+
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
+use roxmltree::{Document, Node, ParsingOptions};
+
+use super::Fault;
+
+/// The largest document that is read, in bytes.
+const MAX_SIZE: usize = 1024 * 1024;
+/// The most nodes that a document may have.
+const MAX_NODES: u32 = 50_000;
+
+/// The document as text, a byte order mark and blanks before the declaration left out.
+pub(super) fn text_of(body: &[u8]) -> Result<&str, Fault> {
+    if body.len() > MAX_SIZE {
+        return Err(Fault::new("xml-limit", MAX_SIZE, "a document of at most 1 MiB"));
+    }
+    let text = std::str::from_utf8(body).map_err(|error| Fault::new("xml-utf8", error.valid_up_to(), "UTF-8"))?;
+    Ok(text.trim_start_matches('\u{feff}').trim())
+}
+
+/// Parses the text within the bounds.
+pub(super) fn parse(text: &str) -> Result<Document<'_>, Fault> {
+    let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
+    Document::parse_with_options(text, options).map_err(|error| match error {
+        roxmltree::Error::DtdDetected => Fault::new("xml-dtd", 0, "a document without DTD"),
+        roxmltree::Error::NodesLimitReached => Fault::new("xml-limit", 0, "fewer elements"),
+        other => Fault::new("xml-syntax", offset_of(text, other.pos()), "well-formed XML"),
+    })
+}
+
+/// The byte that a position of roxmltree speaks of.
+fn offset_of(text: &str, position: roxmltree::TextPos) -> usize {
+    let line: usize = text.split_inclusive('\n').take(position.row.saturating_sub(1) as usize).map(str::len).sum();
+    let rest = text.get(line..).unwrap_or("");
+    line + rest.chars().take(position.col.saturating_sub(1) as usize).map(char::len_utf8).sum::<usize>()
+}
+
+/// The root element, when it has this name.
+pub(super) fn root<'a, 'input>(document: &'a Document<'input>, name: &'static str) -> Result<Node<'a, 'input>, Fault> {
+    let root = document.root_element();
+    if root.tag_name().name() == name { Ok(root) } else { Err(Fault::new("xml-root", root.range().start, name)) }
+}
+
+/// The first child element of this name.
+pub(super) fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
+    children(node, name).next()
+}
+
+/// The child elements of this name.
+pub(super) fn children<'a, 'input>(node: Node<'a, 'input>, name: &str) -> impl Iterator<Item = Node<'a, 'input>> {
+    node.children().filter(move |child| child.is_element() && child.tag_name().name() == name)
+}
+
+/// The text of the first child element of this name, trimmed.
+pub(super) fn child_text(node: Node<'_, '_>, name: &str) -> Option<String> {
+    child(node, name).map(text)
+}
+
+/// The text of an element, trimmed.
+pub(super) fn text(node: Node<'_, '_>) -> String {
+    node.children().filter_map(|child| child.text()).collect::<String>().trim().to_owned()
+}
+
+/// An attribute by its local name.
+pub(super) fn attribute(node: Node<'_, '_>, name: &str) -> Option<String> {
+    node.attributes().find(|own| own.name() == name).map(|own| own.value().trim().to_owned())
+}
+
+/// An element to be written: either text or children.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Element {
+    name: String,
+    attributes: Vec<(String, String)>,
+    text: String,
+    children: Vec<Element>,
+}
+
+impl Element {
+    /// An empty element.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), attributes: Vec::new(), text: String::new(), children: Vec::new() }
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn attribute(mut self, name: &str, value: &str) -> Self {
+        self.attributes.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds an attribute when there is a value.
+    #[must_use]
+    pub fn attribute_some(self, name: &str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.attribute(name, value),
+            None => self,
+        }
+    }
+
+    /// Sets the text.
+    #[must_use]
+    pub fn text(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.text);
+        self
+    }
+
+    /// Adds a child.
+    #[must_use]
+    pub fn child(mut self, child: Self) -> Self {
+        self.children.push(child);
+        self
+    }
+
+    /// Adds a child when there is one.
+    #[must_use]
+    pub fn child_some(mut self, child: Option<Self>) -> Self {
+        self.children.extend(child);
+        self
+    }
+
+    /// Adds children.
+    #[must_use]
+    pub fn children(mut self, children: impl IntoIterator<Item = Self>) -> Self {
+        self.children.extend(children);
+        self
+    }
+
+    /// The document with this element as its root.
+    ///
+    /// # Panics
+    ///
+    /// Never: the writer writes to memory.
+    pub fn document(&self) -> String {
+        let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
+        let written = writer
+            .write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))
+            .and_then(|()| self.write(&mut writer));
+        debug_assert!(written.is_ok(), "memory takes every write");
+        let mut text = String::from_utf8_lossy(&writer.into_inner()).into_owned();
+        text.push('\n');
+        text
+    }
+
+    fn write(&self, writer: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
+        let attributes = self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let start = BytesStart::new(self.name.as_str()).with_attributes(attributes);
+        if self.text.is_empty() && self.children.is_empty() {
+            return writer.write_event(Event::Empty(start));
+        }
+        writer.write_event(Event::Start(start))?;
+        if !self.text.is_empty() {
+            writer.write_event(Event::Text(BytesText::new(&self.text)))?;
+        }
+        for child in &self.children {
+            child.write(writer)?;
+        }
+        writer.write_event(Event::End(BytesEnd::new(self.name.as_str())))
+    }
+}
