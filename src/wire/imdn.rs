@@ -105,9 +105,11 @@ impl Imdn {
             .children()
             .find_map(|node| Kind::of(node.tag_name().name()).map(|kind| (kind, node)))
             .ok_or(Fault::new("imdn-notification", at, "a delivery, processing or display notification"))?;
-        let status = xml::child(notification.1, "status")
-            .and_then(|status| status.first_element_child())
-            .ok_or(Fault::new("imdn-status", notification.1.range().start, "a status"))?;
+        let status = xml::child(notification.1, "status").and_then(|status| status.first_element_child()).ok_or(Fault::new(
+            "imdn-status",
+            notification.1.range().start,
+            "a status",
+        ))?;
         let own = |name| xml::child_text(root, name);
         Ok(Self {
             message_id: own("message-id").ok_or(Fault::new("imdn-message-id", at, "a message-id"))?,

@@ -23,7 +23,11 @@ impl Builder {
     /// The parts of `message`, to be altered.
     pub fn of(message: &Cpim) -> Self {
         let own = |(name, value): (&str, &str)| (name.to_owned(), crate::wire::mime::unfold(value));
-        Self { headers: message.headers().map(own).collect(), mime: message.mime_headers().map(own).collect(), content: message.content() }
+        Self {
+            headers: message.headers().map(own).collect(),
+            mime: message.mime_headers().map(own).collect(),
+            content: message.content(),
+        }
     }
 
     /// Sets DateTime.

@@ -162,7 +162,12 @@ impl Check<'_> {
         let Some(length) = message.mime("Content-Length") else { return };
         if length.parse() != Ok(message.bytes.len() - at) {
             let actual = message.bytes.len() - at;
-            self.error("cpim-content-length", at, "RFC 3862 2.4", format!("Content-Length is {length}, the content has {actual} bytes"));
+            self.error(
+                "cpim-content-length",
+                at,
+                "RFC 3862 2.4",
+                format!("Content-Length is {length}, the content has {actual} bytes"),
+            );
         }
     }
 }

@@ -48,8 +48,7 @@ impl Media {
     /// The message media of a description, for example to offer the same again.
     pub fn of(sdp: &Sdp) -> Self {
         let known = |name: &str| {
-            matches!(name, "accept-types" | "accept-wrapped-types" | "max-size" | "setup" | "path")
-                || Direction::of(name).is_some()
+            matches!(name, "accept-types" | "accept-wrapped-types" | "max-size" | "setup" | "path") || Direction::of(name).is_some()
         };
         let owned = |value: &str| value.to_owned();
         Self {

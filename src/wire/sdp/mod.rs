@@ -244,9 +244,9 @@ impl Sdp {
         let fits = |own: &str| {
             own == "*"
                 || own.eq_ignore_ascii_case(essence)
-                || own.strip_suffix("/*").is_some_and(|kind| {
-                    essence.split_once('/').is_some_and(|(other, _)| other.eq_ignore_ascii_case(kind))
-                })
+                || own
+                    .strip_suffix("/*")
+                    .is_some_and(|kind| essence.split_once('/').is_some_and(|(other, _)| other.eq_ignore_ascii_case(kind)))
         };
         self.accept_types().any(fits) || wrapped && self.accept_wrapped_types().any(fits)
     }

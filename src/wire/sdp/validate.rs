@@ -55,11 +55,21 @@ impl Check<'_> {
             }
             match order.iter().position(|letter| *letter == row.letter) {
                 Some(at) if at < reached && !is_repeating(order, row.letter, reached) => {
-                    self.error("sdp-order", row.value.start - 2, "RFC 8866 5", format!("{}= stands too late", char::from(row.letter)));
+                    self.error(
+                        "sdp-order",
+                        row.value.start - 2,
+                        "RFC 8866 5",
+                        format!("{}= stands too late", char::from(row.letter)),
+                    );
                 }
                 Some(at) => reached = reached.max(at),
                 None => {
-                    self.error("sdp-letter", row.value.start - 2, "RFC 8866 5", format!("{}= has no place here", char::from(row.letter)));
+                    self.error(
+                        "sdp-letter",
+                        row.value.start - 2,
+                        "RFC 8866 5",
+                        format!("{}= has no place here", char::from(row.letter)),
+                    );
                 }
             }
         }

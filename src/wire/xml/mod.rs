@@ -144,9 +144,8 @@ impl Element {
     /// Never: the writer writes to memory.
     pub fn document(&self) -> String {
         let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-        let written = writer
-            .write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))
-            .and_then(|()| self.write(&mut writer));
+        let written =
+            writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None))).and_then(|()| self.write(&mut writer));
         debug_assert!(written.is_ok(), "memory takes every write");
         let mut text = String::from_utf8_lossy(&writer.into_inner()).into_owned();
         text.push('\n');
