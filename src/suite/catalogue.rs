@@ -206,3 +206,40 @@ pub enum TamperAct {
     /// A message of this kind is added.
     Inject(Pattern),
 }
+
+/// All requirements of a suite, in the order of the file.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// The requirements.
+    pub requirements: Vec<Requirement>,
+    /// The readings of places that can be read two ways.
+    pub readings: Vec<Reading>,
+}
+
+impl Catalogue {
+    /// The requirement of an identifier.
+    pub fn get(&self, id: &str) -> Option<&Requirement> {
+        self.requirements.iter().find(|requirement| requirement.id == id)
+    }
+}
+
+/// An ambiguity of the text: how we read it, and how it could be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reading {
+    /// The frozen identifier, `AMB-18`.
+    pub id: String,
+    /// Where in the text.
+    pub clause: String,
+    /// What can be read two ways.
+    pub question: String,
+    /// Our reading.
+    pub ours: String,
+    /// The other one.
+    pub other: String,
+    /// The policy knob that switches between them.
+    pub knob: Option<String>,
+    /// The scenario that tells them apart.
+    pub scenario: Option<String>,
+    /// Where it stands.
+    pub place: Place,
+}

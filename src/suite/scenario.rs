@@ -160,8 +160,14 @@ pub struct Sending {
     pub id: Option<String>,
     /// The dialog that the named message opened.
     pub dialog: Option<String>,
+    /// Number of the step whose request opened the dialog that this message belongs to, written
+    /// (`in`) or found (the latest open one between the ends); `None`: it opens its own, or lives
+    /// outside dialogs.
+    pub opened_by: Option<u32>,
     /// Number of the step whose request this response answers.
     pub answers: Option<u32>,
+    /// The status code, in place of the one in the arrow.
+    pub status: Option<u16>,
     /// Delay before sending.
     pub after: Duration,
     /// Exact bytes in place of a made message.
@@ -179,8 +185,12 @@ pub struct Expectation {
     pub id: Option<String>,
     /// The dialog that the named message opened.
     pub dialog: Option<String>,
+    /// As in [`Sending::opened_by`].
+    pub opened_by: Option<u32>,
     /// Number of the step whose request the response answers.
     pub answers: Option<u32>,
+    /// `unanswered: true`: nobody answers this request, not even automatically.
+    pub unanswered: bool,
     /// Number of the later step that answers this request; `None`: it is answered automatically.
     pub answered_by: Option<u32>,
     /// Latest arrival since the previous step on this path; `None`: the suite's default.
