@@ -106,7 +106,8 @@ impl Diagnostic {
     pub fn allowed<'a>(self, what: &str, written: &str, names: impl IntoIterator<Item = &'a str>) -> Self {
         let names: Vec<&str> = names.into_iter().collect();
         let near = nearest(written, names.iter().copied());
-        let mut text = if names.is_empty() { format!("no {what} is known here") } else { format!("{what}: {}", listed(&names, near)) };
+        let mut text =
+            if names.is_empty() { format!("no {what} is known here") } else { format!("{what}: {}", listed(&names, near)) };
         if let Some(near) = near {
             let _ = write!(text, "; did you mean `{near}`?");
         }
@@ -144,7 +145,9 @@ pub struct Mistakes {
 impl Mistakes {
     /// Adds one, unless the very same is there: a fragment is read once for each use.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        let known = |other: &Diagnostic| other.code == diagnostic.code && other.place == diagnostic.place && other.message == diagnostic.message;
+        let known = |other: &Diagnostic| {
+            other.code == diagnostic.code && other.place == diagnostic.place && other.message == diagnostic.message
+        };
         if !self.found.iter().any(known) {
             self.found.push(diagnostic);
         }

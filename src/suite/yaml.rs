@@ -137,7 +137,8 @@ impl<'s> Reader<'s, '_> {
                     self.documents += 1;
                     if self.documents > 1 {
                         let place = self.place(&span);
-                        self.mistakes.push(Diagnostic::new("Y0001", place, "a file holds one document").label("a second one starts here"));
+                        self.mistakes
+                            .push(Diagnostic::new("Y0001", place, "a file holds one document").label("a second one starts here"));
                         return Ok(root);
                     }
                 }
@@ -387,12 +388,14 @@ fn mis_indented(file: u32, source: &SourceFile, line: usize) -> Option<Diagnosti
     for number in [line, line.saturating_sub(1)] {
         let Some(own) = indent(number) else { continue };
         let Some(before) = (1..number).rev().find_map(indent) else { continue };
-        let opens = (1..number).rev().find(|number| indent(*number).is_some()).is_some_and(|at| source.line(at).trim_end().ends_with(':'));
+        let opens =
+            (1..number).rev().find(|number| indent(*number).is_some()).is_some_and(|at| source.line(at).trim_end().ends_with(':'));
         let known = (1..number).rev().filter_map(indent).any(|other| other == own);
         if known || own == 0 || (own > before && opens) {
             continue;
         }
-        let sibling = if own > before { before } else { (1..number).rev().filter_map(indent).filter(|other| *other > own).min()? };
+        let sibling =
+            if own > before { before } else { (1..number).rev().filter_map(indent).filter(|other| *other > own).min()? };
         let start = u32::try_from(source.line_start(number)).ok()?;
         let place = Place { file, start, end: start + u32::try_from(own).ok()? };
         return Some(
