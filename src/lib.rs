@@ -4,6 +4,7 @@ pub mod clause;
 pub mod endpoint;
 pub mod engine;
 pub mod ids;
+pub mod judge;
 pub mod msrp;
 pub mod pattern;
 pub mod pf;

@@ -1,12 +1,13 @@
 //! What a trace is made of.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::engine::{Closure, ConnectionId, Note, Transport};
-use crate::pattern::ast::Role;
+use crate::pattern::ast::{End, Role};
 use crate::time::Instant;
 use crate::wire::{Fault, msrp, sip};
 
@@ -21,6 +22,36 @@ pub struct Party {
     pub device: Option<Arc<str>>,
 }
 
+impl Party {
+    /// An actor without a device.
+    pub fn new(role: Role, name: &str) -> Self {
+        Self { role, name: name.into(), device: None }
+    }
+
+    /// An actor on one device.
+    pub fn on(role: Role, name: &str, device: &str) -> Self {
+        Self { role, name: name.into(), device: Some(device.into()) }
+    }
+
+    /// Whether a pattern's end speaks of this party.
+    pub fn is(&self, end: &End) -> bool {
+        match end {
+            End::Any => true,
+            End::Role(role) => self.role == *role,
+            End::Actor { name, device } => self.name == *name && (device.is_none() || self.device == *device),
+        }
+    }
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.device {
+            Some(device) => write!(f, "{}.{device}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
 /// Who is reached at which address, and which URIs name whom. Ends are derived from it and from
 /// the wire alone, so that a capture is read as a live run is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -31,6 +62,10 @@ pub struct AddressBook {
     pub users: Vec<(String, Party)>,
     /// Instances (`+sip.instance`, bare) and the device that they belong to.
     pub instances: Vec<(String, Party)>,
+    /// Host names, as Via and URIs give them, and the actor behind each.
+    pub hosts: Vec<(String, Party)>,
+    /// URIs of focuses and Conversation-IDs, and the group that each one names.
+    pub groups: Vec<(String, Arc<str>)>,
 }
 
 /// Where bytes went.

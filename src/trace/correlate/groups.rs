@@ -1,0 +1,106 @@
+//! Which group a message is about: Conversation-ID, focus URI, and the URI that a PF shows in its
+//! place all lead to one symbol, on both legs.
+
+use std::collections::BTreeMap;
+
+use super::places::{Places, uri_key};
+use super::{Symbol, Symbols};
+use crate::trace::event::AddressBook;
+use crate::wire::sip::{Message, Name, Uri};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Groups {
+    aliases: BTreeMap<String, Symbol>,
+    learnt: Vec<(Symbol, String)>,
+}
+
+impl Groups {
+    pub(super) fn of(book: &AddressBook, symbols: &mut Symbols) -> Self {
+        let mut groups = Self::default();
+        for (alias, name) in &book.groups {
+            let symbol = symbols.of(&format!("group:{name}"));
+            let key = Uri::parse(alias).map_or_else(|_| alias.clone(), |uri| uri_key(&uri));
+            groups.aliases.insert(key, symbol);
+        }
+        groups
+    }
+
+    /// The group of a request, by everything in it that may name one.
+    pub(super) fn of_message(&mut self, request: &Message, places: &Places, symbols: &mut Symbols) -> Option<Symbol> {
+        let conversation = request.value(Name::ConversationId);
+        let contact = request.contact().ok();
+        let focus = contact.filter(|contact| contact.is_focus()).map(|contact| uri_key(&contact.uri));
+        let target = request.target().ok().map(|uri| uri_key(&uri));
+        let from = request.from().ok();
+        let known = [conversation, focus.as_deref(), target.as_deref()]
+            .into_iter()
+            .flatten()
+            .find_map(|alias| self.aliases.get(alias))
+            .copied();
+        let known = known.or_else(|| {
+            let ends = [request.to().ok(), from].into_iter().flatten();
+            ends.map(|end| uri_key(&end.uri)).find_map(|alias| self.aliases.get(&alias)).copied()
+        });
+        if known.is_none() && focus.is_none() && !names_group_service(request) {
+            return None;
+        }
+        let symbol = known.or_else(|| {
+            let name = conversation.or(focus.as_deref()).or(target.as_deref())?;
+            Some(symbols.of(&format!("group:{name}")))
+        })?;
+        if let Some(conversation) = conversation {
+            self.learn(conversation, symbol, None);
+        }
+        if let (Some(focus), Some(contact)) = (&focus, contact) {
+            self.learn(focus, symbol, Some(contact.uri.text));
+            // A focus that invites writes its own URI in From as well.
+            if let Some(from) = from.filter(|from| places.user(&from.uri).is_none()) {
+                self.learn(&uri_key(&from.uri), symbol, Some(from.uri.text));
+            }
+        }
+        Some(symbol)
+    }
+
+    /// The group of a response: that of its request, or of the focus in its Contact.
+    pub(super) fn of_response(&mut self, response: &Message, group: Option<Symbol>, symbols: &mut Symbols) -> Option<Symbol> {
+        let Some(contact) = response.contact().ok().filter(|contact| contact.is_focus()) else { return group };
+        let key = uri_key(&contact.uri);
+        let symbol = group
+            .or_else(|| self.aliases.get(&key).copied())
+            .unwrap_or_else(|| symbols.of(&format!("group:{}", response.value(Name::ConversationId).unwrap_or(&key))));
+        self.learn(&key, symbol, Some(contact.uri.text));
+        Some(symbol)
+    }
+
+    fn learn(&mut self, alias: &str, symbol: Symbol, uri: Option<&str>) {
+        if self.aliases.contains_key(alias) {
+            return;
+        }
+        self.aliases.insert(alias.to_owned(), symbol);
+        if let Some(uri) = uri {
+            self.learnt.push((symbol, uri.to_owned()));
+        }
+    }
+
+    pub(super) fn learnt(&mut self, symbols: &Symbols) -> Vec<(String, String)> {
+        self.learnt.drain(..).map(|(symbol, uri)| (symbols.name(symbol).to_owned(), uri)).collect()
+    }
+}
+
+fn names_group_service(request: &Message) -> bool {
+    [Name::PAssertedService, Name::PPreferredService].into_iter().flat_map(|name| request.values(name)).any(|service| {
+        service.trim().ends_with(".group")
+    })
+}
+
+/// The value of `imdn.Message-ID` in a CPIM message, under whatever prefix NS declares
+/// (RFC 5438 6.3, RFC 3862 2.3). Only the CPIM header section is looked at.
+pub(super) fn imdn_message_id(body: &[u8]) -> Option<&str> {
+    const NAME: &[u8] = b".Message-ID:";
+    let at = memchr::memmem::find(body, NAME)?;
+    let start = body[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |feed| feed + 1);
+    let rest = body.get(at + NAME.len()..)?;
+    let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
+    let is_prefix = at > start && body[start..at].iter().all(u8::is_ascii_alphanumeric);
+    std::str::from_utf8(&rest[..end]).ok().map(str::trim).filter(|id| is_prefix && !id.is_empty())
+}

@@ -1,0 +1,235 @@
+//! MSRP sessions and messages (RFC 4975), as an onlooker sees them: which SDP set up the session
+//! of a chunk, which chunks make a message, which responses answer it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
+
+use super::dialogs::DialogId;
+use super::{Answered, Facts, Symbol, Symbols, Whole, groups};
+use crate::trace::event::Link;
+use crate::wire::msrp::{Chunk, Flag, MsrpUri, paths};
+use crate::wire::sip::Message;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct SessionId(usize);
+
+#[derive(Clone, Debug)]
+struct Session {
+    symbol: Symbol,
+    dialog: DialogId,
+    /// The path of the IUT and that of its peer, as far as they were seen.
+    local: Option<String>,
+    remote: Option<String>,
+}
+
+/// A message on its way, chunk by chunk.
+#[derive(Clone, Debug, Default)]
+struct Assembly {
+    chunks: SmallVec<[u32; 2]>,
+    parts: SmallVec<[(u64, Bytes); 1]>,
+    message: Option<Symbol>,
+    /// Whether a chunk had content: a SEND without any carries no message (RFC 4975 5.4).
+    has_content: bool,
+    ended: bool,
+    answers: usize,
+    settled: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Media {
+    sessions: Vec<Session>,
+    paths: BTreeMap<String, SessionId>,
+    current: BTreeMap<DialogId, SessionId>,
+    /// By side, session or addresses, and Message-ID.
+    assembling: BTreeMap<String, usize>,
+    assemblies: Vec<Assembly>,
+    /// Requests that a response may answer: by side, connection and transaction identifier.
+    requests: BTreeMap<String, (u32, usize, Symbol)>,
+}
+
+fn path_key(path: &str) -> Option<String> {
+    let uri = MsrpUri::parse(paths(path).last()?).ok()?;
+    Some(format!("{}:{}/{}", uri.host.0.to_ascii_lowercase(), uri.port, uri.session.unwrap_or("")))
+}
+
+/// The value of the first `a=path` in a body, however the SDP is wrapped.
+fn sdp_path(body: &[u8]) -> Option<&str> {
+    let at = memchr::memmem::find(body, b"\na=path:")? + 8;
+    let rest = body.get(at..)?;
+    let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
+    std::str::from_utf8(&rest[..end]).ok()
+}
+
+impl Media {
+    pub(super) fn symbol(&self, id: SessionId) -> Symbol {
+        self.sessions[id.0].symbol
+    }
+
+    pub(super) fn dialog(&self, id: SessionId) -> DialogId {
+        self.sessions[id.0].dialog
+    }
+
+    /// Learns the path in an offer or answer. A path that differs from the one its side had
+    /// before sets up a new session in the same dialog.
+    pub(super) fn learn(&mut self, dialog: DialogId, message: &Message, sent: bool, symbols: &mut Symbols) -> Option<Symbol> {
+        let current = self.current.get(&dialog).copied();
+        let body = message.body();
+        let Some(key) = sdp_path(&body).and_then(path_key) else { return current.map(|id| self.symbol(id)) };
+        let fits = current.filter(|id| {
+            let session = &self.sessions[id.0];
+            let side = if sent { &session.local } else { &session.remote };
+            side.as_ref().is_none_or(|known| *known == key)
+        });
+        let id = fits.unwrap_or_else(|| {
+            let symbol = symbols.fresh(&format!("msrp:{key}"));
+            self.sessions.push(Session { symbol, dialog, local: None, remote: None });
+            SessionId(self.sessions.len() - 1)
+        });
+        self.current.insert(dialog, id);
+        let session = &mut self.sessions[id.0];
+        let side = if sent { &mut session.local } else { &mut session.remote };
+        *side = Some(key.clone());
+        self.paths.insert(key, id);
+        Some(self.symbol(id))
+    }
+
+    /// The session that a chunk belongs to: either path names it.
+    pub(super) fn session(&self, chunk: &Chunk) -> Option<SessionId> {
+        let by = |path: &str| path_key(path).and_then(|key| self.paths.get(&key)).copied();
+        by(chunk.to_path()).or_else(|| by(chunk.from_path()))
+    }
+
+    /// Files a chunk or a response, and completes what is known of it.
+    pub(super) fn chunk(&mut self, filing: &Filing<'_>, facts: &mut Facts, symbols: &mut Symbols, scratch: &mut String) {
+        match filing.chunk.method() {
+            Some("SEND") => self.send(filing, facts, symbols, scratch),
+            Some(_) => {
+                facts.transaction = Some(symbols.fresh(&format!("transaction:{}", filing.chunk.transact_id())));
+                let key = message_key(scratch, filing, !filing.sent);
+                facts.message = self.assembling.get(key).and_then(|at| self.assemblies[*at].message);
+            }
+            None => self.response(filing, facts, scratch),
+        }
+    }
+
+    fn send(&mut self, filing: &Filing<'_>, facts: &mut Facts, symbols: &mut Symbols, scratch: &mut String) {
+        let chunk = filing.chunk;
+        let symbol = symbols.fresh(&format!("transaction:{}", chunk.transact_id()));
+        facts.transaction = Some(symbol);
+        let range = chunk.byte_range();
+        let start = range.map_or(1, |range| range.start);
+        let at = self.assembly(start, message_key(scratch, filing, filing.sent));
+        let assembly = &mut self.assemblies[at];
+        let body = chunk.body();
+        assembly.chunks.push(filing.number);
+        assembly.has_content |= body.is_some();
+        if let Some(body) = body {
+            if assembly.message.is_none() {
+                assembly.message = groups::imdn_message_id(&body).map(|id| symbols.of(&format!("message:{id}")));
+            }
+            assembly.parts.push((start, body));
+        }
+        facts.message = assembly.message;
+        assembly.ended = chunk.flag() != Flag::More;
+        if chunk.flag() == Flag::Complete && assembly.has_content {
+            facts.whole = Some(assembly.whole(range.and_then(|range| range.total)));
+        }
+        let key = request_key(scratch, filing, filing.sent).to_owned();
+        self.requests.insert(key, (filing.number, at, symbol));
+    }
+
+    /// The message that a chunk continues; one that starts at its first byte begins anew when the
+    /// last one of this Message-ID is over.
+    fn assembly(&mut self, start: u64, key: &str) -> usize {
+        if let Some(at) = self.assembling.get(key).copied()
+            && (!self.assemblies[at].ended || start > 1)
+        {
+            return at;
+        }
+        self.assemblies.push(Assembly::default());
+        self.assembling.insert(key.to_owned(), self.assemblies.len() - 1);
+        self.assemblies.len() - 1
+    }
+
+    fn response(&mut self, filing: &Filing<'_>, facts: &mut Facts, scratch: &mut String) {
+        let Some((request, at, symbol)) = self.requests.remove(request_key(scratch, filing, !filing.sent)) else { return };
+        facts.answers = Some(request);
+        facts.transaction = Some(symbol);
+        let assembly = &mut self.assemblies[at];
+        facts.message = assembly.message;
+        assembly.answers += 1;
+        let code = filing.chunk.code().unwrap_or(0);
+        let refused = code != 200;
+        let over = refused || (assembly.ended && assembly.answers >= assembly.chunks.len());
+        if over && !assembly.settled && assembly.has_content {
+            assembly.settled = true;
+            let last = assembly.chunks.last().copied().unwrap_or(request);
+            facts.answered = Some(Answered { request: last, code });
+        }
+    }
+}
+
+impl Assembly {
+    /// Puts the chunks together. Their bytes are let go: a message is asked for once.
+    fn whole(&mut self, total: Option<u64>) -> Whole {
+        let mut parts = std::mem::take(&mut self.parts);
+        let chunks = self.chunks.clone();
+        if let [(1, body)] = parts.as_slice() {
+            let seamless = total.is_none_or(|total| total == body.len() as u64);
+            return Whole { body: body.clone(), chunks, seamless };
+        }
+        parts.sort_by_key(|(start, _)| *start);
+        let mut body = BytesMut::new();
+        let mut seamless = true;
+        for (start, part) in &parts {
+            let have = body.len() as u64 + 1;
+            seamless &= *start <= have;
+            // What a chunk repeats of an earlier one is the same bytes (RFC 4975 7.3.1).
+            let skip = usize::try_from(have.saturating_sub(*start)).unwrap_or(usize::MAX).min(part.len());
+            body.extend_from_slice(&part[skip..]);
+        }
+        seamless &= total.is_none_or(|total| total == body.len() as u64);
+        Whole { body: body.freeze(), chunks, seamless }
+    }
+}
+
+/// A chunk to be filed.
+pub(super) struct Filing<'a> {
+    pub(super) number: u32,
+    pub(super) link: &'a Link,
+    pub(super) sent: bool,
+    pub(super) chunk: &'a Chunk,
+    pub(super) session: Option<SessionId>,
+}
+
+fn side_of(scratch: &mut String, filing: &Filing<'_>, sent: bool) {
+    scratch.clear();
+    let _ = write!(scratch, "{}\n", if sent { 'o' } else { 'i' });
+    let _ = match (filing.session, filing.link.connection) {
+        (Some(session), _) => write!(scratch, "s{}\n", session.0),
+        (None, Some(connection)) => write!(scratch, "c{}\n", connection.0),
+        (None, None) => {
+            let (low, high) = if filing.sent == sent {
+                (filing.link.source, filing.link.destination)
+            } else {
+                (filing.link.destination, filing.link.source)
+            };
+            write!(scratch, "{low} {high}\n")
+        }
+    };
+}
+
+fn message_key<'a>(scratch: &'a mut String, filing: &Filing<'_>, sent: bool) -> &'a str {
+    side_of(scratch, filing, sent);
+    scratch.push_str(filing.chunk.message_id().unwrap_or(""));
+    scratch
+}
+
+fn request_key<'a>(scratch: &'a mut String, filing: &Filing<'_>, sent: bool) -> &'a str {
+    side_of(scratch, filing, sent);
+    scratch.push_str(filing.chunk.transact_id());
+    scratch
+}

@@ -1,0 +1,450 @@
+//! What belongs to what in a trace, derived from the wire alone.
+//!
+//! A [`Correlator`] reads events in order and says of each one its logical ends, its dialog,
+//! transaction, group, user and MSRP session, which request a response answers, and what a chunk
+//! completes. Nothing here looks at notes of an engine: a capture is read as a live run is.
+
+mod dialogs;
+mod groups;
+mod media;
+mod places;
+mod transactions;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::event::{Content, Event, Kind, Link, Party};
+use super::{Header, Trace};
+use crate::engine::{Closure, ConnectionId};
+use crate::pattern::ast::Role;
+use crate::wire::{msrp, sip};
+use dialogs::Dialogs;
+use groups::Groups;
+use media::Media;
+pub use places::uri_key;
+use places::Places;
+use transactions::Transactions;
+
+/// A value of a correlation key; equal symbols mean the same thing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Symbol(u32);
+
+/// Names of symbols, for reports.
+#[derive(Clone, Debug, Default)]
+pub struct Symbols {
+    known: BTreeMap<String, Symbol>,
+    names: Vec<String>,
+}
+
+impl Symbols {
+    /// The symbol of `name`, a new one when it is not known.
+    pub(super) fn of(&mut self, name: &str) -> Symbol {
+        if let Some(symbol) = self.known.get(name) {
+            return *symbol;
+        }
+        let symbol = self.fresh(name);
+        self.known.insert(name.to_owned(), symbol);
+        symbol
+    }
+
+    /// A symbol that no other call returns; `name` is for people.
+    fn fresh(&mut self, name: &str) -> Symbol {
+        let symbol = Symbol(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
+        self.names.push(name.to_owned());
+        symbol
+    }
+
+    /// What a person calls it: an actor's name, a Call-ID, a Message-ID.
+    pub fn name(&self, symbol: Symbol) -> &str {
+        self.names.get(symbol.0 as usize).map_or("", |name| name.split_once(':').map_or(name.as_str(), |(_, name)| name))
+    }
+}
+
+/// A whole MSRP message, known at its last chunk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Whole {
+    /// The content, put together from all chunks.
+    pub body: Bytes,
+    /// The events of its chunks, this one last.
+    pub chunks: SmallVec<[u32; 2]>,
+    /// Whether the byte ranges cover it without a gap.
+    pub seamless: bool,
+}
+
+/// The final answer to a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answered {
+    /// The event of the request; for MSRP, of the message's last chunk.
+    pub request: u32,
+    /// The status code; for MSRP, 200 when all chunks were answered 200.
+    pub code: u16,
+}
+
+/// What is known of one event.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Facts {
+    /// Who sent it, past all relays.
+    pub from: Party,
+    /// Whom it is for, past all relays.
+    pub to: Party,
+    /// The served user.
+    pub user: Option<Symbol>,
+    /// The device of the user.
+    pub device: Option<Symbol>,
+    /// The group; both legs share it.
+    pub group: Option<Symbol>,
+    /// The SIP dialog; of an MSRP event, the one that set up its session.
+    pub dialog: Option<Symbol>,
+    /// The SIP or MSRP transaction.
+    pub transaction: Option<Symbol>,
+    /// The subscription.
+    pub subscription: Option<Symbol>,
+    /// The MSRP session.
+    pub msrp_session: Option<Symbol>,
+    /// The chat message (`imdn.Message-ID`).
+    pub message: Option<Symbol>,
+    /// Of a response: the event of its request; of an ACK: that of its INVITE; of a CANCEL: that
+    /// of the request that it cancels.
+    pub answers: Option<u32>,
+    /// The event that this one repeats, when RFC 3261 or RFC 6026 has it absorbed.
+    pub retransmission: Option<u32>,
+    /// The whole message, at its last chunk.
+    pub whole: Option<Whole>,
+    /// What this event is the final answer to.
+    pub answered: Option<Answered>,
+    /// Whether this is the end of a connection that a session still needed.
+    pub lost: bool,
+}
+
+impl Facts {
+    fn between(from: Party, to: Party) -> Self {
+        Self {
+            from,
+            to,
+            user: None,
+            device: None,
+            group: None,
+            dialog: None,
+            transaction: None,
+            subscription: None,
+            msrp_session: None,
+            message: None,
+            answers: None,
+            retransmission: None,
+            whole: None,
+            answered: None,
+            lost: false,
+        }
+    }
+
+    /// The end that is not the IUT.
+    pub fn peer(&self, iut: &Party) -> &Party {
+        if self.from == *iut { &self.to } else { &self.from }
+    }
+}
+
+/// Reads a trace event by event. The cost of an event is logarithmic in what was seen before.
+#[derive(Clone, Debug)]
+pub struct Correlator {
+    iut: Party,
+    places: Places,
+    symbols: Symbols,
+    transactions: Transactions,
+    dialogs: Dialogs,
+    groups: Groups,
+    media: Media,
+    connections: BTreeMap<ConnectionId, Connection>,
+    /// Room for composite keys, reused.
+    scratch: String,
+}
+
+#[derive(Clone, Debug)]
+struct Connection {
+    peer: Party,
+    session: Option<media::SessionId>,
+}
+
+impl Correlator {
+    /// A correlator for a trace with this header.
+    pub fn new(header: &Header) -> Self {
+        let mut symbols = Symbols::default();
+        Self {
+            iut: header.iut.clone(),
+            places: Places::of(&header.book),
+            groups: Groups::of(&header.book, &mut symbols),
+            symbols,
+            transactions: Transactions::default(),
+            dialogs: Dialogs::default(),
+            media: Media::default(),
+            connections: BTreeMap::new(),
+            scratch: String::with_capacity(128),
+        }
+    }
+
+    /// The names of all symbols so far.
+    pub const fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    /// The further URIs of groups that were learnt from the wire since the last call: name of the
+    /// group and URI, for example the one that the PF shows to its Clients.
+    pub fn learnt_uris(&mut self) -> Vec<(String, String)> {
+        self.groups.learnt(&self.symbols)
+    }
+
+    /// Takes the next event.
+    pub fn push(&mut self, event: &Event) -> Facts {
+        match &event.kind {
+            Kind::Message { link, sent, content: Content::Sip(message) } => self.sip(event.number, link, *sent, message),
+            Kind::Message { link, sent, content: Content::Msrp(chunk) } => self.msrp(event.number, link, *sent, chunk),
+            Kind::Message { link, sent, content: Content::Broken { .. } } => {
+                let peer = self.peer_of(link, *sent);
+                self.directed(*sent, peer)
+            }
+            Kind::Opened { link } => {
+                let by_iut = link.connection.is_some_and(|connection| connection.0 % 2 == 0);
+                let peer = self.peer_of(link, by_iut);
+                self.directed(by_iut, peer)
+            }
+            Kind::Closed { link, how, by_iut } => self.closed(link, *how, *by_iut),
+            Kind::Fault(_) | Kind::Note { .. } | Kind::FlowEnded => Facts::between(self.iut.clone(), self.iut.clone()),
+        }
+    }
+
+    fn directed(&self, sent: bool, peer: Party) -> Facts {
+        if sent { Facts::between(self.iut.clone(), peer) } else { Facts::between(peer, self.iut.clone()) }
+    }
+
+    /// The node behind a link, as far as addresses tell.
+    fn peer_of(&self, link: &Link, sent: bool) -> Party {
+        let address = if sent { link.destination } else { link.source };
+        let known = link.connection.and_then(|connection| self.connections.get(&connection));
+        known
+            .map(|connection| connection.peer.clone())
+            .or_else(|| self.places.node(address).cloned())
+            .unwrap_or_else(|| Party::new(Role::Core, &address.to_string()))
+    }
+
+    fn closed(&mut self, link: &Link, how: Closure, by_iut: bool) -> Facts {
+        // The connection as it was opened may have either end as its source.
+        let peer = match self.places.node(link.source) {
+            Some(party) if *party != self.iut => party.clone(),
+            _ => self.peer_of(link, true),
+        };
+        let known = link.connection.and_then(|connection| self.connections.remove(&connection));
+        let session = known.as_ref().and_then(|connection| connection.session);
+        let mut facts = self.directed(by_iut, known.map_or(peer, |connection| connection.peer));
+        if let Some(session) = session {
+            self.describe_session(session, &mut facts);
+        }
+        let needed = session.is_some_and(|session| !self.dialogs.has_ended(self.media.dialog(session)));
+        facts.lost = match how {
+            Closure::Reset => true,
+            Closure::Finished => needed,
+            Closure::Refused => false,
+        };
+        facts
+    }
+
+    fn learn_connection(&mut self, link: &Link, peer: &Party, session: Option<media::SessionId>) {
+        let Some(connection) = link.connection else { return };
+        let entry = self.connections.entry(connection).or_insert_with(|| Connection { peer: peer.clone(), session: None });
+        if session.is_some() {
+            entry.peer.clone_from(peer);
+            entry.session = session;
+        }
+    }
+
+    fn describe_session(&mut self, session: media::SessionId, facts: &mut Facts) {
+        facts.msrp_session = Some(self.media.symbol(session));
+        self.describe_dialog(self.media.dialog(session), facts);
+    }
+
+    fn describe_dialog(&self, dialog: dialogs::DialogId, facts: &mut Facts) {
+        let dialog = self.dialogs.get(dialog);
+        facts.dialog = Some(dialog.symbol);
+        facts.user = facts.user.or(dialog.user);
+        facts.device = facts.device.or(dialog.device);
+        facts.group = facts.group.or(dialog.group);
+    }
+}
+
+/// A whole trace, correlated.
+#[derive(Clone, Debug)]
+pub struct Correlation {
+    /// One entry per event.
+    pub facts: Vec<Facts>,
+    /// The names of the symbols in it.
+    pub symbols: Symbols,
+}
+
+impl Correlation {
+    /// Correlates a trace.
+    pub fn of(trace: &Trace) -> Self {
+        let mut correlator = Correlator::new(&trace.header);
+        let facts = trace.events.iter().map(|event| correlator.push(event)).collect();
+        Self { facts, symbols: correlator.symbols }
+    }
+}
+
+impl Correlator {
+    fn sip(&mut self, number: u32, link: &Link, sent: bool, message: &sip::Message) -> Facts {
+        if message.is_request() {
+            self.sip_request(number, link, sent, message)
+        } else {
+            self.sip_response(number, link, sent, message)
+        }
+    }
+
+    fn sip_request(&mut self, number: u32, link: &Link, sent: bool, request: &sip::Message) -> Facts {
+        let found = self.dialogs.find(request, &mut self.scratch);
+        let original = self.transactions.original(request, sent, &mut self.scratch);
+        let peer = self.request_peer(link, sent, request, found, original.as_ref());
+        self.learn_connection(link, &peer, None);
+        let mut facts = self.directed(sent, peer.clone());
+        self.served(sent, &peer, request, &mut facts);
+        let dialog = found.or_else(|| original.as_ref().and_then(|original| original.dialog));
+        if let Some(dialog) = dialog {
+            // What the dialog was set up for outweighs what this one message looks like.
+            (facts.user, facts.device) = (None, None);
+            self.describe_dialog(dialog, &mut facts);
+        }
+        let group = self.groups.of_message(request, &self.places, &mut self.symbols);
+        facts.group = facts.group.or(group);
+        let dialog = dialog.or_else(|| self.dialogs.open(request, &facts, &peer, &mut self.symbols, &mut self.scratch));
+        if let Some(dialog) = dialog {
+            self.dialogs.enrich(dialog, &facts);
+            self.describe_dialog(dialog, &mut facts);
+            facts.subscription = self.dialogs.subscription(dialog, request, &mut self.symbols);
+            facts.msrp_session = self.media.learn(dialog, request, sent, &mut self.symbols);
+        }
+        facts.message = groups::imdn_message_id(&request.body()).map(|id| self.symbols.of(&format!("message:{id}")));
+        let reliable = link.transport.is_reliable();
+        let filing = transactions::Filing { number, request, sent, reliable, original, dialog };
+        self.transactions.request(&filing, &mut facts, &mut self.symbols, &mut self.scratch);
+        facts
+    }
+
+    fn sip_response(&mut self, number: u32, link: &Link, sent: bool, response: &sip::Message) -> Facts {
+        let Some(found) = self.transactions.response(number, response, sent, link.transport.is_reliable(), &mut self.scratch) else {
+            let peer = self.stray_peer(link, sent, response);
+            let mut facts = self.directed(sent, peer);
+            if let Some(dialog) = self.dialogs.find(response, &mut self.scratch) {
+                self.describe_dialog(dialog, &mut facts);
+            }
+            return facts;
+        };
+        let mut facts = Facts::between(found.to, found.from);
+        facts.transaction = Some(found.symbol);
+        facts.answers = Some(found.request);
+        facts.retransmission = found.retransmission;
+        facts.answered = found.answered;
+        (facts.user, facts.device, facts.group) = (found.user, found.device, found.group);
+        facts.message = found.message;
+        if !sent {
+            self.refine_device(response, &mut facts);
+        }
+        let group = self.groups.of_response(response, facts.group, &mut self.symbols);
+        facts.group = facts.group.or(group);
+        let dialog = found.dialog.map(|dialog| self.dialogs.of_response(dialog, response, &mut self.symbols, &mut self.scratch));
+        if let Some(dialog) = dialog {
+            let peer = facts.peer(&self.iut).clone();
+            self.dialogs.refine(dialog, &facts, &peer, response);
+            self.describe_dialog(dialog, &mut facts);
+            facts.subscription = self.dialogs.subscription_of(dialog, response);
+            facts.msrp_session = self.media.learn(dialog, response, sent, &mut self.symbols);
+        }
+        facts
+    }
+
+    /// A device that answers says which one it is (RFC 5626 4.1), or its Contact address does.
+    fn refine_device(&mut self, response: &sip::Message, facts: &mut Facts) {
+        if facts.from.role != Role::Client {
+            return;
+        }
+        if let Some(party) = self.places.device(response).filter(|party| party.name == facts.from.name) {
+            facts.from = party.clone();
+            facts.device = Some(self.symbols.of(&format!("device:{party}")));
+        }
+    }
+
+    fn request_peer(
+        &self,
+        link: &Link,
+        sent: bool,
+        request: &sip::Message,
+        dialog: Option<dialogs::DialogId>,
+        original: Option<&transactions::Original>,
+    ) -> Party {
+        if let Some(original) = original {
+            return original.peer.clone();
+        }
+        let node = self.peer_of(link, sent);
+        let remembered = dialog.map(|dialog| &self.dialogs.get(dialog).peer);
+        if sent {
+            if let Some(party) = remembered {
+                return party.clone();
+            }
+            return if node.role == Role::Core { self.places.target(request).cloned().unwrap_or(node) } else { node };
+        }
+        let origin = self.places.origin(request, &node).cloned();
+        match (origin, remembered) {
+            (Some(origin), Some(party)) if origin.role == Role::Core => party.clone(),
+            (Some(origin), _) => origin,
+            (None, Some(party)) => party.clone(),
+            (None, None) => node,
+        }
+    }
+
+    fn stray_peer(&self, link: &Link, sent: bool, response: &sip::Message) -> Party {
+        let node = self.peer_of(link, sent);
+        if node.role != Role::Core {
+            return node;
+        }
+        let user = if sent { response.from() } else { response.to() };
+        user.ok().and_then(|user| self.places.user(&user.uri)).cloned().unwrap_or(node)
+    }
+
+    /// The served user of a request outside dialogs: the IUT's side of a leg to the focus, the
+    /// other side of a leg to a Client.
+    fn served(&mut self, sent: bool, peer: &Party, request: &sip::Message, facts: &mut Facts) {
+        let target = |places: &Places| {
+            let of_uri = request.target().ok().and_then(|uri| places.user(&uri).cloned());
+            of_uri.or_else(|| request.to().ok().and_then(|to| places.user(&to.uri).cloned()))
+        };
+        let sender = |places: &Places| {
+            let of_from = request.from().ok().and_then(|from| places.user(&from.uri).cloned());
+            of_from.or_else(|| places.asserted(request).cloned())
+        };
+        let is_register = request.method_token() == Some("REGISTER");
+        let user = match peer.role {
+            Role::Client => Some(peer.clone()),
+            Role::Core if is_register => request.to().ok().and_then(|to| self.places.user(&to.uri).cloned()),
+            Role::Cf | Role::Core | Role::Pf if sent => sender(&self.places),
+            Role::Cf | Role::Core | Role::Pf => target(&self.places),
+        };
+        let Some(user) = user else { return };
+        facts.user = Some(self.symbols.of(&format!("user:{}", user.name)));
+        let device = if is_register { self.places.registered(request).cloned() } else { None };
+        let device = device.or_else(|| (peer.role == Role::Client).then(|| peer.clone()));
+        facts.device = device.map(|party| self.symbols.of(&format!("device:{party}")));
+    }
+
+    fn msrp(&mut self, number: u32, link: &Link, sent: bool, chunk: &msrp::Chunk) -> Facts {
+        let session = self.media.session(chunk);
+        let peer = match session {
+            Some(session) => self.dialogs.get(self.media.dialog(session)).peer.clone(),
+            None => self.peer_of(link, sent),
+        };
+        self.learn_connection(link, &peer, session);
+        let mut facts = self.directed(sent, peer);
+        if let Some(session) = session {
+            self.describe_session(session, &mut facts);
+        }
+        let filing = media::Filing { number, link, sent, chunk, session };
+        self.media.chunk(&filing, &mut facts, &mut self.symbols, &mut self.scratch);
+        facts
+    }
+}

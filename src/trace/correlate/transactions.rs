@@ -1,0 +1,217 @@
+//! Transactions (RFC 3261 17, RFC 6026), as an onlooker sees them: what repeats what, which
+//! request a response answers, which ACK acknowledges which INVITE.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::dialogs::DialogId;
+use super::{Answered, Facts, Symbol, Symbols};
+use crate::trace::event::Party;
+use crate::wire::sip::Message;
+
+#[derive(Clone, Debug)]
+struct Transaction {
+    symbol: Symbol,
+    request: u32,
+    from: Party,
+    to: Party,
+    user: Option<Symbol>,
+    device: Option<Symbol>,
+    group: Option<Symbol>,
+    message: Option<Symbol>,
+    dialog: Option<DialogId>,
+    is_invite: bool,
+    answered: bool,
+    /// The responses so far: To tag, code, event.
+    responses: Vec<(String, u16, u32)>,
+    /// The first ACK of each To tag.
+    acks: Vec<(String, u32)>,
+}
+
+/// What a request that belongs to an earlier one takes over from it.
+#[derive(Clone, Debug)]
+pub(super) struct Original {
+    at: usize,
+    /// The other end.
+    pub(super) peer: Party,
+    pub(super) dialog: Option<DialogId>,
+}
+
+/// What the transaction of a response tells.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) symbol: Symbol,
+    pub(super) request: u32,
+    pub(super) from: Party,
+    pub(super) to: Party,
+    pub(super) user: Option<Symbol>,
+    pub(super) device: Option<Symbol>,
+    pub(super) group: Option<Symbol>,
+    pub(super) message: Option<Symbol>,
+    pub(super) dialog: Option<DialogId>,
+    pub(super) retransmission: Option<u32>,
+    pub(super) answered: Option<Answered>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Transactions {
+    all: Vec<Transaction>,
+    /// By side, branch and method (RFC 3261 17.1.3, 17.2.3).
+    branches: BTreeMap<String, usize>,
+    /// INVITEs by side, Call-ID, CSeq number and tag of the UAC: where the ACK of a 2xx belongs.
+    invites: BTreeMap<String, usize>,
+}
+
+fn branch_key<'a>(scratch: &'a mut String, message: &Message, client: bool, method: &str) -> Option<&'a str> {
+    scratch.clear();
+    let side = if client { 'c' } else { 's' };
+    let via = message.via().ok()?;
+    match via.branch().filter(|branch| branch.len() > 7) {
+        Some(branch) => write!(scratch, "{side}\n{branch}\n{method}").ok()?,
+        // RFC 2543 style (RFC 3261 17.2.3): what else makes a request unique.
+        None => {
+            let tag = message.from().ok().and_then(|from| from.tag()).unwrap_or("");
+            write!(scratch, "{side}\n{}\n{}\n{tag}\n{method}", message.call_id()?, message.cseq().ok()?.number).ok()?;
+        }
+    }
+    Some(scratch)
+}
+
+fn invite_key<'a>(scratch: &'a mut String, message: &Message, client: bool) -> Option<&'a str> {
+    scratch.clear();
+    let side = if client { 'c' } else { 's' };
+    let tag = message.from().ok()?.tag()?;
+    write!(scratch, "{side}\n{}\n{}\n{tag}", message.call_id()?, message.cseq().ok()?.number).ok()?;
+    Some(scratch)
+}
+
+impl Transactions {
+    /// The transaction that a request repeats, acknowledges or cancels.
+    pub(super) fn original(&self, request: &Message, sent: bool, scratch: &mut String) -> Option<Original> {
+        let method = request.method_token()?;
+        let same = if method == "ACK" || method == "CANCEL" { "INVITE" } else { method };
+        let by_branch = branch_key(scratch, request, sent, same).and_then(|key| self.branches.get(key)).copied();
+        let at = match by_branch {
+            None if method == "ACK" => *self.invites.get(invite_key(scratch, request, sent)?)?,
+            found => found?,
+        };
+        let transaction = &self.all[at];
+        let peer = if sent { transaction.to.clone() } else { transaction.from.clone() };
+        Some(Original { at, peer, dialog: transaction.dialog })
+    }
+
+    /// Files a request and completes what is known of it.
+    pub(super) fn request(&mut self, filing: &Filing<'_>, facts: &mut Facts, symbols: &mut Symbols, scratch: &mut String) {
+        let method = filing.request.method_token().unwrap_or("");
+        match &filing.original {
+            Some(original) if method == "ACK" => return self.acknowledge(filing, original.at, facts),
+            Some(original) if method == "CANCEL" => {
+                facts.answers = Some(self.all[original.at].request);
+                if let Some(at) = branch_key(scratch, filing.request, filing.sent, method).and_then(|key| self.branches.get(key)) {
+                    return self.repeat(*at, filing, facts);
+                }
+            }
+            Some(original) => return self.repeat(original.at, filing, facts),
+            None => {}
+        }
+        let branch = filing.request.via().ok().and_then(|via| via.branch()).unwrap_or("");
+        let symbol = symbols.fresh(&format!("transaction:{branch}"));
+        facts.transaction = Some(symbol);
+        let at = self.all.len();
+        self.all.push(Transaction {
+            symbol,
+            request: filing.number,
+            from: facts.from.clone(),
+            to: facts.to.clone(),
+            user: facts.user,
+            device: facts.device,
+            group: facts.group,
+            message: facts.message,
+            dialog: filing.dialog,
+            is_invite: method == "INVITE",
+            answered: false,
+            responses: Vec::new(),
+            acks: Vec::new(),
+        });
+        if let Some(key) = branch_key(scratch, filing.request, filing.sent, method) {
+            self.branches.insert(key.to_owned(), at);
+        }
+        if method == "INVITE"
+            && let Some(key) = invite_key(scratch, filing.request, filing.sent)
+        {
+            self.invites.insert(key.to_owned(), at);
+        }
+    }
+
+    /// The same request again. Only an unreliable transport repeats requests (RFC 3261 17.1.1.2,
+    /// 17.1.2.2); on others a second one is an event of its own.
+    fn repeat(&self, at: usize, filing: &Filing<'_>, facts: &mut Facts) {
+        let transaction = &self.all[at];
+        facts.transaction = Some(transaction.symbol);
+        facts.retransmission = (!filing.reliable).then_some(transaction.request);
+    }
+
+    /// An ACK. Each further 2xx, and each further final response, is acknowledged anew
+    /// (RFC 3261 13.2.2.4, 17.1.1.2).
+    fn acknowledge(&mut self, filing: &Filing<'_>, at: usize, facts: &mut Facts) {
+        let tag = to_tag(filing.request);
+        let transaction = &mut self.all[at];
+        facts.transaction = Some(transaction.symbol);
+        facts.answers = Some(transaction.request);
+        match transaction.acks.iter().find(|(known, _)| known == tag) {
+            Some((_, first)) => facts.retransmission = Some(*first),
+            None => transaction.acks.push((tag.to_owned(), filing.number)),
+        }
+    }
+
+    /// Files a response and finds its request.
+    pub(super) fn response(
+        &mut self,
+        number: u32,
+        response: &Message,
+        sent: bool,
+        reliable: bool,
+        scratch: &mut String,
+    ) -> Option<Found> {
+        let method = response.cseq().ok()?.method;
+        let at = *self.branches.get(branch_key(scratch, response, !sent, method)?)?;
+        let transaction = &mut self.all[at];
+        let (code, tag) = (response.status()?, to_tag(response));
+        let earlier = transaction.responses.iter().find(|(known, status, _)| *status == code && known == tag);
+        let earlier = earlier.map(|(_, _, event)| *event);
+        let repeats_by_right = !reliable || (transaction.is_invite && (200..300).contains(&code));
+        let retransmission = earlier.filter(|_| repeats_by_right);
+        if earlier.is_none() {
+            transaction.responses.push((tag.to_owned(), code, number));
+        }
+        let answered = (code >= 200 && !transaction.answered).then_some(Answered { request: transaction.request, code });
+        transaction.answered |= code >= 200;
+        Some(Found {
+            symbol: transaction.symbol,
+            request: transaction.request,
+            from: transaction.from.clone(),
+            to: transaction.to.clone(),
+            user: transaction.user,
+            device: transaction.device,
+            group: transaction.group,
+            message: transaction.message,
+            dialog: transaction.dialog,
+            retransmission,
+            answered,
+        })
+    }
+}
+
+/// A request to be filed.
+pub(super) struct Filing<'a> {
+    pub(super) number: u32,
+    pub(super) request: &'a Message,
+    pub(super) sent: bool,
+    pub(super) reliable: bool,
+    pub(super) original: Option<Original>,
+    pub(super) dialog: Option<DialogId>,
+}
+
+fn to_tag(message: &Message) -> &str {
+    message.to().ok().and_then(|to| to.tag()).unwrap_or("")
+}
