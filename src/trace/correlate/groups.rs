@@ -88,9 +88,10 @@ impl Groups {
 }
 
 fn names_group_service(request: &Message) -> bool {
-    [Name::PAssertedService, Name::PPreferredService].into_iter().flat_map(|name| request.values(name)).any(|service| {
-        service.trim().ends_with(".group")
-    })
+    [Name::PAssertedService, Name::PPreferredService]
+        .into_iter()
+        .flat_map(|name| request.values(name))
+        .any(|service| service.trim().ends_with(".group"))
 }
 
 /// The value of `imdn.Message-ID` in a CPIM message, under whatever prefix NS declares

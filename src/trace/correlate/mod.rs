@@ -23,8 +23,8 @@ use crate::wire::{msrp, sip};
 use dialogs::Dialogs;
 use groups::Groups;
 use media::Media;
-pub use places::uri_key;
 use places::Places;
+pub use places::uri_key;
 use transactions::Transactions;
 
 /// A value of a correlation key; equal symbols mean the same thing.
@@ -328,7 +328,8 @@ impl Correlator {
     }
 
     fn sip_response(&mut self, number: u32, link: &Link, sent: bool, response: &sip::Message) -> Facts {
-        let Some(found) = self.transactions.response(number, response, sent, link.transport.is_reliable(), &mut self.scratch) else {
+        let Some(found) = self.transactions.response(number, response, sent, link.transport.is_reliable(), &mut self.scratch)
+        else {
             let peer = self.stray_peer(link, sent, response);
             let mut facts = self.directed(sent, peer);
             if let Some(dialog) = self.dialogs.find(response, &mut self.scratch) {
