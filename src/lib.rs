@@ -6,6 +6,7 @@ pub mod engine;
 pub mod ids;
 pub mod judge;
 pub mod msrp;
+pub mod net;
 pub mod pattern;
 pub mod pf;
 pub mod policy;

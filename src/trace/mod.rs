@@ -6,6 +6,7 @@
 
 pub mod correlate;
 pub mod event;
+pub mod tap;
 
 use std::collections::{BTreeMap, BTreeSet};
 

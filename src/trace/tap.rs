@@ -1,0 +1,209 @@
+//! Cuts what passes the edge of the IUT into events: one message, one event, at its last byte.
+//!
+//! A datagram is one SIP message. A stream carries SIP or MSRP, which the port of its accepting
+//! side decides, and is framed by the framers of [`crate::wire`], so that an event is the same
+//! however the bytes were segmented. The same cutting serves the simulator, sockets and captures.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+
+use super::event::{Content, Kind, Link};
+use crate::engine::{Closure, ConnectionId, Transport};
+use crate::wire::{Fault, msrp, sip};
+
+/// The ports on which a stream is SIP; on all others it is MSRP.
+pub const SIP_PORTS: [u16; 2] = [5060, 5061];
+
+/// The connections of one node and the messages that are not whole yet.
+#[derive(Debug)]
+pub struct Tap {
+    address: IpAddr,
+    sip_ports: Vec<u16>,
+    streams: BTreeMap<ConnectionId, Stream>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    link: Link,
+    opened_here: bool,
+    up: bool,
+    sent: Framing,
+    received: Framing,
+}
+
+/// One direction of a stream.
+#[derive(Debug)]
+enum Framing {
+    Sip(sip::Framer),
+    Msrp(msrp::Framer),
+    /// No message boundary is known any more.
+    Lost,
+}
+
+impl Tap {
+    /// The tap of the node at `address`; streams to or from `sip_ports` carry SIP.
+    pub fn new(address: IpAddr, sip_ports: impl Into<Vec<u16>>) -> Self {
+        Self { address, sip_ports: sip_ports.into(), streams: BTreeMap::new() }
+    }
+
+    /// The event of one datagram.
+    pub fn datagram(local: SocketAddr, peer: SocketAddr, data: &Bytes, sent: bool) -> Kind {
+        let (source, destination) = if sent { (local, peer) } else { (peer, local) };
+        let link = Link { transport: Transport::Udp, source, destination, connection: None };
+        Kind::Message { link, sent, content: read_sip(data) }
+    }
+
+    /// The node asks for a connection.
+    pub fn connecting(&mut self, connection: ConnectionId, transport: Transport, peer: SocketAddr) {
+        let source = SocketAddr::new(self.address, 0);
+        let link = Link { transport, source, destination: peer, connection: Some(connection) };
+        self.insert(connection, link, true);
+    }
+
+    /// The connection that the node asked for is up.
+    pub fn connected(&mut self, connection: ConnectionId, local: SocketAddr) -> Option<Kind> {
+        let stream = self.streams.get_mut(&connection)?;
+        stream.link.source = local;
+        stream.up = true;
+        Some(Kind::Opened { link: stream.link })
+    }
+
+    /// A peer opened a connection to the node.
+    pub fn accepted(&mut self, connection: ConnectionId, local: SocketAddr, peer: SocketAddr) -> Kind {
+        let link = Link { transport: Transport::Tcp, source: peer, destination: local, connection: Some(connection) };
+        self.insert(connection, link, false);
+        Kind::Opened { link }
+    }
+
+    fn insert(&mut self, connection: ConnectionId, link: Link, opened_here: bool) {
+        let sip = self.sip_ports.contains(&link.destination.port());
+        let framing = || if sip { Framing::Sip(sip::Framer::default()) } else { Framing::Msrp(msrp::Framer::default()) };
+        let stream = Stream { link, opened_here, up: !opened_here, sent: framing(), received: framing() };
+        self.streams.insert(connection, stream);
+    }
+
+    /// Bytes passed on a connection: an event for every message that they complete.
+    pub fn stream(&mut self, connection: ConnectionId, sent: bool, data: &Bytes, mut each: impl FnMut(Kind)) {
+        let Some(stream) = self.streams.get_mut(&connection) else { return };
+        let link = stream.directed(sent);
+        let framing = if sent { &mut stream.sent } else { &mut stream.received };
+        framing.cut(data, |content| each(Kind::Message { link, sent, content }));
+    }
+
+    /// Whether messages can no longer be told apart in this direction.
+    pub fn is_lost(&self, connection: ConnectionId, sent: bool) -> bool {
+        self.streams
+            .get(&connection)
+            .is_none_or(|stream| matches!(if sent { &stream.sent } else { &stream.received }, Framing::Lost))
+    }
+
+    /// The event of one whole message that the node is made to send over `link`.
+    pub fn whole(&self, link: Link, bytes: &Bytes) -> Content {
+        let sip = link.connection.and_then(|id| self.streams.get(&id)).is_none_or(|stream| matches!(stream.sent, Framing::Sip(_)));
+        if sip { read_sip(bytes) } else { read_msrp(bytes) }
+    }
+
+    /// A connection ended; `None` when it was not known.
+    pub fn closed(&mut self, connection: ConnectionId, how: Closure, by_iut: bool) -> Option<Kind> {
+        let stream = self.streams.remove(&connection)?;
+        Some(Kind::Closed { link: stream.link, how, by_iut })
+    }
+
+    /// Every known connection, in the order of their numbers.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        self.streams.keys().copied()
+    }
+
+    /// The link of an open connection, directed away from the node: `wanted` itself when it is
+    /// open, else another one to the same peer that carries the same protocol.
+    pub fn outward(&self, wanted: Link) -> Option<Link> {
+        let open = |id: ConnectionId| self.streams.get(&id).filter(|stream| stream.up);
+        if let Some(stream) = wanted.connection.and_then(open) {
+            return Some(stream.directed(true));
+        }
+        let sip = self.sip_ports.contains(&wanted.destination.port()) || self.sip_ports.contains(&wanted.source.port());
+        self.streams
+            .values()
+            .filter(|stream| stream.up && matches!(stream.sent, Framing::Sip(_)) == sip)
+            .map(|stream| stream.directed(true))
+            .find(|link| link.destination.ip() == wanted.destination.ip())
+    }
+}
+
+impl Stream {
+    /// The link from the node to its peer, or the other way round.
+    const fn directed(&self, sent: bool) -> Link {
+        let Link { transport, source, destination, connection } = self.link;
+        if sent == self.opened_here {
+            self.link
+        } else {
+            Link { transport, source: destination, destination: source, connection }
+        }
+    }
+}
+
+impl Framing {
+    fn cut(&mut self, data: &Bytes, mut each: impl FnMut(Content)) {
+        if let Some(content) = self.exactly_one(data) {
+            return each(content);
+        }
+        match self {
+            Self::Sip(framer) => framer.feed(data),
+            Self::Msrp(framer) => framer.feed(data),
+            Self::Lost => return,
+        }
+        loop {
+            match self.next() {
+                Ok(Some(content)) => each(content),
+                Ok(None) => return,
+                Err(fault) => {
+                    each(Content::Broken { bytes: data.clone(), fault });
+                    *self = Self::Lost;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The usual case, which needs no copy: nothing is unfinished and one message came whole.
+    fn exactly_one(&self, data: &Bytes) -> Option<Content> {
+        match self {
+            Self::Sip(framer) if data.first() != Some(&b'\r') && framer.unfinished().is_empty() => {
+                let message = sip::Message::decode(data.clone()).ok()?;
+                let framed = message.trailing() == 0 && message.field(sip::Name::ContentLength).is_some();
+                framed.then_some(Content::Sip(message))
+            }
+            Self::Msrp(framer) if framer.unfinished() == 0 => msrp::Chunk::decode(data.clone()).ok().map(Content::Msrp),
+            Self::Sip(_) | Self::Msrp(_) | Self::Lost => None,
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Content>, Fault> {
+        match self {
+            Self::Sip(framer) => Ok(framer.next_message()?.map(Content::Sip)),
+            Self::Msrp(framer) => Ok(framer.next_chunk()?.map(Content::Msrp)),
+            Self::Lost => Ok(None),
+        }
+    }
+}
+
+fn read_sip(data: &Bytes) -> Content {
+    sip::Message::decode(data.clone()).map_or_else(|fault| Content::Broken { bytes: data.clone(), fault }, Content::Sip)
+}
+
+fn read_msrp(data: &Bytes) -> Content {
+    msrp::Chunk::decode(data.clone()).map_or_else(|fault| Content::Broken { bytes: data.clone(), fault }, Content::Msrp)
+}
+
+impl Content {
+    /// The bytes on the wire.
+    pub fn bytes(&self) -> Bytes {
+        match self {
+            Self::Sip(message) => message.encode(),
+            Self::Msrp(chunk) => chunk.encode(),
+            Self::Broken { bytes, .. } => bytes.clone(),
+        }
+    }
+}
