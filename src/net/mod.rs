@@ -7,8 +7,8 @@
 mod disk;
 mod edge;
 mod link;
-mod stream;
 pub mod sim;
+mod stream;
 
 use std::sync::Arc;
 

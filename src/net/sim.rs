@@ -46,13 +46,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            seed: 1,
-            delay: Duration::from_millis(1),
-            mtu: 65_507,
-            segmentation: true,
-            connect_timeout: Duration::from_secs(60),
-        }
+        Self { seed: 1, delay: Duration::from_millis(1), mtu: 65_507, segmentation: true, connect_timeout: Duration::from_secs(60) }
     }
 }
 
@@ -77,11 +71,19 @@ struct Node<E> {
 
 /// What happens at an instant.
 enum Occurrence {
-    Datagram { to: NodeId, input: Input },
+    Datagram {
+        to: NodeId,
+        input: Input,
+    },
     /// The first signal under way in this direction has arrived.
     Stream(Direction),
     ConnectTimeout(Direction),
-    Commit { node: NodeId, process: u32, batch: BatchId, writes: Vec<Write> },
+    Commit {
+        node: NodeId,
+        process: u32,
+        batch: BatchId,
+        writes: Vec<Write>,
+    },
     Held(Box<Held>),
     Wake(NodeId),
 }
@@ -666,10 +668,13 @@ mod tests {
     #[test]
     fn a_connection_opens_carries_and_ends() {
         let mut net = net(&Settings { segmentation: false, ..Settings::default() });
-        net.put(net.peer, [
-            Output::Connect { connection: C, transport: Transport::Tcp, peer: at(1, 2855) },
-            Output::Send { connection: C, data: chunk(1) },
-        ]);
+        net.put(
+            net.peer,
+            [
+                Output::Connect { connection: C, transport: Transport::Tcp, peer: at(1, 2855) },
+                Output::Send { connection: C, data: chunk(1) },
+            ],
+        );
         net.sim.run_until(ms(9));
         net.put(net.iut, [Output::Close { connection: ConnectionId(1), how: Closure::Finished }]);
         net.sim.run_until(ms(20));
@@ -849,11 +854,8 @@ mod tests {
         let record: Vec<_> = net.messages().into_iter().map(|(at, _, id)| (at, id)).collect();
         let expected = [(5, "t001"), (5, "t001"), (5, "t007"), (5, "t004"), (5, "t005"), (6, "t008"), (25, "t003")];
         assert_eq!(record, expected.map(|(at, id)| (at, id.to_owned())));
-        let arrived: usize = net
-            .inputs(net.peer)
-            .iter()
-            .map(|input| if let Input::Received { data, .. } = input { data.len() } else { 0 })
-            .sum();
+        let arrived: usize =
+            net.inputs(net.peer).iter().map(|input| if let Input::Received { data, .. } = input { data.len() } else { 0 }).sum();
         assert_eq!(arrived, 6 * chunk(1).len());
     }
 
@@ -865,8 +867,11 @@ mod tests {
         net.put(net.peer, [9, 1].map(|id| Output::Send { connection: C, data: chunk(id) }));
         net.sim.run_until(ms(10));
         assert_eq!(net.messages().len(), 2);
-        let received: Vec<_> =
-            net.inputs(net.iut).into_iter().filter_map(|input| if let Input::Received { data, .. } = input { Some(data) } else { None }).collect();
+        let received: Vec<_> = net
+            .inputs(net.iut)
+            .into_iter()
+            .filter_map(|input| if let Input::Received { data, .. } = input { Some(data) } else { None })
+            .collect();
         assert_eq!(received, [chunk(1)]);
     }
 }

@@ -148,7 +148,8 @@ impl Streams {
             return Some(Signal::Data(first));
         }
         let mut joined = BytesMut::from(first);
-        while let Some((_, Signal::Data(next))) = inbox.pop_front_if(|(at, signal)| *at <= now && matches!(signal, Signal::Data(_))) {
+        while let Some((_, Signal::Data(next))) = inbox.pop_front_if(|(at, signal)| *at <= now && matches!(signal, Signal::Data(_)))
+        {
             joined.extend_from_slice(&next);
         }
         Some(Signal::Data(joined.freeze()))

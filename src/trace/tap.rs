@@ -136,11 +136,7 @@ impl Stream {
     /// The link from the node to its peer, or the other way round.
     const fn directed(&self, sent: bool) -> Link {
         let Link { transport, source, destination, connection } = self.link;
-        if sent == self.opened_here {
-            self.link
-        } else {
-            Link { transport, source: destination, destination: source, connection }
-        }
+        if sent == self.opened_here { self.link } else { Link { transport, source: destination, destination: source, connection } }
     }
 }
 
