@@ -3,7 +3,7 @@
 //! No engine reads a clock. A driver hands the present to [`crate::engine::Engine::handle`] and
 //! asks for the next deadline; engines keep their deadlines in [`Timers`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
@@ -116,6 +116,52 @@ impl<K: Ord + Copy> Timers<K> {
     }
 }
 
+/// The next deadline of each of many machines; its cost does not depend on how many there are,
+/// but for a logarithm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deadlines<K: Ord + Clone> {
+    by_key: BTreeMap<K, Instant>,
+    by_time: BTreeSet<(Instant, K)>,
+}
+
+impl<K: Ord + Clone> Default for Deadlines<K> {
+    fn default() -> Self {
+        Self { by_key: BTreeMap::new(), by_time: BTreeSet::new() }
+    }
+}
+
+impl<K: Ord + Clone> Deadlines<K> {
+    /// Sets, moves or (`None`) removes the deadline of `key`.
+    pub fn set(&mut self, key: K, at: Option<Instant>) {
+        let before = match at {
+            Some(at) => self.by_key.insert(key.clone(), at),
+            None => self.by_key.remove(&key),
+        };
+        if before == at {
+            return;
+        }
+        if let Some(before) = before {
+            self.by_time.remove(&(before, key.clone()));
+        }
+        if let Some(at) = at {
+            self.by_time.insert((at, key));
+        }
+    }
+
+    /// The earliest deadline and its key; of equal deadlines the smaller key.
+    pub fn next(&self) -> Option<(Instant, &K)> {
+        self.by_time.first().map(|(at, key)| (*at, key))
+    }
+
+    /// Removes and returns the earliest key whose deadline is not after `now`.
+    pub fn expire(&mut self, now: Instant) -> Option<K> {
+        let due = self.by_time.first().is_some_and(|(at, _)| *at <= now);
+        let (_, key) = due.then(|| self.by_time.pop_first()).flatten()?;
+        self.by_key.remove(&key);
+        Some(key)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +177,20 @@ mod tests {
         assert_eq!(timers.expire(Instant::from_millis(35)), Some('b'));
         assert_eq!(timers.expire(Instant::from_millis(35)), Some('a'));
         assert_eq!(timers.expire(Instant::from_millis(90)), None);
+    }
+
+    #[test]
+    fn a_key_has_one_deadline_however_often_it_is_moved() {
+        let mut deadlines = Deadlines::default();
+        deadlines.set("a", Some(Instant::from_millis(10)));
+        deadlines.set("b", Some(Instant::from_millis(20)));
+        deadlines.set("a", Some(Instant::from_millis(30)));
+        deadlines.set("c", Some(Instant::from_millis(5)));
+        deadlines.set("c", None);
+        assert_eq!(deadlines.next(), Some((Instant::from_millis(20), &"b")));
+        assert_eq!(deadlines.expire(Instant::from_millis(30)), Some("b"));
+        assert_eq!(deadlines.expire(Instant::from_millis(30)), Some("a"));
+        assert_eq!(deadlines.expire(Instant::from_millis(30)), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-pub use crate::wire::msrp::FailureReport;
+use crate::wire::msrp::FailureReport;
 
 /// An MSRP session of one node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

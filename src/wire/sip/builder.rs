@@ -106,6 +106,18 @@ impl Builder {
         self
     }
 
+    /// Replaces the value of the first field of this name, or removes that field alone.
+    #[must_use]
+    pub fn set_first(mut self, name: &str, value: Option<String>) -> Self {
+        if let Some(at) = self.fields.iter().position(|(token, _)| same(token, name)) {
+            match value {
+                Some(value) => self.fields[at].1 = value,
+                None => drop(self.fields.remove(at)),
+            }
+        }
+        self
+    }
+
     /// Whether a field of this name is there.
     pub fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
