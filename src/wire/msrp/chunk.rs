@@ -3,104 +3,14 @@
 use std::fmt;
 use std::ops::Range;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use memchr::memmem;
 
-use super::super::Fault;
+use super::{ByteRange, FailureReport, Flag};
+use crate::wire::Fault;
 
-/// The continuation flag of an end-line (RFC 4975 7.1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Flag {
-    /// `$`: the message is complete.
-    Complete,
-    /// `+`: more chunks follow.
-    More,
-    /// `#`: the message is aborted.
-    Aborted,
-}
-
-impl Flag {
-    /// The octet on the wire.
-    pub const fn octet(self) -> u8 {
-        match self {
-            Self::Complete => b'$',
-            Self::More => b'+',
-            Self::Aborted => b'#',
-        }
-    }
-
-    /// Reads the octet.
-    pub const fn of(octet: u8) -> Option<Self> {
-        match octet {
-            b'$' => Some(Self::Complete),
-            b'+' => Some(Self::More),
-            b'#' => Some(Self::Aborted),
-            _ => None,
-        }
-    }
-}
-
-/// Failure-Report (RFC 4975 7.1.1); `yes` when absent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum FailureReport {
-    /// Every response and report is wanted.
-    #[default]
-    Yes,
-    /// Only errors are wanted.
-    Partial,
-    /// Nothing is wanted.
-    No,
-}
-
-impl fmt::Display for FailureReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Yes => "yes",
-            Self::Partial => "partial",
-            Self::No => "no",
-        })
-    }
-}
-
-/// Byte-Range `start-end/total`, 1-based; `None` stands for `*`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ByteRange {
-    /// The first byte.
-    pub start: u64,
-    /// The last byte.
-    pub end: Option<u64>,
-    /// The size of the whole message.
-    pub total: Option<u64>,
-}
-
-impl ByteRange {
-    /// Parses the value.
-    ///
-    /// # Errors
-    ///
-    /// When it has not the form `start-end/total`.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        let fault = Fault::new("msrp-byte-range", 0, "start-end/total");
-        let (start, rest) = text.trim().split_once('-').ok_or(fault)?;
-        let (end, total) = rest.split_once('/').ok_or(fault)?;
-        let bound = |text: &str| match text {
-            "*" => Ok(None),
-            digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                digits.parse().map(Some).map_err(|_| fault)
-            }
-            _ => Err(fault),
-        };
-        let start = bound(start)?.ok_or(fault)?;
-        Ok(Self { start, end: bound(end)?, total: bound(total)? })
-    }
-}
-
-impl fmt::Display for ByteRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bound = |value: Option<u64>| value.map_or_else(|| "*".to_owned(), |value| value.to_string());
-        write!(f, "{}-{}/{}", self.start, bound(self.end), bound(self.total))
-    }
-}
+/// The most header fields that a chunk may have.
+const MAX_FIELDS: usize = 64;
 
 /// What a chunk starts with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,35 +59,25 @@ impl Chunk {
     ///
     /// When the start line, a header line or the end-line is malformed.
     pub fn decode(bytes: Bytes) -> Result<Self, Fault> {
-        let (transact_id, head, mut at) = start_line(&bytes)?;
-        let mut slots = Vec::with_capacity(10);
-        let body_start = loop {
-            if bytes[at..].starts_with(b"-------") {
-                break None;
-            }
-            let end = line_end(&bytes, at).ok_or(Fault::new("msrp-header-line", at, "a header line and CRLF"))?;
-            if end == at {
-                break Some(at + 2);
-            }
-            let colon = memchr::memchr(b':', &bytes[at..end]).filter(|colon| *colon > 0);
-            let colon = at + colon.ok_or(Fault::new("msrp-header-line", at, "a header name and a colon"))?;
-            let lead = bytes[colon + 1..end].iter().take_while(|byte| **byte == b' ').count();
-            slots.push(Slot { name: at..colon, value: colon + 1 + lead..end });
-            at = end + 2;
-        };
-        let (body, end_at) = match body_start {
-            None => (None, at),
-            Some(start) => {
-                let end = end_line_at(&bytes, start, &bytes[transact_id.clone()]).ok_or(Fault::new(
-                    "msrp-end-line",
-                    start,
-                    "the end-line of the transaction",
-                ))?;
-                (Some(start..end), end + 2)
+        Self::decode_until(bytes, None)
+    }
+
+    /// Decodes a chunk whose end-line is known to start at `end`, or is still to be found.
+    pub(super) fn decode_until(bytes: Bytes, end: Option<usize>) -> Result<Self, Fault> {
+        let (transact_id, head, at) = start_line(&bytes)?;
+        let (slots, body_start) = fields(&bytes, at)?;
+        let id = &bytes[transact_id.clone()];
+        let (body, end) = match body_start {
+            Err(end) => (None, end),
+            Ok(start) => {
+                let found = end.or_else(|| end_line_at(&bytes, start, id));
+                let end = found.ok_or(Fault::new("msrp-end-line", start, "the end-line of the transaction"))?;
+                // An end-line right after the empty line leaves no line end for the data to own.
+                (Some(start..end.saturating_sub(2).max(start)), end)
             }
         };
-        let flag = end_line(&bytes, end_at, &transact_id)?;
-        Ok(Self { bytes, transact_id, head, slots: slots.into_boxed_slice(), body, flag })
+        let flag = end_line(&bytes, end, id)?;
+        Ok(Self { transact_id, head, slots: slots.into_boxed_slice(), body, flag, bytes })
     }
 
     /// The bytes of the chunk.
@@ -284,6 +184,16 @@ impl Chunk {
         self.body.clone().map(|range| self.bytes.slice(range))
     }
 
+    /// The places of the header fields: name, value.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        self.slots.iter().map(|slot| (slot.name.clone(), slot.value.clone()))
+    }
+
+    /// Where the data starts, when there is some.
+    pub fn body_offset(&self) -> Option<usize> {
+        self.body.as_ref().map(|range| range.start)
+    }
+
     fn text(&self, range: &Range<usize>) -> &str {
         std::str::from_utf8(&self.bytes[range.clone()]).unwrap_or("")
     }
@@ -295,157 +205,6 @@ impl fmt::Debug for Chunk {
             Start::Request { method } => write!(f, "MSRP {} {method}", self.transact_id()),
             Start::Response { code, comment } => write!(f, "MSRP {} {code} {comment}", self.transact_id()),
         }
-    }
-}
-
-/// A chunk in the making. To-Path and From-Path come first, Content-Type last.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ChunkBuilder {
-    transact_id: String,
-    start: String,
-    fields: Vec<(String, String)>,
-    body: Option<Bytes>,
-    flag: Flag,
-}
-
-impl ChunkBuilder {
-    /// A request.
-    pub fn request(transact_id: &str, method: &str, to_path: &str, from_path: &str) -> Self {
-        Self::new(transact_id, method.to_owned(), to_path, from_path)
-    }
-
-    /// A response to `request` (RFC 4975 7.2): To-Path is the first URI of its From-Path.
-    pub fn response(request: &Chunk, code: u16, own_path: &str) -> Self {
-        let to = super::paths(request.from_path()).next().unwrap_or("");
-        let comment = comment(code);
-        let start = if comment.is_empty() { code.to_string() } else { format!("{code} {comment}") };
-        Self::new(request.transact_id(), start, to, own_path)
-    }
-
-    fn new(transact_id: &str, start: String, to_path: &str, from_path: &str) -> Self {
-        let fields = vec![("To-Path".to_owned(), to_path.to_owned()), ("From-Path".to_owned(), from_path.to_owned())];
-        Self { transact_id: transact_id.to_owned(), start, fields, body: None, flag: Flag::Complete }
-    }
-
-    /// The parts of `chunk`, to be altered.
-    pub fn of(chunk: &Chunk) -> Self {
-        let start = match chunk.start() {
-            Start::Request { method } => method.to_owned(),
-            Start::Response { code, comment } if comment.is_empty() => code.to_string(),
-            Start::Response { code, comment } => format!("{code} {comment}"),
-        };
-        let fields = chunk.fields().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { transact_id: chunk.transact_id().to_owned(), start, fields, body: chunk.body(), flag: chunk.flag() }
-    }
-
-    /// Adds a header field at the end.
-    #[must_use]
-    pub fn push(mut self, name: &str, value: impl fmt::Display) -> Self {
-        self.fields.push((name.to_owned(), value.to_string()));
-        self
-    }
-
-    /// Replaces the fields of this name by one at the place of the first, or at the end.
-    #[must_use]
-    pub fn set(mut self, name: &str, value: impl fmt::Display) -> Self {
-        let at = self.fields.iter().position(|(token, _)| token.eq_ignore_ascii_case(name)).unwrap_or(self.fields.len());
-        self = self.remove(name);
-        self.fields.insert(at, (name.to_owned(), value.to_string()));
-        self
-    }
-
-    /// Removes the fields of this name.
-    #[must_use]
-    pub fn remove(mut self, name: &str) -> Self {
-        self.fields.retain(|(token, _)| !token.eq_ignore_ascii_case(name));
-        self
-    }
-
-    /// The value of the first field of this name.
-    pub fn value(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(token, _)| token.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-    }
-
-    /// Replaces what stands after the transaction identifier: a method, or a code and a comment.
-    #[must_use]
-    pub fn with_start(mut self, start: &str) -> Self {
-        start.clone_into(&mut self.start);
-        self
-    }
-
-    /// Sets the data and its type; Content-Type becomes the last field.
-    #[must_use]
-    pub fn body(self, content_type: &str, body: impl Into<Bytes>) -> Self {
-        let mut with = self.remove("Content-Type").push("Content-Type", content_type);
-        with.body = Some(body.into());
-        with
-    }
-
-    /// Replaces the data alone.
-    #[must_use]
-    pub fn bare_body(mut self, body: Option<Bytes>) -> Self {
-        self.body = body;
-        self
-    }
-
-    /// Sets the continuation flag.
-    #[must_use]
-    pub const fn flag(mut self, flag: Flag) -> Self {
-        self.flag = flag;
-        self
-    }
-
-    /// The bytes on the wire.
-    pub fn encode(&self) -> Bytes {
-        let size: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        let mut out = BytesMut::with_capacity(size + self.body.as_ref().map_or(0, Bytes::len) + 2 * self.transact_id.len() + 64);
-        out.put_slice(b"MSRP ");
-        out.put_slice(self.transact_id.as_bytes());
-        out.put_u8(b' ');
-        out.put_slice(self.start.as_bytes());
-        out.put_slice(b"\r\n");
-        for (name, value) in &self.fields {
-            out.put_slice(name.as_bytes());
-            out.put_slice(b": ");
-            out.put_slice(value.as_bytes());
-            out.put_slice(b"\r\n");
-        }
-        if let Some(body) = &self.body {
-            out.put_slice(b"\r\n");
-            out.put_slice(body);
-            out.put_slice(b"\r\n");
-        }
-        out.put_slice(b"-------");
-        out.put_slice(self.transact_id.as_bytes());
-        out.put_u8(self.flag.octet());
-        out.put_slice(b"\r\n");
-        out.freeze()
-    }
-
-    /// The chunk that these parts make.
-    ///
-    /// # Panics
-    ///
-    /// When a value that was pushed breaks the chunk apart.
-    pub fn build(&self) -> Chunk {
-        Chunk::decode(self.encode()).unwrap_or_else(|fault| panic!("a chunk of our own does not decode: {fault}"))
-    }
-}
-
-/// The usual comment of a status code (RFC 4975 10).
-pub(super) fn comment(code: u16) -> &'static str {
-    match code {
-        200 => "OK",
-        400 => "Bad Request",
-        403 => "Forbidden",
-        408 => "Timeout",
-        413 => "Stop Sending",
-        415 => "Unsupported Media Type",
-        423 => "Parameter Out of Bounds",
-        481 => "No Such Session",
-        501 => "Unknown Method",
-        506 => "Session Already Bound",
-        _ => "",
     }
 }
 
@@ -471,6 +230,37 @@ fn start_line(bytes: &[u8]) -> Result<StartLine, Fault> {
     Ok((5..id_end, head, end + 2))
 }
 
+/// The header fields, and where the data starts, or, `Err`, the end-line when there is no data.
+fn fields(bytes: &[u8], mut at: usize) -> Result<(Vec<Slot>, Result<usize, usize>), Fault> {
+    let mut slots = Vec::with_capacity(10);
+    loop {
+        if bytes[at..].starts_with(DASHES) {
+            return Ok((slots, Err(at)));
+        }
+        let end = line_end(bytes, at).ok_or(Fault::new("msrp-header-line", at, "a header line and CRLF"))?;
+        if end == at {
+            return Ok((slots, Ok(at + 2)));
+        }
+        slots.push(slot(bytes, at, end)?);
+        if slots.len() > MAX_FIELDS {
+            return Err(Fault::new("msrp-fields-limit", at, "fewer header fields"));
+        }
+        at = end + 2;
+    }
+}
+
+fn slot(bytes: &[u8], at: usize, end: usize) -> Result<Slot, Fault> {
+    let line = std::str::from_utf8(&bytes[at..end])
+        .map_err(|error| Fault::new("msrp-utf8", at + error.valid_up_to(), "header fields in UTF-8"))?;
+    let colon = line.find(':').filter(|colon| *colon > 0 && line[..*colon].bytes().all(|byte| byte.is_ascii_graphic()));
+    let colon = at + colon.ok_or(Fault::new("msrp-header-line", at, "a header name and a colon"))?;
+    let lead = bytes[colon + 1..end].iter().take_while(|byte| **byte == b' ').count();
+    Ok(Slot { name: at..colon, value: colon + 1 + lead..end })
+}
+
+/// What every end-line starts with (RFC 4975 9).
+pub(super) const DASHES: &[u8] = b"-------";
+
 /// RFC 4975 9: 4 to 32 characters, the first alphanumeric.
 pub(super) fn is_ident(text: &[u8]) -> bool {
     (4..=32).contains(&text.len())
@@ -482,19 +272,23 @@ fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
     memmem::find(bytes.get(at..)?, b"\r\n").map(|end| at + end)
 }
 
-/// Where `CRLF end-line` starts after the data.
+/// Where the end-line starts, at the start of a line and not before `from`.
 fn end_line_at(bytes: &[u8], from: usize, transact_id: &[u8]) -> Option<usize> {
-    let mut mark = Vec::with_capacity(transact_id.len() + 9);
-    mark.extend_from_slice(b"\r\n-------");
-    mark.extend_from_slice(transact_id);
-    let body = bytes.get(from..)?;
-    memmem::find_iter(body, &mark).find(|at| body.get(at + mark.len()).copied().and_then(Flag::of).is_some()).map(|at| from + at)
+    let mark = [DASHES, transact_id].concat();
+    memmem::find_iter(bytes.get(from..)?, &mark).map(|at| from + at).find(|at| is_end_line(bytes, *at, mark.len()))
 }
 
-fn end_line(bytes: &[u8], at: usize, transact_id: &Range<usize>) -> Result<Flag, Fault> {
+/// Whether the end-line whose mark of `length` bytes stands at `at` is whole: set off by a line end,
+/// with a flag and a line end of its own. The data may hold all of it but that.
+pub(super) fn is_end_line(bytes: &[u8], at: usize, length: usize) -> bool {
+    let after = bytes.get(at + length..).unwrap_or(&[]);
+    bytes[..at].ends_with(b"\r\n") && matches!(after, [flag, b'\r', b'\n', ..] if Flag::of(*flag).is_some())
+}
+
+fn end_line(bytes: &[u8], at: usize, transact_id: &[u8]) -> Result<Flag, Fault> {
     let fault = Fault::new("msrp-end-line", at, "the end-line of the transaction");
-    let rest = bytes.get(at..).and_then(|rest| rest.strip_prefix(b"-------")).ok_or(fault)?;
-    match rest.strip_prefix(&bytes[transact_id.clone()]) {
+    let rest = bytes.get(at..).and_then(|rest| rest.strip_prefix(DASHES)).ok_or(fault)?;
+    match rest.strip_prefix(transact_id) {
         Some([flag, b'\r', b'\n']) => Flag::of(*flag).ok_or(fault),
         _ => Err(fault),
     }

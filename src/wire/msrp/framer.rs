@@ -1,20 +1,27 @@
 //! Cuts a byte stream into MSRP chunks by their end-lines (RFC 4975 7.1), in any segmentation.
 
 use bytes::BytesMut;
+use memchr::memmem;
 
-use super::chunk::{Chunk, Flag, is_ident};
+use super::Chunk;
+use super::chunk::{DASHES, is_end_line, is_ident};
 use crate::wire::Fault;
+
+/// `MSRP`, a space, the longest transaction identifier and a space.
+const MAX_START: usize = 38;
 
 /// What a peer may make us hold before a chunk is whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
+    /// The start line and the header fields together, in bytes.
+    pub head: usize,
     /// One chunk with its headers, in bytes.
     pub chunk: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { chunk: 1024 * 1024 }
+        Self { head: 16 * 1024, chunk: 1024 * 1024 }
     }
 }
 
@@ -25,7 +32,11 @@ pub struct Framer {
     limits: Limits,
     /// The end-line that the current chunk waits for, without its flag.
     mark: Vec<u8>,
+    /// Whether the empty line after the header fields was seen.
+    head_done: bool,
+    /// Up to where the bytes were searched, so that each is seen once.
     searched: usize,
+    broken: Option<Fault>,
 }
 
 impl Framer {
@@ -34,62 +45,95 @@ impl Framer {
         Self { limits, ..Self::default() }
     }
 
-    /// Takes bytes in.
+    /// Takes bytes in. After the framing was lost they are dropped.
     pub fn feed(&mut self, data: &[u8]) {
-        self.buffer.extend_from_slice(data);
+        if self.broken.is_none() {
+            self.buffer.extend_from_slice(data);
+        }
     }
 
     /// The next whole chunk, or `None` until more bytes come.
     ///
     /// # Errors
     ///
-    /// When the stream cannot be framed any more: the connection is to be closed.
+    /// When a chunk is malformed, or, see [`Framer::is_broken`], the stream cannot be framed any
+    /// more and the connection is to be closed.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, Fault> {
-        if self.mark.is_empty() && !self.read_mark()? {
-            return Ok(None);
+        if let Some(fault) = self.broken {
+            return Err(fault);
         }
-        let from = self.searched.saturating_sub(self.mark.len() + 3);
-        let found = memchr::memmem::find_iter(&self.buffer[from..], &self.mark).map(|at| from + at).find(|at| self.is_end(*at));
-        let Some(at) = found else {
-            self.searched = self.buffer.len();
-            if self.buffer.len() > self.limits.chunk {
-                return Err(Fault::new("msrp-chunk-limit", self.limits.chunk, "an end-line within the limit"));
+        match self.find_end() {
+            Ok(Some(at)) => {
+                let end = at + self.mark.len() + 3;
+                self.mark.clear();
+                self.head_done = false;
+                self.searched = 0;
+                Chunk::decode_until(self.buffer.split_to(end).freeze(), Some(at)).map(Some)
             }
-            return Ok(None);
-        };
-        let end = at + self.mark.len() + 3;
-        self.mark.clear();
-        self.searched = 0;
-        Chunk::decode(self.buffer.split_to(end).freeze()).map(Some)
+            Ok(None) => Ok(None),
+            Err(fault) => {
+                self.broken = Some(fault);
+                self.buffer.clear();
+                Err(fault)
+            }
+        }
     }
 
-    /// Whether a whole end-line stands at `at`: at the start of a line, with a flag and CRLF.
-    fn is_end(&self, at: usize) -> bool {
-        let after = at + self.mark.len();
-        self.buffer[..at].ends_with(b"\r\n")
-            && self.buffer.get(after).copied().and_then(Flag::of).is_some()
-            && self.buffer.get(after + 1..after + 3) == Some(b"\r\n")
-    }
-
-    fn read_mark(&mut self) -> Result<bool, Fault> {
-        let fault = |offset| Fault::new("msrp-start-line", offset, "MSRP and a transaction identifier");
-        let head = &self.buffer[..self.buffer.len().min(38)];
-        if !b"MSRP ".starts_with(&head[..head.len().min(5)]) {
-            return Err(fault(0));
-        }
-        let Some(space) = head.get(5..).and_then(|rest| memchr::memchr(b' ', rest)) else {
-            return if head.len() < 38 { Ok(false) } else { Err(fault(5)) };
-        };
-        let id = &head[5..5 + space];
-        if !is_ident(id) {
-            return Err(fault(5));
-        }
-        self.mark = [b"-------", id].concat();
-        Ok(true)
+    /// Whether the framing of the stream was lost.
+    pub const fn is_broken(&self) -> bool {
+        self.broken.is_some()
     }
 
     /// How many bytes belong to no whole chunk yet.
     pub fn unfinished(&self) -> usize {
         self.buffer.len()
+    }
+
+    /// Where the end-line of the current chunk starts.
+    fn find_end(&mut self) -> Result<Option<usize>, Fault> {
+        if self.mark.is_empty() && !self.read_mark()? {
+            return Ok(None);
+        }
+        let from = self.searched.saturating_sub(self.mark.len() + 3);
+        let length = self.mark.len();
+        let hits = memmem::find_iter(&self.buffer[from..], &self.mark).map(|at| from + at);
+        let found = hits.into_iter().find(|at| is_end_line(&self.buffer, *at, length));
+        self.check_limits(found)?;
+        self.searched = self.buffer.len();
+        Ok(found)
+    }
+
+    fn check_limits(&mut self, found: Option<usize>) -> Result<(), Fault> {
+        let seen = found.unwrap_or(self.buffer.len());
+        if !self.head_done {
+            let from = self.searched.saturating_sub(3).min(seen);
+            let head = memmem::find(&self.buffer[from..seen], b"\r\n\r\n").map(|at| from + at);
+            self.head_done = head.is_some();
+            if head.unwrap_or(seen) > self.limits.head {
+                return Err(Fault::new("msrp-head-limit", self.limits.head, "the end of the header fields within the limit"));
+            }
+        }
+        if seen > self.limits.chunk {
+            return Err(Fault::new("msrp-chunk-limit", self.limits.chunk, "an end-line within the limit"));
+        }
+        Ok(())
+    }
+
+    /// Reads the transaction identifier; false until it is whole.
+    fn read_mark(&mut self) -> Result<bool, Fault> {
+        let fault = |offset| Fault::new("msrp-start-line", offset, "MSRP and a transaction identifier");
+        let head = &self.buffer[..self.buffer.len().min(MAX_START)];
+        if !b"MSRP ".starts_with(&head[..head.len().min(5)]) {
+            return Err(fault(0));
+        }
+        let Some(space) = head.get(5..).and_then(|rest| memchr::memchr(b' ', rest)) else {
+            return if head.len() < MAX_START { Ok(false) } else { Err(fault(5)) };
+        };
+        let id = &head[5..5 + space];
+        if !is_ident(id) {
+            return Err(fault(5));
+        }
+        self.mark = [DASHES, id].concat();
+        Ok(true)
     }
 }
