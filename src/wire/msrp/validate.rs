@@ -141,7 +141,12 @@ impl Check<'_> {
                 self.error("msrp-content-type", self.at("Content-Type"), "RFC 4975 9", "there is a Content-Type but no data");
             }
             (Some(_), Some(_)) if !last.is_some_and(|name| name.eq_ignore_ascii_case("Content-Type")) => {
-                self.error("msrp-content-order", self.at("Content-Type"), "RFC 4975 9", "Content-Type is not the last header field");
+                self.error(
+                    "msrp-content-order",
+                    self.at("Content-Type"),
+                    "RFC 4975 9",
+                    "Content-Type is not the last header field",
+                );
             }
             _ => {}
         }
@@ -169,7 +174,12 @@ impl Check<'_> {
         if end.is_some_and(|end| end.saturating_add(1) >= start && end != last) && chunk.flag() != Flag::Aborted {
             self.error("msrp-range-size", at, "RFC 4975 7.1.1", format!("the range {range} does not fit {size} bytes of data"));
         } else if total.is_some_and(|total| size > 0 && last > total) {
-            self.error("msrp-range-total", at, "RFC 4975 7.1.1", format!("{size} bytes from {start} exceed the message of {range}"));
+            self.error(
+                "msrp-range-total",
+                at,
+                "RFC 4975 7.1.1",
+                format!("{size} bytes from {start} exceed the message of {range}"),
+            );
         }
         if chunk.flag() == Flag::Complete && total.is_some_and(|total| last < total) {
             self.error("msrp-range-flag", at, "RFC 4975 7.1", format!("the flag says complete, the range {range} does not"));
