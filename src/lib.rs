@@ -10,6 +10,7 @@ pub mod net;
 pub mod pattern;
 pub mod pf;
 pub mod policy;
+pub mod run;
 pub mod sip;
 pub mod suite;
 pub mod time;

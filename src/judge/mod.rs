@@ -2,4 +2,6 @@
 //!
 //! It sees a trace and nothing else, and shares only the parsers with the player.
 
+pub mod expect;
+pub mod outcome;
 pub mod verdict;
