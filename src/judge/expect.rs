@@ -371,7 +371,8 @@ impl<'s> Script<'s> {
         let end = if self.iut.is(&pattern.from) { &pattern.to } else { &pattern.from };
         let subscription = matches!(pattern.what, What::Request(Method::Notify));
         let fits = |opened: &&Opened| opened.op < before && opened.subscription == subscription && opened.peer.is(end);
-        let latest = |open: bool| self.opened.iter().filter(fits).filter(|opened| !(open && opened.ended)).max_by_key(|opened| opened.op);
+        let latest =
+            |open: bool| self.opened.iter().filter(fits).filter(|opened| !(open && opened.ended)).max_by_key(|opened| opened.op);
         latest(true).or_else(|| latest(false)).map(|opened| opened.dialog)
     }
 
@@ -417,7 +418,9 @@ impl<'s> Script<'s> {
         if !by_iut && let Some(reading) = self.claim(seen) {
             return reading;
         }
-        if (by_iut || reference) && let Some(at) = self.candidate(seen) {
+        if (by_iut || reference)
+            && let Some(at) = self.candidate(seen)
+        {
             return self.meet(at, seen);
         }
         if !by_iut {
@@ -581,9 +584,10 @@ impl<'s> Script<'s> {
     fn deadline(&self, at: usize) -> Option<Instant> {
         let undecided = self.guards(self.program.ops[at].guard).find(|guard| self.decided[guard.choice].is_none());
         let Some(undecided) = undecided else { return self.own_deadline(at) };
-        let rivals = self.open.iter().filter(|rival| {
-            self.guards(self.program.ops[**rival].guard).any(|guard| guard.choice == undecided.choice)
-        });
+        let rivals = self
+            .open
+            .iter()
+            .filter(|rival| self.guards(self.program.ops[**rival].guard).any(|guard| guard.choice == undecided.choice));
         let deadlines: Option<Vec<Instant>> = rivals.map(|rival| self.own_deadline(*rival)).collect();
         deadlines?.into_iter().max()
     }
@@ -604,7 +608,10 @@ impl<'s> Script<'s> {
     /// The step that forbids an event.
     fn forbidding(&self, seen: &Seen<'_>) -> Option<&'s Step> {
         let standing = self.standing.iter().filter(|standing| standing.forbids);
-        standing.into_iter().find(|standing| self.any_fits(seen, standing.patterns, &standing.matchers)).map(|standing| standing.step)
+        standing
+            .into_iter()
+            .find(|standing| self.any_fits(seen, standing.patterns, &standing.matchers))
+            .map(|standing| standing.step)
     }
 
     fn ignores(&self, seen: &Seen<'_>) -> bool {
@@ -614,7 +621,9 @@ impl<'s> Script<'s> {
 
     fn any_fits(&self, seen: &Seen<'_>, patterns: &[Pattern], matchers: &[Matcher]) -> bool {
         patterns.iter().zip(matchers).any(|(pattern, matcher)| {
-            self.is_kind(seen, pattern) && self.is_answer_to(seen, pattern) && seen.view.as_ref().is_some_and(|view| matcher.matches(view, &self.scene).is_some())
+            self.is_kind(seen, pattern)
+                && self.is_answer_to(seen, pattern)
+                && seen.view.as_ref().is_some_and(|view| matcher.matches(view, &self.scene).is_some())
         })
     }
 
@@ -631,9 +640,7 @@ impl<'s> Script<'s> {
         match &pattern.answers {
             None | Some(Answers::Trigger) => true,
             Some(Answers::Method(method)) => seen.method() == Some(method.token()),
-            Some(Answers::Step(id)) => {
-                self.scene.kept.get(id).is_some_and(|kept| seen.facts.answers == Some(kept.event))
-            }
+            Some(Answers::Step(id)) => self.scene.kept.get(id).is_some_and(|kept| seen.facts.answers == Some(kept.event)),
         }
     }
 
@@ -865,7 +872,9 @@ impl Seen<'_> {
 fn is_actor(party: &Party, pattern: &Pattern) -> bool {
     use crate::pattern::ast::End;
     match &pattern.from {
-        End::Actor { name, device } => party.name == *name && (device.is_none() || party.device.is_none() || party.device == *device),
+        End::Actor { name, device } => {
+            party.name == *name && (device.is_none() || party.device.is_none() || party.device == *device)
+        }
         end => party.is(end),
     }
 }

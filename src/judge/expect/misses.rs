@@ -47,14 +47,7 @@ fn finding(step: Option<&Step>, level: Level, cites: &str, event: Option<u32>, e
 }
 
 fn miss(code: &'static str, title: String, step: Option<&Step>, label: String) -> Miss {
-    Miss {
-        code,
-        title,
-        step: step.map(|step| step.number),
-        place: step.map(|step| step.place),
-        label,
-        notes: Vec::new(),
-    }
+    Miss { code, title, step: step.map(|step| step.number), place: step.map(|step| step.place), label, notes: Vec::new() }
 }
 
 fn cites(expectation: &Expectation) -> &str {
@@ -185,6 +178,7 @@ pub(super) fn deviation(step: &Step, level: Level) -> Finding {
 pub(super) fn refused(step: &Step, why: &str) -> (Miss, Finding) {
     let title = format!("the script cannot send {}: {why}", name(step));
     let miss = miss("C0301", title, Some(step), "this cannot be done here".to_owned());
-    let finding = finding(Some(step), Level::Shall, "", None, format!("a state in which {} can be sent", name(step)), why.to_owned());
+    let finding =
+        finding(Some(step), Level::Shall, "", None, format!("a state in which {} can be sent", name(step)), why.to_owned());
     (miss, Finding { fault: Fault::Scenario, ..finding })
 }

@@ -222,12 +222,10 @@ impl<'s> Compiler<'s, '_> {
             }
             Act::Race(runs) => self.race(runs, cursor),
             Act::Block(steps) => self.block(steps, cursor),
-            act @ (Act::Disconnect(_)
-            | Act::Link { .. }
-            | Act::Partition(..)
-            | Act::Heal(..)
-            | Act::Restart(_)
-            | Act::Clock(_)) => self.control(step, Task::Fault(act), Effect::World, cursor),
+            act
+            @ (Act::Disconnect(_) | Act::Link { .. } | Act::Partition(..) | Act::Heal(..) | Act::Restart(_) | Act::Clock(_)) => {
+                self.control(step, Task::Fault(act), Effect::World, cursor)
+            }
         }
     }
 
