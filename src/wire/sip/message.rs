@@ -393,6 +393,13 @@ impl Message {
         self.head.content_length(&self.bytes)
     }
 
+    /// Where a field ceases to be UTF-8, if it does.
+    pub(super) fn first_non_utf8(&self, field: &HeaderField<'_>) -> Option<usize> {
+        let slot = self.head.slots.iter().find(|slot| slot.value.range().start == field.offset)?;
+        let line = slot.line.range();
+        std::str::from_utf8(&self.bytes[line.clone()]).err().map(|fault| line.start + fault.valid_up_to())
+    }
+
     fn view(&self, slot: &Slot) -> HeaderField<'_> {
         HeaderField {
             name: slot.name,

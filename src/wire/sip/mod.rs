@@ -2,14 +2,17 @@
 
 mod builder;
 mod framer;
+mod grammar;
 pub mod header;
 mod message;
 mod name;
 mod scan;
 mod uri;
+mod validate;
 
 pub use builder::{Builder, reason_phrase};
 pub use framer::{Framer, Limits};
 pub use message::{HeaderField, Message, Method, StartLine};
 pub use name::Name;
 pub use uri::{Host, Params, Scheme, Uri, host_port};
+pub use validate::validate;

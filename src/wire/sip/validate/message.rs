@@ -1,0 +1,198 @@
+//! Rules that look at several parts of a message: what is owed, what contradicts.
+
+use super::Sink;
+use super::table::ROWS;
+use crate::engine::Transport;
+use crate::wire::Level;
+use crate::wire::sip::header::{self, NameAddr, SessionExpires};
+use crate::wire::sip::{Message, Name};
+
+pub(super) fn check(message: &Message, transport: Transport, sink: &mut Sink) {
+    mandatory(message, sink);
+    repeated(message, sink);
+    method_of_cseq(message, sink);
+    body(message, transport, sink);
+    star_contact(message, sink);
+    identities(message, sink);
+    session_timer(message, sink);
+    match message.status() {
+        None => request(message, sink),
+        Some(status) => response(message, status, sink),
+    }
+}
+
+/// Whether the sender speaks RFC 3261 and not RFC 2543 (RFC 3261 8.1.1.7).
+fn is_modern(message: &Message) -> bool {
+    message.via().is_ok_and(|via| via.branch().is_some_and(|branch| branch.starts_with("z9hG4bK")))
+}
+
+fn owed(message: &Message, name: Name, level: Level, rfc: &'static str, sink: &mut Sink) {
+    if message.field(name).is_none() {
+        sink.push(level, "sip-header-missing", message.start_offset(), rfc, format!("{} is missing", name.canonical()));
+    }
+}
+
+fn mandatory(message: &Message, sink: &mut Sink) {
+    for name in [Name::From, Name::To, Name::CallId, Name::CSeq] {
+        owed(message, name, Level::Error, "RFC 3261 8.1.1", sink);
+    }
+    // The sending hop adds Via (RFC 3261 18.1.1): call flows print messages before that.
+    owed(message, Name::Via, Level::Warning, "RFC 3261 8.1.1.7", sink);
+    let level = if is_modern(message) { Level::Error } else { Level::Warning };
+    if message.from().is_ok_and(|from| from.tag().is_none()) {
+        let at = message.field(Name::From).map_or(0, |field| field.offset);
+        sink.push(level, "sip-from-tag", at, "RFC 3261 8.1.1.3", "From has no tag");
+    }
+    let answered = message.status().is_some_and(|status| status > 100);
+    if answered && message.to().is_ok_and(|to| to.tag().is_none()) {
+        let at = message.field(Name::To).map_or(0, |field| field.offset);
+        // RFC 3261 9.2 has only a SHOULD for the tag of the answer to a CANCEL.
+        let level = if message.method_token() == Some("CANCEL") { Level::Warning } else { level };
+        sink.push(level, "sip-to-tag", at, "RFC 3261 8.2.6.2", "To of a response has no tag");
+    }
+}
+
+fn repeated(message: &Message, sink: &mut Sink) {
+    for row in ROWS.iter().filter(|row| row.once) {
+        for field in message.fields().filter(|field| field.name == row.name).skip(1) {
+            let text = format!("{} stands more than once", row.name.canonical());
+            sink.error("sip-header-repeated", field.offset, row.rfc, text);
+        }
+    }
+}
+
+fn method_of_cseq(message: &Message, sink: &mut Sink) {
+    let Some((field, cseq)) = message.field(Name::CSeq).zip(message.cseq().ok()) else { return };
+    if message.is_request() && message.method_token() != Some(cseq.method) {
+        let text = format!("CSeq names {}, the request line does not", cseq.method);
+        sink.error("sip-cseq-method", field.offset, "RFC 3261 8.1.1.5", text);
+    }
+}
+
+fn body(message: &Message, transport: Transport, sink: &mut Sink) {
+    let length = message.field(Name::ContentLength);
+    let there = message.bytes().len() - message.body_offset();
+    match (message.content_length(), length) {
+        (Err(fault), _) => {
+            sink.error("sip-content-length", fault.offset, "RFC 3261 20.14", format!("expected {}", fault.expected));
+        }
+        (Ok(Some(octets)), Some(field)) if octets > there => {
+            let text = format!("Content-Length is {octets}, but {there} octets follow");
+            sink.error("sip-content-length", field.offset, "RFC 3261 18.3", text);
+        }
+        (Ok(None), _) if transport.is_reliable() => {
+            let at = message.start_offset();
+            sink.error("sip-header-missing", at, "RFC 3261 20.14", "Content-Length is missing on a stream");
+        }
+        _ => {}
+    }
+    if message.trailing() > 0 && message.content_length().is_ok() {
+        let at = message.bytes().len() - message.trailing();
+        let text = format!("{} octets follow the body and are ignored", message.trailing());
+        sink.warning("sip-trailing", at, "RFC 3261 18.3", text);
+    }
+    untyped_body(message, sink);
+}
+
+/// RFC 3261 20.15. A blank body, and one that is SDP at first sight, can be read all the same.
+fn untyped_body(message: &Message, sink: &mut Sink) {
+    let body = message.body();
+    if body.is_empty() || message.field(Name::ContentType).is_some() {
+        return;
+    }
+    let can_be_guessed = body.starts_with(b"v=0\r\n") || body.iter().all(u8::is_ascii_whitespace);
+    let level = if can_be_guessed { Level::Warning } else { Level::Error };
+    sink.push(level, "sip-header-missing", message.start_offset(), "RFC 3261 20.15", "Content-Type is missing beside a body");
+}
+
+/// RFC 3261 10.2.2: `Contact: *` stands alone, in a REGISTER with Expires 0.
+fn star_contact(message: &Message, sink: &mut Sink) {
+    let Some(star) = message.fields().find(|field| field.name == Name::Contact && field.value == "*") else { return };
+    let alone = message.values(Name::Contact).count() == 1;
+    let zero = message.value(Name::Expires).is_some_and(|value| header::number(value) == Ok(0));
+    if !alone || !zero || message.method_token() != Some("REGISTER") {
+        let text = "Contact * is not alone in a REGISTER with Expires 0";
+        sink.error("sip-contact", star.offset, "RFC 3261 10.2.2", text);
+    }
+}
+
+fn identities(message: &Message, sink: &mut Sink) {
+    let schemes: Vec<_> = message
+        .elements(Name::PAssertedIdentity)
+        .filter_map(|element| NameAddr::parse(element).ok())
+        .map(|identity| identity.uri.scheme)
+        .collect();
+    let twice = schemes.iter().enumerate().any(|(index, scheme)| schemes[..index].contains(scheme));
+    if schemes.len() > 2 || twice {
+        let at = message.field(Name::PAssertedIdentity).map_or(0, |field| field.offset);
+        let text = "more than one sip and one tel identity are asserted";
+        sink.error("sip-p-asserted-identity", at, "RFC 3325 9.1", text);
+    }
+}
+
+fn session_timer(message: &Message, sink: &mut Sink) {
+    let Some((field, expires)) = parsed(message, Name::SessionExpires, SessionExpires::parse) else { return };
+    let least = parsed(message, Name::MinSe, SessionExpires::parse).map(|(_, least)| least.seconds);
+    if message.is_request() && least.is_some_and(|least| expires.seconds < least) {
+        sink.error("sip-session-expires", field, "RFC 4028 7.1", "Session-Expires is below Min-SE");
+    }
+    if message.status().is_some_and(|status| (200..300).contains(&status)) && expires.refresher.is_none() {
+        sink.error("sip-session-expires", field, "RFC 4028 9", "a 2xx response does not name the refresher");
+    }
+}
+
+fn parsed<'a, T, E>(message: &'a Message, name: Name, parse: impl Fn(&'a str) -> Result<T, E>) -> Option<(usize, T)> {
+    let field = message.field(name)?;
+    parse(field.value).ok().map(|value| (field.offset, value))
+}
+
+fn request(message: &Message, sink: &mut Sink) {
+    let level = if is_modern(message) { Level::Error } else { Level::Warning };
+    // A proxy lets it pass and adds one (RFC 3261 16.3, 16.6).
+    owed(message, Name::MaxForwards, Level::Warning, "RFC 3261 8.1.1.6", sink);
+    match message.method_token().unwrap_or("") {
+        "INVITE" => owed(message, Name::Contact, level, "RFC 3261 8.1.1.8", sink),
+        "SUBSCRIBE" => {
+            owed(message, Name::Contact, level, "RFC 3261 8.1.1.8", sink);
+            owed(message, Name::Event, Level::Error, "RFC 6665 4.1.2.1", sink);
+        }
+        "NOTIFY" => {
+            owed(message, Name::Event, Level::Error, "RFC 6665 4.2.2", sink);
+            owed(message, Name::SubscriptionState, Level::Error, "RFC 6665 4.2.2", sink);
+        }
+        "REFER" => owed(message, Name::ReferTo, Level::Error, "RFC 3515 2.4.1", sink),
+        "PRACK" => owed(message, Name::RAck, Level::Error, "RFC 3262 7.2", sink),
+        "PUBLISH" => owed(message, Name::Event, Level::Error, "RFC 3903 4", sink),
+        "CANCEL" => {
+            for field in message.fields().filter(|field| matches!(field.name, Name::Require | Name::ProxyRequire)) {
+                sink.error("sip-cancel-require", field.offset, "RFC 3261 9.1", "a CANCEL holds Require or Proxy-Require");
+            }
+        }
+        _ => {}
+    }
+}
+
+fn response(message: &Message, status: u16, sink: &mut Sink) {
+    let owes = match status {
+        401 => Some((Name::WwwAuthenticate, "RFC 3261 21.4.2")),
+        405 => Some((Name::Allow, "RFC 3261 21.4.6")),
+        407 => Some((Name::ProxyAuthenticate, "RFC 3261 21.4.8")),
+        420 => Some((Name::Unsupported, "RFC 3261 21.4.15")),
+        421 => Some((Name::Require, "RFC 3261 21.4.16")),
+        422 => Some((Name::MinSe, "RFC 4028 6")),
+        423 => Some((Name::MinExpires, "RFC 3261 21.4.17")),
+        489 => Some((Name::AllowEvents, "RFC 6665 8.3.2")),
+        _ => None,
+    };
+    if let Some((name, rfc)) = owes {
+        owed(message, name, Level::Error, rfc, sink);
+    }
+    if (200..300).contains(&status) && message.method_token() == Some("INVITE") {
+        let level = if is_modern(message) { Level::Error } else { Level::Warning };
+        owed(message, Name::Contact, level, "RFC 3261 13.3.1.4", sink);
+    }
+    let reliable = message.elements(Name::Require).any(|option| option.eq_ignore_ascii_case("100rel"));
+    if (101..200).contains(&status) && reliable {
+        owed(message, Name::RSeq, Level::Error, "RFC 3262 3", sink);
+    }
+}

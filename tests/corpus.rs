@@ -1,0 +1,89 @@
+//! The public torture messages and call flows (RFC 4475, RFC 5118 and others), which are not part of
+//! this project: they are read from `CPMCHECK_CORPUS`, or from `../shared/corpus` beside the project.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use cpmcheck::engine::Transport;
+use cpmcheck::wire::{Level, Violation, sip};
+
+struct Entry {
+    file: String,
+    class: String,
+    treatment: String,
+}
+
+fn folder() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let folder = std::env::var_os("CPMCHECK_CORPUS").map_or_else(beside, PathBuf::from);
+    folder.join("MANIFEST.tsv").is_file().then_some(folder)
+}
+
+fn entries(folder: &Path) -> Vec<Entry> {
+    let manifest = std::fs::read_to_string(folder.join("MANIFEST.tsv")).expect("the manifest is readable");
+    let mut lines = manifest.lines();
+    let columns: Vec<&str> = lines.next().expect("the manifest has a header").split('\t').collect();
+    let column = |name| columns.iter().position(|column| *column == name).expect("the manifest has this column");
+    let (file, class, treatment) = (column("file"), column("class"), column("expected_treatment"));
+    let entry = |line: &str| {
+        let cells: Vec<&str> = line.split('\t').collect();
+        Entry { file: cells[file].to_owned(), class: cells[class].to_owned(), treatment: cells[treatment].to_owned() }
+    };
+    lines.filter(|line| !line.is_empty()).map(entry).collect()
+}
+
+/// What the reader says: parsed, lossless, violations.
+fn read(bytes: Bytes) -> (bool, bool, Vec<Violation>) {
+    match sip::Message::decode_tolerant(bytes.clone()) {
+        Err(_) => (false, false, Vec::new()),
+        Ok(message) => {
+            let again = message.encode();
+            let lossless = again == bytes[..bytes.len() - message.trailing()];
+            (true, lossless, sip::validate(&message, Transport::Udp))
+        }
+    }
+}
+
+fn complaint(entry: &Entry, bytes: Bytes) -> Option<String> {
+    let (parsed, lossless, violations) = read(bytes);
+    let errors: Vec<&Violation> = violations.iter().filter(|violation| violation.level == Level::Error).collect();
+    let is_fine = parsed && lossless && errors.is_empty();
+    let met = match entry.class.as_str() {
+        "valid" | "tolerate" => is_fine,
+        "invalid" => !parsed || !errors.is_empty(),
+        // The transaction user or the application decides these; some are wrong in one message already.
+        "semantic" => parsed && lossless && errors.is_empty() != is_wrong_alone(&entry.file),
+        other => panic!("{}: unknown class {other}", entry.file),
+    };
+    let mut text = format!("{} ({}; {}): parsed {parsed}, lossless {lossless}", entry.file, entry.class, entry.treatment);
+    for violation in &violations {
+        let _ = write!(
+            text,
+            "\n    {:?} {} at {}: {} ({})",
+            violation.level, violation.code, violation.offset, violation.message, violation.rfc
+        );
+    }
+    (!met).then_some(text)
+}
+
+/// The semantic messages that RFC 4475 has answered with 400: missing, repeated or contradicting
+/// fields (3.2.1, 3.3.1, 3.3.8, 3.3.9).
+fn is_wrong_alone(file: &str) -> bool {
+    ["badbranch", "insuf", "multi01", "mcl01"].iter().any(|name| file.ends_with(&format!("/{name}.sip")))
+}
+
+#[test]
+fn every_message_of_the_corpus_is_treated_as_its_manifest_says() {
+    let Some(folder) = folder() else {
+        println!("NOT CHECKED: there is no corpus (set CPMCHECK_CORPUS, or put it at ../shared/corpus)");
+        return;
+    };
+    let entries = entries(&folder);
+    let complaints: Vec<String> = entries
+        .iter()
+        .filter_map(|entry| complaint(entry, Bytes::from(std::fs::read(folder.join(&entry.file)).expect("a listed file is there"))))
+        .collect();
+    println!("{} messages checked, {} treated wrongly", entries.len(), complaints.len());
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
