@@ -118,6 +118,14 @@ impl Builder {
         self
     }
 
+    /// Moves the fields of these names to the front, in the order of `names`; all others keep theirs.
+    #[must_use]
+    pub fn lead_with(mut self, names: &[&str]) -> Self {
+        let place = |token: &str| names.iter().position(|name| same(token, name)).unwrap_or(names.len());
+        self.fields.sort_by_key(|(token, _)| place(token));
+        self
+    }
+
     /// Whether a field of this name is there.
     pub fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
