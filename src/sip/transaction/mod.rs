@@ -1,10 +1,10 @@
 //! Transactions (RFC 3261 17, RFC 6026): the four machines, and the table that matches messages
 //! to them.
 
-mod client_invite;
-mod client_non_invite;
-mod server_invite;
-mod server_non_invite;
+pub mod client_invite;
+pub mod client_non_invite;
+pub mod server_invite;
+pub mod server_non_invite;
 mod table;
 
 use std::borrow::Cow;

@@ -195,6 +195,11 @@ impl Transactions {
         id
     }
 
+    /// Whether a request belongs to a transaction that is there already.
+    pub fn knows(&self, request: &Message) -> bool {
+        self.servers.contains_key(&server_key(request, None))
+    }
+
     /// The INVITE that a CANCEL is meant for (RFC 3261 9.2).
     pub fn cancelled_by(&self, cancel: &Message) -> Option<TransactionId> {
         self.servers.get(&server_key(cancel, Some("INVITE"))).copied()
@@ -262,7 +267,8 @@ impl Transactions {
         ended
     }
 
-    fn allocate(&mut self) -> TransactionId {
+    /// A number for a request that never becomes a transaction.
+    pub fn allocate(&mut self) -> TransactionId {
         let id = TransactionId(self.next);
         self.next = self.next.wrapping_add(1);
         id

@@ -1,0 +1,78 @@
+//! What makes one node.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::engine::Transport;
+use crate::sip::timers::Timing;
+
+use super::Hosts;
+
+/// What makes one node.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its name in the run; identifiers derive from it and the seed.
+    pub name: String,
+    /// The seed of the run.
+    pub seed: u64,
+    /// The host in Via, Call-ID, default Contact and MSRP paths.
+    pub host: String,
+    /// Where it takes SIP, on UDP and TCP.
+    pub sip: SocketAddr,
+    /// Where it takes MSRP connections.
+    pub msrp: SocketAddr,
+    /// The transport of requests whose next hop names none.
+    pub transport: Transport,
+    /// The names that it can resolve.
+    pub hosts: Arc<Hosts>,
+    /// T1, T2 and T4.
+    pub timing: Timing,
+    /// The value of User-Agent and Server.
+    pub agent: String,
+    /// The value of Allow.
+    pub allow: String,
+    /// The Contact that is filled in where none is given; `None` makes one of host and port.
+    pub contact: Option<String>,
+    /// Whether the ACK is repeated for each repeated 2xx (RFC 3261 13.2.2.4).
+    pub repeat_ack: bool,
+    /// What peers may make it hold.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A node at `ip` with the usual ports and timers, TCP first.
+    pub fn new(name: &str, seed: u64, ip: IpAddr, host: &str, hosts: Arc<Hosts>) -> Self {
+        Self {
+            name: name.to_owned(),
+            seed,
+            host: host.to_owned(),
+            sip: SocketAddr::new(ip, 5060),
+            msrp: SocketAddr::new(ip, 2855),
+            transport: Transport::Tcp,
+            hosts,
+            timing: Timing::default(),
+            agent: "cpmcheck".to_owned(),
+            allow: "INVITE, ACK, BYE, CANCEL, UPDATE, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY".to_owned(),
+            contact: None,
+            repeat_ack: true,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What peers may make a node hold before it refuses (503) or closes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// SIP connections at a time; more are closed at once.
+    pub connections: usize,
+    /// Server transactions at a time; further requests are answered 503 without state.
+    pub transactions: usize,
+    /// Unfinished messages of one connection.
+    pub framer: crate::wire::sip::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 100_000, transactions: 1_000_000, framer: crate::wire::sip::Limits::default() }
+    }
+}
