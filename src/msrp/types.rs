@@ -1,8 +1,112 @@
 //! What goes in and out of the MSRP machines.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use crate::engine::{Closure, ConnectionId, Note};
 use crate::wire::msrp::FailureReport;
+
+/// How a node presents itself and what it lets peers do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// The host of its own paths.
+    pub host: String,
+    /// The port of its own paths.
+    pub port: u16,
+    /// Whether its own paths are `msrps`.
+    pub secure: bool,
+    /// How long a chunk may stay unanswered (RFC 4975 7.1.1).
+    pub timeout: Duration,
+    /// How many bytes of data one session sends ahead of their answers.
+    pub window: usize,
+    /// Whether messages of one session are sent in turns, a chunk each, rather than one after the other.
+    pub interleave: bool,
+    /// Whether an active session uses a connection that leads to its peer already.
+    pub share_connections: bool,
+    /// Whether [`crate::msrp::Node::answer`] sends the success report that the sender asked for.
+    pub success_reports: bool,
+    /// What peers may make the node hold.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The usual behaviour under paths of `host` and `port`.
+    pub fn new(host: &str, port: u16) -> Self {
+        Self {
+            host: host.to_owned(),
+            port,
+            secure: false,
+            timeout: Duration::from_secs(30),
+            window: 64 * 1024,
+            interleave: false,
+            share_connections: false,
+            success_reports: true,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What peers may make a node hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// One message, in bytes.
+    pub message: u64,
+    /// The unfinished messages of one session together, in bytes.
+    pub unfinished: u64,
+    /// The unfinished messages of one session.
+    pub messages: usize,
+    /// The framing of one connection.
+    pub framing: crate::wire::msrp::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let framing = crate::wire::msrp::Limits::default();
+        Self { message: 10 * 1024 * 1024, unfinished: 16 * 1024 * 1024, messages: 32, framing }
+    }
+}
+
+/// What a session takes; what does not fit is refused at its first chunk.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Accept {
+    /// The outer types as in `accept-types`, `*` for all; empty for no check. Others are refused by 415.
+    pub types: Vec<String>,
+    /// The largest message as in `max-size`. Larger ones are refused by 413.
+    pub max_size: Option<u64>,
+}
+
+/// What a node asks of its owner.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Open a connection; answered by [`crate::msrp::Node::handle_connected`] or `handle_closed`.
+    Connect {
+        /// The number that the node gave it.
+        connection: ConnectionId,
+        /// The host of the peer's path.
+        host: String,
+        /// The port of the peer's path.
+        port: u16,
+        /// Whether the path is `msrps`.
+        secure: bool,
+    },
+    /// Send bytes.
+    Send {
+        /// The connection.
+        connection: ConnectionId,
+        /// The bytes.
+        data: Bytes,
+    },
+    /// End a connection.
+    Close {
+        /// The connection.
+        connection: ConnectionId,
+        /// In which way.
+        how: Closure,
+    },
+    /// A remark for the trace.
+    Note(Note),
+}
 
 /// An MSRP session of one node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

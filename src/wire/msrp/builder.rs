@@ -111,6 +111,11 @@ impl ChunkBuilder {
         self.body.as_ref().is_some_and(|body| memmem::find(body, &mark).is_some())
     }
 
+    /// The transaction identifier.
+    pub fn id(&self) -> &str {
+        &self.transact_id
+    }
+
     /// Replaces the transaction identifier.
     #[must_use]
     pub fn transact_id(mut self, id: &str) -> Self {

@@ -1,0 +1,101 @@
+//! One connection and the chunks on it that wait for their answers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::types::{Limits, SessionId};
+use crate::engine::ConnectionId;
+use crate::time::Instant;
+use crate::wire::msrp::Framer;
+
+/// A connection.
+///
+/// ```text
+/// we open it      Opening -> Up -> gone
+/// a peer opens it            Up -> gone
+/// ```
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) framer: Framer,
+    pub(super) up: bool,
+    /// Where it leads, when we opened it.
+    pub(super) target: Option<(String, u16, bool)>,
+    /// The sessions that are bound to it, or will be once it is up.
+    pub(super) sessions: BTreeSet<SessionId>,
+}
+
+impl Connection {
+    /// A connection that a peer opened.
+    pub(super) fn accepted(limits: &Limits) -> Self {
+        Self { framer: Framer::new(limits.framing), up: true, target: None, sessions: BTreeSet::new() }
+    }
+
+    /// A connection that we open.
+    pub(super) fn opening(limits: &Limits, target: (String, u16, bool)) -> Self {
+        Self { up: false, target: Some(target), ..Self::accepted(limits) }
+    }
+}
+
+/// A chunk that was sent and is not answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Pending {
+    pub(super) connection: ConnectionId,
+    pub(super) session: SessionId,
+    /// The message that it is a part of; `None` for the one that binds the connection.
+    pub(super) message: Option<u64>,
+    /// The size of its data.
+    pub(super) size: usize,
+}
+
+/// The transactions of all connections, with their deadlines in the order in which these were set.
+///
+/// Every deadline lies the same time after its chunk, so a queue keeps them sorted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Transactions {
+    pending: BTreeMap<String, Pending>,
+    deadlines: VecDeque<(Instant, String)>,
+}
+
+impl Transactions {
+    pub(super) fn insert(&mut self, transact_id: &str, pending: Pending, deadline: Instant) {
+        self.pending.insert(transact_id.to_owned(), pending);
+        self.deadlines.push_back((deadline, transact_id.to_owned()));
+    }
+
+    /// Ends the transaction that an answer on this connection names.
+    pub(super) fn answered(&mut self, transact_id: &str, connection: ConnectionId) -> Option<Pending> {
+        self.pending.get(transact_id).filter(|pending| pending.connection == connection)?;
+        let pending = self.pending.remove(transact_id);
+        self.tidy();
+        pending
+    }
+
+    /// Ends and returns the next transaction whose time is over.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<Pending> {
+        let (at, _) = self.deadlines.front()?;
+        if *at > now {
+            return None;
+        }
+        let (_, transact_id) = self.deadlines.pop_front()?;
+        let pending = self.pending.remove(&transact_id);
+        self.tidy();
+        pending
+    }
+
+    /// Forgets every transaction of a session.
+    pub(super) fn forget(&mut self, session: SessionId) {
+        self.pending.retain(|_, pending| pending.session != session);
+        self.tidy();
+    }
+
+    /// When the next transaction is over.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.deadlines.front().map(|(at, _)| *at)
+    }
+
+    /// Keeps a live transaction at the front, so that no deadline is told that means nothing.
+    fn tidy(&mut self) {
+        while self.deadlines.front().is_some_and(|(_, transact_id)| !self.pending.contains_key(transact_id)) {
+            self.deadlines.pop_front();
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The MSRP half of a node: sessions, connections and what moves between them.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::connection::{Connection, Transactions};
+use super::session::{Session, State};
+use super::types::{Accept, Action, Config, Event, Outcome, SessionId};
+use crate::engine::{Closure, ConnectionId, Note};
+use crate::ids::Ids;
+use crate::time::Instant;
+use crate::wire::msrp::{MsrpUri, paths};
+
+/// All MSRP sessions of one node and their connections.
+///
+/// Connections that the node opens carry the numbers 2, 6, 10, …; the multiples of four are left
+/// to the rest of the endpoint.
+#[derive(Debug)]
+pub struct Node {
+    pub(super) config: Config,
+    pub(super) ids: Ids,
+    pub(super) sessions: BTreeMap<SessionId, Session>,
+    /// The sessions by the session part of their URIs.
+    pub(super) by_part: BTreeMap<String, SessionId>,
+    pub(super) connections: BTreeMap<ConnectionId, Connection>,
+    pub(super) transactions: Transactions,
+    pub(super) next_token: u64,
+    next_session: u32,
+    next_connection: u64,
+    events: VecDeque<(SessionId, Event)>,
+    actions: VecDeque<Action>,
+}
+
+impl Node {
+    /// A node without sessions.
+    pub fn new(config: Config, ids: Ids) -> Self {
+        Self {
+            config,
+            ids,
+            sessions: BTreeMap::new(),
+            by_part: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            transactions: Transactions::default(),
+            next_token: 0,
+            next_session: 0,
+            next_connection: 2,
+            events: VecDeque::new(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// A new session and its own path for `a=path`.
+    pub fn open(&mut self) -> (SessionId, String) {
+        let part = self.ids.session_id();
+        let scheme = if self.config.secure { "msrps" } else { "msrp" };
+        let local = format!("{scheme}://{}:{}/{part};tcp", self.config.host, self.config.port);
+        let session = SessionId(self.next_session);
+        self.next_session += 1;
+        self.by_part.insert(part, session);
+        self.sessions.insert(session, Session::new(local.clone()));
+        (session, local)
+    }
+
+    /// Says what a session takes; without it everything within the limits.
+    pub fn accept(&mut self, session: SessionId, accept: Accept) {
+        if let Some(own) = self.sessions.get_mut(&session) {
+            own.accept = accept;
+        }
+    }
+
+    /// Binds a session to its peer: the active side connects, the passive one waits (RFC 6135).
+    ///
+    /// A session that is bound already, because the peer was faster, stays so; one that was lost starts again.
+    pub fn start(&mut self, now: Instant, session: SessionId, remote_path: &str, active: bool) {
+        let Some(own) = self.sessions.get_mut(&session) else { return };
+        remote_path.clone_into(&mut own.remote);
+        match own.state {
+            State::Bound(_) | State::Connecting(_) => {}
+            State::Idle | State::Waiting | State::Lost if active => self.connect(now, session),
+            State::Idle | State::Waiting | State::Lost => own.state = State::Waiting,
+        }
+    }
+
+    fn connect(&mut self, now: Instant, session: SessionId) {
+        let Some(own) = self.sessions.get(&session) else { return };
+        let Some(Ok(uri)) = paths(&own.remote).next().map(MsrpUri::parse) else {
+            self.note(format!("cannot connect: `{}` is no path", own.remote));
+            return self.unbind(session);
+        };
+        let target = (uri.host.0.to_owned(), uri.port, uri.secure);
+        let shared = self.connections.iter().find(|(_, own)| self.config.share_connections && own.target.as_ref() == Some(&target));
+        let connection = match shared {
+            Some((connection, _)) => *connection,
+            None => self.open_connection(target),
+        };
+        let Some(own) = self.connections.get_mut(&connection) else { return };
+        own.sessions.insert(session);
+        let up = own.up;
+        self.set_state(session, State::Connecting(connection));
+        if up {
+            self.bind_active(now, session, connection);
+        }
+    }
+
+    fn open_connection(&mut self, target: (String, u16, bool)) -> ConnectionId {
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 4;
+        let (host, port, secure) = target.clone();
+        self.connections.insert(connection, Connection::opening(&self.config.limits, target));
+        self.actions.push_back(Action::Connect { connection, host, port, secure });
+        connection
+    }
+
+    /// The connection is up: what waits is sent, or a request without data, so that the peer can bind.
+    fn bind_active(&mut self, now: Instant, session: SessionId, connection: ConnectionId) {
+        self.set_state(session, State::Bound(connection));
+        let idle = self.sessions.get(&session).is_some_and(|own| own.outbox.unsent.is_empty());
+        if idle {
+            self.send_binding(now, session, connection);
+        }
+        self.tell(session, Event::Bound);
+        self.pump(now, session);
+    }
+
+    /// Ends a session and, unless another session uses it, its connection. No event follows.
+    pub fn close(&mut self, _now: Instant, session: SessionId, how: Closure) {
+        let Some(own) = self.sessions.remove(&session) else { return };
+        if let Some(part) = MsrpUri::parse(&own.local).ok().and_then(|uri| session_part(&uri).map(str::to_owned)) {
+            self.by_part.remove(&part);
+        }
+        self.transactions.forget(session);
+        self.events.retain(|(of, _)| *of != session);
+        if let Some(connection) = own.connection() {
+            self.release(connection, session, how);
+        }
+    }
+
+    /// Resets every connection; each bound session is lost.
+    pub fn disconnect(&mut self, now: Instant) {
+        let connections: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for connection in connections {
+            self.actions.push_back(Action::Close { connection, how: Closure::Reset });
+            self.handle_closed(now, connection, Closure::Reset);
+        }
+    }
+
+    /// A peer opened a connection.
+    pub fn handle_accepted(&mut self, _now: Instant, connection: ConnectionId) {
+        self.connections.insert(connection, Connection::accepted(&self.config.limits));
+    }
+
+    /// A connection of [`Action::Connect`] is up.
+    pub fn handle_connected(&mut self, now: Instant, connection: ConnectionId) {
+        let Some(own) = self.connections.get_mut(&connection) else { return };
+        own.up = true;
+        for session in own.sessions.clone() {
+            self.bind_active(now, session, connection);
+        }
+    }
+
+    /// Bytes arrived.
+    pub fn handle_received(&mut self, now: Instant, connection: ConnectionId, data: &[u8]) {
+        if let Some(own) = self.connections.get_mut(&connection) {
+            own.framer.feed(data);
+        }
+        while let Some(own) = self.connections.get_mut(&connection) {
+            match own.framer.next_chunk() {
+                Ok(Some(chunk)) => self.handle_chunk(now, connection, &chunk),
+                Ok(None) => return,
+                Err(fault) if own.framer.is_broken() => {
+                    self.note(format!("reset the connection: {fault}"));
+                    self.actions.push_back(Action::Close { connection, how: Closure::Reset });
+                    return self.handle_closed(now, connection, Closure::Reset);
+                }
+                Err(fault) => self.note(format!("dropped a chunk: {fault}")),
+            }
+        }
+    }
+
+    /// A connection is gone, or never came to be: what it carried is lost.
+    pub fn handle_closed(&mut self, _now: Instant, connection: ConnectionId, _how: Closure) {
+        let Some(own) = self.connections.remove(&connection) else { return };
+        for session in own.sessions {
+            self.lose(session);
+        }
+    }
+
+    /// The peer refused to bind: the session is lost, and so is its connection to it.
+    pub(super) fn unbind(&mut self, session: SessionId) {
+        let connection = self.sessions.get(&session).and_then(Session::connection);
+        self.lose(session);
+        if let Some(connection) = connection {
+            self.release(connection, session, Closure::Finished);
+        }
+    }
+
+    fn lose(&mut self, session: SessionId) {
+        let Some(own) = self.sessions.get_mut(&session) else { return };
+        own.state = State::Lost;
+        own.inbox.clear();
+        let messages: Vec<String> = own.outbox.drain().map(|message| message.message_id).collect();
+        self.transactions.forget(session);
+        for message_id in messages {
+            self.tell(session, Event::Sent { message_id, outcome: Outcome::Lost });
+        }
+        self.tell(session, Event::Lost);
+    }
+
+    /// Takes a session off its connection, which ends with its last session.
+    fn release(&mut self, connection: ConnectionId, session: SessionId, how: Closure) {
+        let Some(own) = self.connections.get_mut(&connection) else { return };
+        own.sessions.remove(&session);
+        if own.sessions.is_empty() {
+            self.connections.remove(&connection);
+            self.actions.push_back(Action::Close { connection, how });
+        }
+    }
+
+    fn set_state(&mut self, session: SessionId, state: State) {
+        if let Some(own) = self.sessions.get_mut(&session) {
+            own.state = state;
+        }
+    }
+
+    /// Whether the connection belongs to this node.
+    pub fn owns(&self, connection: ConnectionId) -> bool {
+        self.connections.contains_key(&connection)
+    }
+
+    /// The connection that a session is bound to.
+    pub fn connection(&self, session: SessionId) -> Option<ConnectionId> {
+        self.sessions.get(&session)?.bound()
+    }
+
+    /// The own and the peer's path of a session.
+    pub fn paths(&self, session: SessionId) -> Option<(&str, &str)> {
+        self.sessions.get(&session).map(|own| (own.local.as_str(), own.remote.as_str()))
+    }
+
+    /// How many bytes of data of a session wait to be sent.
+    pub fn backlog(&self, session: SessionId) -> usize {
+        let messages = self.sessions.get(&session).map(|own| own.outbox.messages.values());
+        messages.into_iter().flatten().map(|message| message.body.len() - message.sent).sum()
+    }
+
+    /// The next event, in order.
+    pub fn poll_event(&mut self) -> Option<(SessionId, Event)> {
+        self.events.pop_front()
+    }
+
+    /// The next effect, in order.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When the oldest unanswered chunk times out.
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        self.transactions.next().map(|at| (at, "MSRP transaction"))
+    }
+
+    pub(super) fn tell(&mut self, session: SessionId, event: Event) {
+        self.events.push_back((session, event));
+    }
+
+    pub(super) fn put(&mut self, connection: ConnectionId, data: Bytes) {
+        if self.connections.contains_key(&connection) {
+            self.actions.push_back(Action::Send { connection, data });
+        }
+    }
+
+    pub(super) fn note(&mut self, text: String) {
+        self.actions.push_back(Action::Note(Note { layer: "msrp", text: Cow::Owned(text), because: None }));
+    }
+}
+
+/// The part of a URI by which sessions are told apart.
+pub(super) fn session_part<'a>(uri: &MsrpUri<'a>) -> Option<&'a str> {
+    uri.session.filter(|part| !part.is_empty())
+}
