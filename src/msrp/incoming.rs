@@ -119,7 +119,14 @@ impl Node {
     }
 
     /// Adds a chunk to its message: the body once it is whole.
-    fn assemble(&mut self, session: SessionId, id: &str, range: Option<ByteRange>, body: Bytes, chunk: &Chunk) -> Result<Option<Bytes>, u16> {
+    fn assemble(
+        &mut self,
+        session: SessionId,
+        id: &str,
+        range: Option<ByteRange>,
+        body: Bytes,
+        chunk: &Chunk,
+    ) -> Result<Option<Bytes>, u16> {
         let limits = self.config.limits;
         let own = self.sessions.get_mut(&session).ok_or(481_u16)?;
         if !is_accepted(&own.accept.types, chunk.content_type().unwrap_or("")) {
@@ -186,6 +193,8 @@ fn is_accepted(types: &[String], content_type: &str) -> bool {
     let kind = essence.split('/').next().unwrap_or("");
     types.is_empty()
         || types.iter().any(|own| {
-            own == "*" || own.eq_ignore_ascii_case(essence) || own.strip_suffix("/*").is_some_and(|own| own.eq_ignore_ascii_case(kind))
+            own == "*"
+                || own.eq_ignore_ascii_case(essence)
+                || own.strip_suffix("/*").is_some_and(|own| own.eq_ignore_ascii_case(kind))
         })
 }
