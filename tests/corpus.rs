@@ -1,12 +1,12 @@
 //! The public torture messages and call flows (RFC 4475, RFC 5118 and others), which are not part of
 //! this project: they are read from `CPMCHECK_CORPUS`, or from `../shared/corpus` beside the project.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use cpmcheck::engine::Transport;
-use cpmcheck::wire::{Level, Violation, sip};
+use cpmcheck::wire::Level;
+use cpmcheck::wire::inspect::{As, inspect};
 
 struct Entry {
     file: String,
@@ -33,38 +33,17 @@ fn entries(folder: &Path) -> Vec<Entry> {
     lines.filter(|line| !line.is_empty()).map(entry).collect()
 }
 
-/// What the reader says: parsed, lossless, violations.
-fn read(bytes: Bytes) -> (bool, bool, Vec<Violation>) {
-    match sip::Message::decode_tolerant(bytes.clone()) {
-        Err(_) => (false, false, Vec::new()),
-        Ok(message) => {
-            let again = message.encode();
-            let lossless = again == bytes[..bytes.len() - message.trailing()];
-            (true, lossless, sip::validate(&message, Transport::Udp))
-        }
-    }
-}
-
-fn complaint(entry: &Entry, bytes: Bytes) -> Option<String> {
-    let (parsed, lossless, violations) = read(bytes);
-    let errors: Vec<&Violation> = violations.iter().filter(|violation| violation.level == Level::Error).collect();
-    let is_fine = parsed && lossless && errors.is_empty();
+fn complaint(entry: &Entry, bytes: &Bytes) -> Option<String> {
+    let inspection = inspect(bytes, As::Auto, Transport::Udp);
+    let flagged = inspection.violations.iter().any(|violation| violation.level == Level::Error);
     let met = match entry.class.as_str() {
-        "valid" | "tolerate" => is_fine,
-        "invalid" => !parsed || !errors.is_empty(),
+        "valid" | "tolerate" => inspection.is_fine(),
+        "invalid" => flagged,
         // The transaction user or the application decides these; some are wrong in one message already.
-        "semantic" => parsed && lossless && errors.is_empty() != is_wrong_alone(&entry.file),
+        "semantic" => inspection.parsed && inspection.lossless && flagged == is_wrong_alone(&entry.file),
         other => panic!("{}: unknown class {other}", entry.file),
     };
-    let mut text = format!("{} ({}; {}): parsed {parsed}, lossless {lossless}", entry.file, entry.class, entry.treatment);
-    for violation in &violations {
-        let _ = write!(
-            text,
-            "\n    {:?} {} at {}: {} ({})",
-            violation.level, violation.code, violation.offset, violation.message, violation.rfc
-        );
-    }
-    (!met).then_some(text)
+    (!met).then(|| format!("{}; {}: {}", entry.class, entry.treatment, inspection.to_json(&entry.file)))
 }
 
 /// The semantic messages that RFC 4475 has answered with 400: missing, repeated or contradicting
@@ -82,7 +61,9 @@ fn every_message_of_the_corpus_is_treated_as_its_manifest_says() {
     let entries = entries(&folder);
     let complaints: Vec<String> = entries
         .iter()
-        .filter_map(|entry| complaint(entry, Bytes::from(std::fs::read(folder.join(&entry.file)).expect("a listed file is there"))))
+        .filter_map(|entry| {
+            complaint(entry, &Bytes::from(std::fs::read(folder.join(&entry.file)).expect("a listed file is there")))
+        })
         .collect();
     println!("{} messages checked, {} treated wrongly", entries.len(), complaints.len());
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));

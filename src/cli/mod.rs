@@ -9,6 +9,7 @@ mod console;
 mod coverage;
 mod exit;
 mod explain;
+mod inspect;
 mod lint;
 mod list;
 mod load;
@@ -54,6 +55,8 @@ enum Command {
     Run(Box<run::Args>),
     /// Show what would run
     List(list::Args),
+    /// Decode messages and list what is wrong with them
+    Inspect(inspect::Args),
     /// Explain a requirement, clause, reading, policy knob or error code
     Explain(explain::Args),
     /// Check scenarios and catalogue without running anything
@@ -147,6 +150,7 @@ fn dispatch(command: Command, console: &Console) -> Exit {
     match command {
         Command::Run(args) => run::run(&args, console),
         Command::List(args) => list::run(&args, console),
+        Command::Inspect(args) => inspect::run(&args, console),
         Command::Explain(args) => explain::run(&args, console),
         Command::Lint(args) => lint::run(&args, console),
         Command::Trace(command) => trace::run(&command, console),

@@ -7,6 +7,7 @@
 pub mod cpim;
 pub mod datetime;
 pub mod imdn;
+pub mod inspect;
 mod lines;
 pub mod mime;
 pub mod msrp;

@@ -86,7 +86,7 @@ fn body(message: &Message, transport: Transport, sink: &mut Sink) {
         }
         _ => {}
     }
-    if message.trailing() > 0 && message.content_length().is_ok() {
+    if message.trailing() > 0 && message.content_length().is_ok() && !transport.is_reliable() {
         let at = message.bytes().len() - message.trailing();
         let text = format!("{} octets follow the body and are ignored", message.trailing());
         sink.warning("sip-trailing", at, "RFC 3261 18.3", text);
