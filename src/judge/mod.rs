@@ -1,7 +1,205 @@
 //! The court: findings over a trace, and their verdict.
 //!
-//! It sees a trace and nothing else, and shares only the parsers with the player.
+//! It sees a trace and nothing else, and shares only the parsers with the player. A [`Judge`] is
+//! prepared once per catalogue; a [`Session`] judges one trace, event by event or at once.
 
-pub mod expect;
-pub mod outcome;
+mod rules;
 pub mod verdict;
+
+use std::ops::Range;
+
+use crate::pattern::Names;
+use crate::suite::catalogue::{Level, Requirement};
+use crate::time::Instant;
+use crate::trace::correlate::{Correlator, Facts, Symbols};
+use crate::trace::event::Event;
+use crate::trace::{Header, Trace};
+pub use rules::{Breach, Outcome, RuleResult, Setup, holds};
+use verdict::{Certainty, Fault, Finding, FindingKind};
+
+/// Judges traces by the invariants of the base protocols and the rules of a catalogue.
+#[derive(Clone, Debug, Default)]
+pub struct Judge {
+    rules: rules::Rules,
+    requirements: Vec<Entry>,
+    names: Names,
+    setup: Setup,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    id: String,
+    clause: String,
+    level: Level,
+    rules: Range<usize>,
+}
+
+impl Judge {
+    /// A judge of a catalogue. `names` are those of the suite's identities and groups.
+    pub fn new(catalogue: &[Requirement], names: Names, setup: Setup) -> Self {
+        let mut rules = rules::Rules::default();
+        let entry = |requirement: &Requirement| Entry {
+            id: requirement.id.clone(),
+            clause: requirement.clause.clone(),
+            level: requirement.level,
+            rules: rules.add(requirement),
+        };
+        let requirements = catalogue.iter().map(entry).collect();
+        Self { rules, requirements, names, setup }
+    }
+
+    /// Judges a whole trace.
+    pub fn judge(&self, trace: &Trace) -> Judgement {
+        let mut session = self.session(&trace.header);
+        session.advance(&trace.events);
+        session.finish(&trace.events, trace.ended, trace.complete)
+    }
+
+    /// Begins to judge a trace of which only the header is known.
+    pub fn session(&self, header: &Header) -> Session<'_> {
+        Session {
+            judge: self,
+            correlator: Correlator::new(header),
+            facts: Vec::new(),
+            names: self.names.clone(),
+            rules: rules::Run::new(&self.rules, header, self.setup),
+        }
+    }
+}
+
+/// One trace on its way through the court.
+#[derive(Clone, Debug)]
+pub struct Session<'j> {
+    judge: &'j Judge,
+    correlator: Correlator,
+    facts: Vec<Facts>,
+    names: Names,
+    rules: rules::Run,
+}
+
+impl Session<'_> {
+    /// Weighs what was added to `events` since the last call.
+    pub fn advance(&mut self, events: &[Event]) {
+        for at in self.facts.len()..events.len() {
+            let facts = self.correlator.push(&events[at]);
+            self.facts.push(facts);
+            for (group, uri) in self.correlator.learnt_uris() {
+                self.names.add_address(&group, uri);
+            }
+            self.rules.event(&self.judge.rules, events, &self.facts, at, &self.names);
+        }
+    }
+
+    /// What is known of each event so far.
+    pub fn facts(&self) -> &[Facts] {
+        &self.facts
+    }
+
+    /// The names of the symbols in the facts.
+    pub const fn symbols(&self) -> &Symbols {
+        self.correlator.symbols()
+    }
+
+    /// The names that literals stand for, with what the trace taught so far.
+    pub const fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Weighs the rest of `events` and says what became of everything.
+    pub fn finish(mut self, events: &[Event], ended: Instant, complete: bool) -> Judgement {
+        self.advance(events);
+        let ended = events.last().map_or(ended, |event| event.at.max(ended));
+        let results = self.rules.finish(&self.judge.rules, ended, complete);
+        let requirements = self.judge.requirements.iter().map(|entry| RequirementResult {
+            id: entry.id.clone(),
+            clause: entry.clause.clone(),
+            level: entry.level,
+            rules: results[entry.rules.clone()].to_vec(),
+        });
+        let requirements: Vec<_> = requirements.collect();
+        let findings = requirements.iter().flat_map(RequirementResult::findings).collect();
+        Judgement { findings, requirements, facts: self.facts }
+    }
+}
+
+/// What became of one requirement in a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RequirementResult {
+    /// Its identifier.
+    pub id: String,
+    /// Its clause number.
+    pub clause: String,
+    /// Its level.
+    pub level: Level,
+    /// What became of each of its rules.
+    pub rules: Vec<RuleResult>,
+}
+
+impl RequirementResult {
+    /// Violated if any rule is, else satisfied if any is, else pending if any is.
+    pub fn outcome(&self) -> Outcome {
+        self.rules.iter().map(RuleResult::outcome).max().unwrap_or_default()
+    }
+
+    fn findings(&self) -> impl Iterator<Item = Finding> {
+        self.rules.iter().filter_map(|rule| rule.breaches.first()).map(|breach| Finding {
+            kind: FindingKind::Rule,
+            id: self.id.clone(),
+            level: self.level,
+            certainty: Certainty::Broken,
+            event: breach.event.filter(|event| *event != u32::MAX),
+            cites: self.clause.clone(),
+            expected: breach.expected.clone(),
+            observed: breach.observed.clone(),
+            fault: Fault::Iut,
+        })
+    }
+}
+
+/// What the court says of a trace.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Judgement {
+    /// Everything that is to be said against it.
+    pub findings: Vec<Finding>,
+    /// What became of each requirement of the catalogue, in its order.
+    pub requirements: Vec<RequirementResult>,
+    /// What is known of each event.
+    pub facts: Vec<Facts>,
+}
+
+impl Judgement {
+    /// What became of a requirement; `None` when the catalogue does not know it.
+    pub fn outcome(&self, id: &str) -> Option<Outcome> {
+        self.requirements.iter().find(|requirement| requirement.id == id).map(RequirementResult::outcome)
+    }
+
+    /// What a scenario's claims come to: a requirement that it lists must be satisfied. Pending
+    /// leaves the claim open, not triggered makes it empty.
+    pub fn claims<'a>(&self, listed: impl IntoIterator<Item = &'a str>) -> Vec<Finding> {
+        let claims = listed.into_iter().filter_map(|id| self.requirements.iter().find(|requirement| requirement.id == id));
+        claims.filter_map(RequirementResult::claim).collect()
+    }
+}
+
+impl RequirementResult {
+    fn claim(&self) -> Option<Finding> {
+        let (certainty, fault, observed) = match self.outcome() {
+            // Without a rule it says in the catalogue why nothing can be shown.
+            Outcome::NotTriggered if self.rules.is_empty() => return None,
+            Outcome::Satisfied | Outcome::Violated => return None,
+            Outcome::Pending => (Certainty::Open, Fault::Iut, "its rule was still open when the trace ended"),
+            Outcome::NotTriggered => (Certainty::Broken, Fault::Scenario, "nothing in the trace concerns its rule"),
+        };
+        Some(Finding {
+            kind: FindingKind::Rule,
+            id: self.id.clone(),
+            level: Level::Shall,
+            certainty,
+            event: None,
+            cites: self.clause.clone(),
+            expected: "a run that shows the requirement which the scenario lists".to_owned(),
+            observed: observed.to_owned(),
+            fault,
+        })
+    }
+}

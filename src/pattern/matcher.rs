@@ -209,15 +209,15 @@ impl Judge<'_> {
             Value::SameAs { id, path } => {
                 self.env.values_of(id, path).is_some_and(|other| !other.is_empty() && self.same_texts(&other, observed))
             }
-            Value::Variable(name) => {
-                self.is_single(observed) && self.env.variable(name).is_some_and(|value| self.equal(&value, &items[0]))
-            }
+            Value::Variable(name) => self.env.variable(name).is_some_and(|value| self.equals_variable(&value, observed)),
             Value::Bind(name) | Value::BindLatest(name) => {
                 let latest = matches!(value, Value::BindLatest(_));
-                items.first().is_some_and(|item| {
-                    bindings.push(name, item, latest);
-                    true
-                })
+                // A list is bound whole, a member a line: no value holds a line feed.
+                let bound = if observed.listed { items.join("\n") } else { items.first().map(ToString::to_string).unwrap_or_default() };
+                if !items.is_empty() {
+                    bindings.push(name, &bound, latest);
+                }
+                !items.is_empty()
             }
             Value::Generate { bytes, seed } => self.is_single(observed) && super::fill::generated(*bytes, *seed) == items[0],
             // Their elements were judged one by one.
@@ -227,6 +227,14 @@ impl Judge<'_> {
 
     fn is_single(&self, observed: &Values<'_>) -> bool {
         observed.items.len() == 1 || (!observed.listed && !observed.items.is_empty())
+    }
+
+    fn equals_variable(&self, value: &str, observed: &Values<'_>) -> bool {
+        if observed.listed {
+            let members: Vec<_> = value.split('\n').map(str::to_owned).collect();
+            return self.same_texts(&members, observed);
+        }
+        self.is_single(observed) && self.equal(value, &observed.items[0])
     }
 
     fn equal(&self, demanded: &str, observed: &str) -> bool {

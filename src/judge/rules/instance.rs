@@ -1,0 +1,160 @@
+//! Instances of a rule, and the variables that they bound.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use smallvec::SmallVec;
+
+use crate::pattern::ast::Path;
+use crate::pattern::{Bindings, Env, Names};
+use crate::time::Instant;
+
+/// Bound variables.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Variables(SmallVec<[(String, String); 2]>);
+
+impl Variables {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some(entry) => value.clone_into(&mut entry.1),
+            None => self.0.push((name.to_owned(), value.to_owned())),
+        }
+    }
+
+    pub(super) fn extend(&mut self, bindings: &Bindings) {
+        bindings.iter().for_each(|binding| self.set(&binding.name, &binding.value));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The variables of an instance, those of its key behind them.
+pub(super) struct Scope<'a> {
+    pub(super) names: &'a Names,
+    pub(super) own: &'a Variables,
+    pub(super) latest: &'a Variables,
+}
+
+impl Scope<'_> {
+    pub(super) fn value(&self, name: &str) -> Option<String> {
+        self.own.get(name).or_else(|| self.latest.get(name)).map(str::to_owned)
+    }
+}
+
+impl Env for Scope<'_> {
+    fn names(&self) -> &Names {
+        self.names
+    }
+
+    fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.own.get(name).or_else(|| self.latest.get(name)).map(Cow::Borrowed)
+    }
+
+    fn values_of(&self, _: &str, _: &Path) -> Option<Vec<String>> {
+        None
+    }
+}
+
+/// One obligation.
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    /// The message that started it (`$when`).
+    pub(super) trigger: Option<u32>,
+    /// The event at which it started.
+    pub(super) event: u32,
+    pub(super) variables: Variables,
+    /// How many links of the chain came.
+    pub(super) step: usize,
+    pub(super) deadline: Option<Instant>,
+    /// What had been counted for its key when it started.
+    pub(super) counted: u32,
+    /// What it counted on its own account, when variables decide.
+    pub(super) own_count: u32,
+    pub(super) owes_then: bool,
+    pub(super) owes_never: bool,
+    pub(super) owes_count: bool,
+    pub(super) owes_seen: bool,
+}
+
+impl Instance {
+    pub(super) const fn is_done(&self) -> bool {
+        !(self.owes_then || self.owes_never || self.owes_count || self.owes_seen)
+    }
+}
+
+/// The instances of one key that still owe something.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Live {
+    all: BTreeMap<u32, Instance>,
+    next: u32,
+    by_trigger: BTreeMap<u32, SmallVec<[u32; 1]>>,
+    /// By variable and value, for patterns that demand just that.
+    by_value: BTreeMap<(String, String), Vec<u32>>,
+}
+
+impl Live {
+    pub(super) fn insert(&mut self, instance: Instance) -> u32 {
+        let id = self.next;
+        self.next += 1;
+        if let Some(trigger) = instance.trigger {
+            self.by_trigger.entry(trigger).or_default().push(id);
+        }
+        for (name, value) in &instance.variables.0 {
+            self.by_value.entry((name.clone(), value.clone())).or_default().push(id);
+        }
+        self.all.insert(id, instance);
+        id
+    }
+
+    pub(super) fn remove(&mut self, id: u32) -> Option<Instance> {
+        let instance = self.all.remove(&id)?;
+        if let Some(ids) = instance.trigger.and_then(|trigger| self.by_trigger.get_mut(&trigger)) {
+            ids.retain(|known| *known != id);
+        }
+        for (name, value) in &instance.variables.0 {
+            let key = (name.clone(), value.clone());
+            if let Some(ids) = self.by_value.get_mut(&key) {
+                ids.retain(|known| *known != id);
+                if ids.is_empty() {
+                    self.by_value.remove(&key);
+                }
+            }
+        }
+        Some(instance)
+    }
+
+    pub(super) fn get(&self, id: u32) -> Option<&Instance> {
+        self.all.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Instance> {
+        self.all.get_mut(&id)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) fn ids(&self) -> SmallVec<[u32; 8]> {
+        self.all.keys().copied().collect()
+    }
+
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = (Instant, u32)> {
+        self.all.iter().filter_map(|(id, instance)| instance.deadline.map(|deadline| (deadline, *id)))
+    }
+
+    pub(super) fn started_by(&self, trigger: u32) -> SmallVec<[u32; 8]> {
+        self.by_trigger.get(&trigger).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn with_value(&self, name: &str, value: &str) -> SmallVec<[u32; 8]> {
+        let key = (name.to_owned(), value.to_owned());
+        self.by_value.get(&key).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
+    }
+}
