@@ -213,7 +213,8 @@ impl Judge<'_> {
             Value::Bind(name) | Value::BindLatest(name) => {
                 let latest = matches!(value, Value::BindLatest(_));
                 // A list is bound whole, a member a line: no value holds a line feed.
-                let bound = if observed.listed { items.join("\n") } else { items.first().map(ToString::to_string).unwrap_or_default() };
+                let bound =
+                    if observed.listed { items.join("\n") } else { items.first().map(ToString::to_string).unwrap_or_default() };
                 if !items.is_empty() {
                     bindings.push(name, &bound, latest);
                 }

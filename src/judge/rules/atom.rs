@@ -230,8 +230,20 @@ impl Atom {
 }
 
 const KNOWN_METHODS: [&str; 14] = [
-    "INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "PRACK", "SUBSCRIBE", "NOTIFY", "MESSAGE", "UPDATE", "REFER",
-    "INFO", "PUBLISH",
+    "INVITE",
+    "ACK",
+    "BYE",
+    "CANCEL",
+    "OPTIONS",
+    "REGISTER",
+    "PRACK",
+    "SUBSCRIBE",
+    "NOTIFY",
+    "MESSAGE",
+    "UPDATE",
+    "REFER",
+    "INFO",
+    "PUBLISH",
 ];
 
 /// Whether a request is the first of its dialog, as far as it knows.

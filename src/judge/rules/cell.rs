@@ -117,7 +117,14 @@ impl Cell {
     }
 
     /// Weighs one occurrence. `starts`: whether it may start instances here.
-    pub(super) fn weigh(&mut self, shape: &Shape, hits: &[Hit<'_>], starts: bool, moment: &Moment<'_>, result: &mut RuleResult) -> Deadlines {
+    pub(super) fn weigh(
+        &mut self,
+        shape: &Shape,
+        hits: &[Hit<'_>],
+        starts: bool,
+        moment: &Moment<'_>,
+        result: &mut RuleResult,
+    ) -> Deadlines {
         let mut deadlines = Deadlines::new();
         let in_scope = self.open;
         // Slots come in the order in which they count.
@@ -197,9 +204,10 @@ impl Cell {
     fn rearm(&mut self, shape: &Shape, moment: &Moment<'_>) -> Deadlines {
         let Some((relay, ledger)) = shape.rule.duty.relay.as_ref().zip(self.ledger.as_mut()) else { return Deadlines::new() };
         let latest = &self.latest;
-        let within = relay.within.as_ref().and_then(|within| {
-            condition::span(within, moment.scale, &|name| latest.get(name).map(str::to_owned))
-        });
+        let within = relay
+            .within
+            .as_ref()
+            .and_then(|within| condition::span(within, moment.scale, &|name| latest.get(name).map(str::to_owned)));
         ledger.rearm(moment.now(), within).map(|at| (at, Timer::Relay)).into_iter().collect()
     }
 
@@ -461,7 +469,8 @@ impl Cell {
     /// Without variables of its own, one progress stands for all that came as far or farther.
     fn keep(&mut self, progress: Progress) {
         let known = self.progress.iter().any(|known| {
-            known.variables == progress.variables && (known.step == progress.step || (known.step > progress.step && known.variables.is_empty()))
+            known.variables == progress.variables
+                && (known.step == progress.step || (known.step > progress.step && known.variables.is_empty()))
         });
         if !known {
             self.progress.push(progress);
@@ -548,7 +557,10 @@ impl Cell {
             Ok(true) => {}
             Err(Wrong::Again) => {
                 let times = relay.times.unwrap_or(1);
-                result.breach(breach(format!("{} with {}={key} {times} times", relay.to, relay.key), format!("#{number} is one more")));
+                result.breach(breach(
+                    format!("{} with {}={key} {times} times", relay.to, relay.key),
+                    format!("#{number} is one more"),
+                ));
             }
             Err(Wrong::Before(earlier)) => {
                 if unordered(moment.events, earlier, number, moment.skew) {
@@ -628,7 +640,9 @@ impl Cell {
         let bounded = shape.rule.duty.relay.as_ref().is_some_and(|relay| relay.within.is_some());
         let scope_is_over = !self.open || (shape.rule.scope.is_none() && complete);
         match (ledger.owes(), ledger.delivered) {
-            (true, _) if complete && scope_is_over && !bounded => self.breach_relay(shape, "nothing of the kind to the end", result),
+            (true, _) if complete && scope_is_over && !bounded => {
+                self.breach_relay(shape, "nothing of the kind to the end", result)
+            }
             (true, true) | (false, true) => {
                 result.satisfied += u32::from(!ledger.owes());
                 result.pending += u32::from(ledger.owes());

@@ -80,11 +80,7 @@ mod tests {
 
     #[test]
     fn a_span_is_computed_from_bound_numbers() {
-        let third = Expression::Binary(
-            Box::new(Expression::Variable("e".into())),
-            '/',
-            Box::new(Expression::Number(3.0)),
-        );
+        let third = Expression::Binary(Box::new(Expression::Variable("e".into())), '/', Box::new(Expression::Number(3.0)));
         let least = Expression::Min(Box::new(Expression::Number(32.0)), Box::new(third));
         let due = Expression::Binary(Box::new(Expression::Variable("e".into())), '-', Box::new(least));
         let bound = |_: &str| Some("60".to_owned());

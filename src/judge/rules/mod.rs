@@ -286,9 +286,12 @@ fn cell_of(state: &mut State, shape: &Shape, key: &Key, filed: &mut Filed) -> us
     if let Some(at) = state.by_key.get(key) {
         return *at;
     }
-    let template = state.partial.iter().copied().filter(|at| agrees(&state.cells[*at].0, key)).max_by_key(|at| {
-        state.cells[*at].0.iter().filter(|part| part.is_some()).count()
-    });
+    let template = state
+        .partial
+        .iter()
+        .copied()
+        .filter(|at| agrees(&state.cells[*at].0, key))
+        .max_by_key(|at| state.cells[*at].0.iter().filter(|part| part.is_some()).count());
     let cell = match template {
         None => Cell::new(shape),
         Some(at) => {
