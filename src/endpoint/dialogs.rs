@@ -44,6 +44,11 @@ impl Dialogs {
         id
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.by_key.is_empty()
+    }
+
     pub(super) fn find(&self, key: &DialogKey) -> Option<DialogId> {
         self.by_key.get(key).copied()
     }

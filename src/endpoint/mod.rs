@@ -15,6 +15,8 @@ mod event;
 mod fill;
 mod hosts;
 mod media;
+#[cfg(test)]
+mod pairs;
 pub mod transport;
 mod uac;
 mod uas;

@@ -1,0 +1,510 @@
+//! Two nodes and a wire between them, with loss and reordering.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::engine::{ConnectionId, Transport};
+use crate::wire::sip::StartLine;
+
+/// The first node calls, the second answers.
+const A: usize = 0;
+const B: usize = 1;
+
+#[test]
+fn a_session_over_tcp_is_set_up_and_released() {
+    let mut net = Net::new(Transport::Tcp);
+    let invite = net.invite();
+    net.run_for(ms(10));
+    let (incoming, request) = net.request(B);
+    assert_eq!(request.value(crate::wire::sip::Name::Via).map(|via| via.starts_with("SIP/2.0/TCP a.example:5060")), Some(true));
+    let uas = net.respond(B, incoming, 200).expect("a dialog");
+    net.run_for(ms(10));
+    let (transaction, uac, response) = net.response(A);
+    assert_eq!((transaction, response.status()), (invite, Some(200)));
+    let uac = uac.expect("a dialog");
+    net.acknowledge(A, invite, uac);
+    net.run_for(ms(10));
+    assert!(matches!(net.event(B), Some(Event::Ack { dialog, .. }) if dialog == uas));
+
+    let bye = net.send_in(B, uas, "BYE");
+    net.run_for(ms(10));
+    let (incoming, _) = net.request(A);
+    net.respond(A, incoming, 200);
+    assert!(net.nodes[A].dialog(uac).is_none());
+    net.run_for(ms(10));
+    assert!(matches!(net.event(B), Some(Event::Response { transaction, .. }) if transaction == bye));
+    assert!(net.nodes[B].dialog(uas).is_none());
+    net.run_for(Duration::from_secs(100));
+    net.assert_silent();
+}
+
+#[test]
+fn every_loss_is_mended_by_retransmission() {
+    for seed in 0..40 {
+        let mut net = Net::new(Transport::Udp);
+        net.wild = Some(Ids::new(seed, "loss"));
+        let invite = net.invite();
+        let incoming = net.wait_for(B, |event| matches!(event, Event::Request { .. }));
+        let Event::Request { transaction, .. } = incoming else { panic!("an INVITE") };
+        net.respond(B, transaction, 180);
+        net.respond(B, transaction, 200);
+        let uac = loop {
+            let event = net.wait_for(A, |event| matches!(event, Event::Response { .. }));
+            let Event::Response { message, dialog: Some(dialog), .. } = event else { panic!("a response in a dialog") };
+            if message.status() == Some(200) {
+                break dialog;
+            }
+        };
+        net.acknowledge(A, invite, uac);
+        net.wait_for(B, |event| matches!(event, Event::Ack { .. }));
+        net.send_in(A, uac, "BYE");
+        let Event::Request { transaction, .. } = net.wait_for(B, |event| matches!(event, Event::Request { .. })) else {
+            panic!("a BYE")
+        };
+        net.respond(B, transaction, 200);
+        net.wait_for(A, |event| matches!(event, Event::Response { .. }));
+        net.run_for(Duration::from_secs(100));
+        net.assert_silent();
+    }
+}
+
+#[test]
+fn a_repeated_2xx_is_answered_by_a_repeated_ack() {
+    let mut net = Net::new(Transport::Udp);
+    let invite = net.invite();
+    net.run_for(ms(10));
+    let (incoming, _) = net.request(B);
+    net.respond(B, incoming, 200);
+    net.run_for(ms(10));
+    let (_, dialog, _) = net.response(A);
+    net.drop_next = true;
+    net.acknowledge(A, invite, dialog.expect("a dialog"));
+    net.run_for(ms(1_000));
+    assert!(matches!(net.event(B), Some(Event::Ack { .. })));
+    assert!(net.event(A).is_none());
+    assert_eq!(net.count("ACK"), 2);
+}
+
+#[test]
+fn without_an_ack_the_user_is_told_after_64_t1() {
+    let mut net = Net::new(Transport::Tcp);
+    net.invite();
+    net.run_for(ms(10));
+    let (incoming, _) = net.request(B);
+    let dialog = net.respond(B, incoming, 200);
+    assert!(net.nodes[B].awaits_ack(dialog.expect("a dialog")));
+    net.run_for(Duration::from_secs(33));
+    assert!(matches!(net.event(B), Some(Event::AckMissing { dialog: missing }) if Some(missing) == dialog));
+    assert_eq!(net.count("200"), 11);
+}
+
+#[test]
+fn cancel_waits_for_a_provisional_response_and_brings_487() {
+    let mut net = Net::new(Transport::Tcp);
+    let invite = net.invite();
+    net.nodes[A].cancel(net.now, invite);
+    net.drain();
+    net.run_for(ms(100));
+    assert_eq!(net.count("CANCEL"), 0);
+    let (incoming, _) = net.request(B);
+    net.respond(B, incoming, 180);
+    net.run_for(ms(10));
+    assert!(matches!(net.event(B), Some(Event::Cancelled { transaction, .. }) if transaction == incoming));
+    net.respond(B, incoming, 487);
+    net.run_for(ms(10));
+    let early = net.response(A).1.expect("an early dialog");
+    assert_eq!(net.response(A).2.status(), Some(487));
+    assert!(net.nodes[A].dialog(early).is_none());
+    assert_eq!(net.count("200"), 1);
+    net.run_for(Duration::from_secs(100));
+    net.assert_silent();
+}
+
+#[test]
+fn a_fork_has_a_dialog_of_its_own() {
+    let mut net = Net::new(Transport::Udp);
+    let invite = net.invite();
+    net.run_for(ms(10));
+    let (incoming, _) = net.request(B);
+    let mut dialogs = BTreeSet::new();
+    for tag in ["one", "two"] {
+        let response = net.nodes[B].response(incoming, 200);
+        let to = response.value("To").expect("a To").split(";tag=").next().expect("a To").to_owned();
+        net.nodes[B].send_raw(net.now, Destination::Transaction(incoming), response.set("To", format!("{to};tag={tag}")).encode());
+        net.drain();
+        net.run_for(ms(10));
+        let (_, dialog, _) = net.response(A);
+        dialogs.extend(dialog);
+    }
+    assert_eq!(dialogs.len(), 2);
+    for dialog in dialogs {
+        net.acknowledge(A, invite, dialog);
+        assert!(net.nodes[A].send_in(net.now, dialog, Builder::request("BYE", "")).is_some());
+    }
+}
+
+#[test]
+fn what_belongs_to_no_dialog_is_answered_481() {
+    let mut net = Net::new(Transport::Tcp);
+    let stray = Builder::request("BYE", "sip:b@b.example").push("To", "<sip:b@b.example>;tag=none");
+    net.nodes[A].send(net.now, stray);
+    net.run_for(ms(10));
+    assert_eq!(net.response(A).2.status(), Some(481));
+    assert!(net.event(B).is_none());
+}
+
+#[test]
+fn two_offers_that_cross_are_both_answered_491() {
+    let mut net = Net::new(Transport::Tcp);
+    let (uac, uas) = net.session();
+    net.send_in(A, uac, "INVITE");
+    net.send_in(B, uas, "INVITE");
+    net.run_for(ms(10));
+    assert_eq!((net.response(A).2.status(), net.response(B).2.status()), (Some(491), Some(491)));
+    assert!(net.nodes[A].may_offer(uac) && net.nodes[B].may_offer(uas));
+}
+
+#[test]
+fn a_request_out_of_order_is_answered_500() {
+    let mut net = Net::new(Transport::Tcp);
+    let (uac, _) = net.session();
+    let late = Builder::request("INFO", "").push("CSeq", "0 INFO");
+    net.nodes[A].send_in(net.now, uac, late);
+    net.run_for(ms(10));
+    assert_eq!(net.response(A).2.status(), Some(500));
+}
+
+#[test]
+fn the_session_timer_asks_the_refresher_and_ends_at_the_other_side() {
+    let mut net = Net::new(Transport::Tcp);
+    let invite = net.invite();
+    net.run_for(ms(10));
+    let (incoming, _) = net.request(B);
+    let ok = net.nodes[B].response(incoming, 200).push("Session-Expires", "90;refresher=uac");
+    net.nodes[B].respond(net.now, incoming, ok);
+    net.run_for(ms(10));
+    let (_, dialog, _) = net.response(A);
+    net.acknowledge(A, invite, dialog.expect("a dialog"));
+    net.run_for(ms(10));
+    net.event(B);
+    net.run_for(Duration::from_secs(45));
+    assert!(matches!(net.event(A), Some(Event::RefreshDue { .. })));
+    net.run_for(Duration::from_secs(16));
+    assert!(matches!(net.event(B), Some(Event::SessionExpired { .. })));
+}
+
+#[test]
+fn a_422_is_retried_with_the_interval_asked_for() {
+    let mut net = Net::new(Transport::Tcp);
+    let first = net.nodes[A].send(net.now, invitation().push("Session-Expires", "30").push("Supported", "timer"));
+    net.run_for(ms(10));
+    let (incoming, _) = net.request(B);
+    let refusal = net.nodes[B].response(incoming, 422).push("Min-SE", 90);
+    net.nodes[B].respond(net.now, incoming, refusal);
+    net.run_for(ms(10));
+    let (_, _, refusal) = net.response(A);
+    let now = net.now;
+    let second = net.nodes[A].retry_with_min_se(now, first, &refusal).expect("a retry");
+    assert_ne!(first, second);
+    net.run_for(ms(10));
+    let (_, again) = net.request(B);
+    assert_eq!(again.value(crate::wire::sip::Name::SessionExpires), Some("90"));
+    assert_eq!(again.value(crate::wire::sip::Name::MinSe), Some("90"));
+    assert_eq!(again.cseq().map(|cseq| cseq.number), Ok(2));
+}
+
+#[test]
+fn a_large_request_leaves_udp_and_says_so() {
+    let mut net = Net::new(Transport::Udp);
+    net.nodes[A].send(net.now, invitation().body("text/plain", vec![b'x'; 1_400]));
+    net.run_for(ms(10));
+    let (_, request) = net.request(B);
+    assert_eq!(request.via().map(|via| via.transport), Ok("TCP"));
+}
+
+#[test]
+fn a_refused_connection_fails_the_request() {
+    let mut net = Net::new(Transport::Tcp);
+    net.refusing = true;
+    let invite = net.invite();
+    net.run_for(ms(10));
+    assert!(matches!(net.event(A), Some(Event::Failed { transaction, why: Failure::Transport, .. }) if transaction == invite));
+}
+
+#[test]
+fn an_answer_finds_its_way_after_the_connection_broke() {
+    let mut net = Net::new(Transport::Tcp);
+    net.invite();
+    net.run_for(ms(10));
+    let (incoming, _) = net.request(B);
+    net.respond(B, incoming, 180);
+    net.run_for(ms(10));
+    assert_eq!(net.response(A).2.status(), Some(180));
+    net.nodes[B].disconnect(net.now);
+    net.drain();
+    net.run_for(ms(10));
+    net.respond(B, incoming, 200);
+    net.run_for(ms(10));
+    assert_eq!(net.response(A).2.status(), Some(200));
+}
+
+#[test]
+fn a_broken_request_is_answered_400_and_broken_bytes_are_not() {
+    let mut net = Net::new(Transport::Udp);
+    let to = Destination::Uri("sip:b@b.example".to_owned());
+    let short = "OPTIONS sip:b SIP/2.0\r\nVia: SIP/2.0/UDP a.example;branch=z9hG4bK9\r\nFrom: <sip:a>;tag=1\r\nTo: <sip:b>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\nContent-Length: 99\r\n\r\n";
+    net.nodes[A].send_raw(net.now, to.clone(), Bytes::from(short));
+    net.drain();
+    net.run_for(ms(10));
+    assert_eq!(net.count("400"), 1);
+    net.nodes[A].send_raw(net.now, to, Bytes::from_static(b"\x00\x01\x02"));
+    net.drain();
+    net.run_for(ms(10));
+    assert_eq!(net.count("400"), 1);
+    assert!(net.event(B).is_none());
+}
+
+#[test]
+fn a_merged_request_is_answered_482() {
+    let mut net = Net::new(Transport::Udp);
+    let request = net.nodes[A].prepare(Builder::request("MESSAGE", "sip:b@b.example"));
+    let now = net.now;
+    net.nodes[A].send_as_is(now, None, request.clone());
+    let other = net.nodes[A].prepare(request.remove("Via"));
+    net.nodes[A].send_as_is(now, None, other);
+    net.run_for(ms(10));
+    assert!(net.event(B).is_some());
+    assert!(net.event(B).is_none());
+    assert_eq!(net.response(A).2.status(), Some(482));
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn invitation() -> Builder {
+    Builder::request("INVITE", "sip:b@b.example").push("From", "<sip:a@a.example>").body("application/sdp", "v=0\r\n")
+}
+
+/// Nodes, a clock and what is under way.
+struct Net {
+    nodes: Vec<Endpoint>,
+    now: Instant,
+    sequence: u64,
+    under_way: BTreeMap<(Instant, u64), (usize, Input)>,
+    /// A connection of a node and the connection of the other node at its far end.
+    far: BTreeMap<(usize, ConnectionId), ConnectionId>,
+    accepted: u64,
+    /// Loses and delays datagrams by chance.
+    wild: Option<Ids>,
+    drop_next: bool,
+    refusing: bool,
+    names: Vec<String>,
+}
+
+impl Net {
+    fn new(transport: Transport) -> Self {
+        let address = |node: u8| std::net::IpAddr::from([10, 0, 0, node]);
+        let hosts: Arc<Hosts> = Arc::new([("a.example", address(1)), ("b.example", address(2))].into_iter().collect());
+        let node = |name: &str, ip: u8| {
+            let config = Config::new(name, 7, address(ip), &format!("{name}.example"), hosts.clone());
+            Endpoint::new(Config { transport, ..config })
+        };
+        Self {
+            nodes: vec![node("a", 1), node("b", 2)],
+            now: Instant::ZERO,
+            sequence: 0,
+            under_way: BTreeMap::new(),
+            far: BTreeMap::new(),
+            accepted: 1,
+            wild: None,
+            drop_next: false,
+            refusing: false,
+            names: Vec::new(),
+        }
+    }
+
+    fn drain(&mut self) {
+        for node in [A, B] {
+            while let Some(output) = self.nodes[node].poll_output() {
+                self.carry(node, output);
+            }
+        }
+    }
+
+    fn carry(&mut self, node: usize, output: Output) {
+        let other = 1 - node;
+        match output {
+            Output::Datagram { local, peer, data } => {
+                self.record(&data);
+                if let Some(delay) = self.fate() {
+                    self.later(delay, other, Input::Datagram { local: peer, peer: local, data });
+                }
+            }
+            Output::Connect { connection, .. } if self.refusing => {
+                self.later(ms(1), node, Input::Closed { connection, how: Closure::Refused });
+            }
+            Output::Connect { connection, peer, .. } => {
+                let local = std::net::SocketAddr::new(self.nodes[node].config().sip.ip(), 40_000);
+                let far = ConnectionId(self.accepted);
+                self.accepted += 2;
+                self.far.insert((node, connection), far);
+                self.far.insert((other, far), connection);
+                self.later(ms(1), other, Input::Accepted { connection: far, local: peer, peer: local });
+                self.later(ms(1), node, Input::Connected { connection, local });
+            }
+            Output::Send { connection, data } => {
+                self.record(&data);
+                if let Some(far) = self.far.get(&(node, connection)).copied() {
+                    let middle = data.len() / 2;
+                    self.later(ms(1), other, Input::Received { connection: far, data: data.slice(..middle) });
+                    self.later(ms(1), other, Input::Received { connection: far, data: data.slice(middle..) });
+                }
+            }
+            Output::Close { connection, how } => {
+                if let Some(far) = self.far.remove(&(node, connection)) {
+                    self.far.remove(&(other, far));
+                    self.later(ms(1), other, Input::Closed { connection: far, how });
+                }
+            }
+            Output::Commit { .. } | Output::Note(_) => {}
+        }
+    }
+
+    /// How long a datagram takes; `None` when it is lost.
+    fn fate(&mut self) -> Option<Duration> {
+        if std::mem::take(&mut self.drop_next) {
+            return None;
+        }
+        match &mut self.wild {
+            Some(chance) => (chance.below(10) >= 3).then(|| ms(1 + chance.below(40))),
+            None => Some(ms(1)),
+        }
+    }
+
+    fn record(&mut self, data: &Bytes) {
+        if let Ok(message) = Message::decode(data.clone()) {
+            self.names.push(match message.start_line() {
+                StartLine::Request { method, .. } => method.to_owned(),
+                StartLine::Status { code, .. } => code.to_string(),
+            });
+        }
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.names.iter().filter(|other| *other == name).count()
+    }
+
+    fn later(&mut self, delay: Duration, node: usize, input: Input) {
+        self.sequence += 1;
+        self.under_way.insert((self.now + delay, self.sequence), (node, input));
+    }
+
+    fn step(&mut self, limit: Instant) -> bool {
+        self.drain();
+        let arrival = self.under_way.keys().next().map(|(at, _)| *at);
+        let timer = [A, B].into_iter().filter_map(|node| self.nodes[node].poll_timeout().map(|(at, _)| (at, node))).min();
+        let next = [arrival, timer.map(|(at, _)| at)].into_iter().flatten().min().filter(|at| *at <= limit);
+        let Some(at) = next else { return false };
+        self.now = at.max(self.now);
+        let now = self.now;
+        if arrival == Some(at) {
+            if let Some((_, (node, input))) = self.under_way.pop_first() {
+                self.nodes[node].handle(now, input);
+            }
+        } else if let Some((_, node)) = timer {
+            self.nodes[node].handle(now, Input::Timeout);
+        }
+        true
+    }
+
+    fn run_for(&mut self, span: Duration) {
+        let end = self.now + span;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    fn wait_for(&mut self, node: usize, wanted: impl Fn(&Event) -> bool) -> Event {
+        let end = self.now + Duration::from_secs(60);
+        loop {
+            while let Some(event) = self.nodes[node].poll_event() {
+                if wanted(&event) {
+                    return event;
+                }
+            }
+            assert!(self.step(end), "nothing more happens");
+        }
+    }
+
+    fn event(&mut self, node: usize) -> Option<Event> {
+        self.nodes[node].poll_event()
+    }
+
+    fn request(&mut self, node: usize) -> (TransactionId, Message) {
+        match self.event(node) {
+            Some(Event::Request { transaction, message, .. }) => (transaction, message),
+            other => panic!("a request, not {other:?}"),
+        }
+    }
+
+    fn response(&mut self, node: usize) -> (TransactionId, Option<DialogId>, Message) {
+        match self.event(node) {
+            Some(Event::Response { transaction, dialog, message }) => (transaction, dialog, message),
+            other => panic!("a response, not {other:?}"),
+        }
+    }
+
+    fn invite(&mut self) -> TransactionId {
+        let id = self.nodes[A].send(self.now, invitation());
+        self.drain();
+        id
+    }
+
+    fn respond(&mut self, node: usize, transaction: TransactionId, status: u16) -> Option<DialogId> {
+        let response = self.nodes[node].response(transaction, status);
+        let dialog = self.nodes[node].respond(self.now, transaction, response);
+        self.drain();
+        dialog
+    }
+
+    fn acknowledge(&mut self, node: usize, invite: TransactionId, dialog: DialogId) {
+        self.nodes[node].acknowledge(self.now, invite, dialog, None);
+        self.drain();
+    }
+
+    fn send_in(&mut self, node: usize, dialog: DialogId, method: &str) -> TransactionId {
+        let request = Builder::request(method, "").body("application/sdp", "v=0\r\n");
+        let id = self.nodes[node].send_in(self.now, dialog, request).expect("the dialog is there");
+        self.drain();
+        id
+    }
+
+    /// A session between the nodes, with no event left over.
+    fn session(&mut self) -> (DialogId, DialogId) {
+        let invite = self.invite();
+        self.run_for(ms(10));
+        let (incoming, _) = self.request(B);
+        let uas = self.respond(B, incoming, 200).expect("a dialog");
+        self.run_for(ms(10));
+        let uac = self.response(A).1.expect("a dialog");
+        self.acknowledge(A, invite, uac);
+        self.run_for(ms(10));
+        assert!(matches!(self.event(B), Some(Event::Ack { .. })));
+        (uac, uas)
+    }
+
+    /// Nothing is left: no transaction, no dialog, no deadline.
+    fn assert_silent(&mut self) {
+        for node in &mut self.nodes {
+            node.handle(self.now, Input::Timeout);
+            assert_eq!(node.poll_timeout(), None);
+            assert!(node.transactions.is_empty(), "transactions are left");
+            assert!(node.clients.is_empty() && node.servers.is_empty() && node.merged.is_empty() && node.by_hop.is_empty());
+            assert!(node.dialogs.is_empty(), "dialogs are left");
+        }
+    }
+}
