@@ -44,7 +44,16 @@ fn folded(first: Expression, rest: Vec<(char, Expression)>) -> Expression {
 
 fn operand(text: &str) -> Step<'_> {
     let name = take_while1(|char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_');
-    let pair = |word| preceded(tag(word), delimited(preceded(space0, char('(')), separated_pair(sum, preceded(space0, char(',')), sum), preceded(space0, char(')'))));
+    let pair = |word| {
+        preceded(
+            tag(word),
+            delimited(
+                preceded(space0, char('(')),
+                separated_pair(sum, preceded(space0, char(',')), sum),
+                preceded(space0, char(')')),
+            ),
+        )
+    };
     preceded(
         space0,
         alt((

@@ -66,7 +66,19 @@ fn part(key: &Text, at: usize, len: usize) -> Place {
 }
 
 const METHODS: [&str; 14] = [
-    "INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "PRACK", "SUBSCRIBE", "NOTIFY", "MESSAGE", "UPDATE", "REFER", "INFO",
+    "INVITE",
+    "ACK",
+    "BYE",
+    "CANCEL",
+    "OPTIONS",
+    "REGISTER",
+    "PRACK",
+    "SUBSCRIBE",
+    "NOTIFY",
+    "MESSAGE",
+    "UPDATE",
+    "REFER",
+    "INFO",
     "PUBLISH",
 ];
 
@@ -91,9 +103,11 @@ fn what(desk: &Desk, text: &str, place: Place) -> Option<What> {
         return Some(What::Request(Method::of(text)));
     }
     desk.say(
-        Diagnostic::new("Y0023", place, format!("`{text}` is no kind of message"))
-            .label("neither a method nor a status")
-            .allowed("a method, a status (`200`, `4xx`, `4xx-6xx`), `any`, `MSRP SEND`, `LOST`; methods are", text, METHODS),
+        Diagnostic::new("Y0023", place, format!("`{text}` is no kind of message")).label("neither a method nor a status").allowed(
+            "a method, a status (`200`, `4xx`, `4xx-6xx`), `any`, `MSRP SEND`, `LOST`; methods are",
+            text,
+            METHODS,
+        ),
     );
     None
 }
@@ -108,11 +122,11 @@ fn msrp(desk: &Desk, text: &str, place: Place) -> Option<What> {
         "any" => Some(What::MsrpResponse(Codes { low: 100, high: 699 })),
         digits if digits.starts_with(|char: char| char.is_ascii_digit()) => codes(desk, digits, place).map(What::MsrpResponse),
         other => {
-            desk.say(
-                Diagnostic::new("Y0023", place, format!("`MSRP {other}` is no kind of message"))
-                    .label("not known")
-                    .allowed("after MSRP comes a code, or one of", other, MSRP_WORDS),
-            );
+            desk.say(Diagnostic::new("Y0023", place, format!("`MSRP {other}` is no kind of message")).label("not known").allowed(
+                "after MSRP comes a code, or one of",
+                other,
+                MSRP_WORDS,
+            ));
             None
         }
     }
@@ -173,7 +187,9 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_told() {
-        for text in ["bob -> pf", "-> pf BYE", "bob pf -> x BYE", "bob -> pf INVTE", "bob -> pf 20", "bob -> pf 7xx", "a -> b MSRP PING"] {
+        for text in
+            ["bob -> pf", "-> pf BYE", "bob pf -> x BYE", "bob -> pf INVTE", "bob -> pf 20", "bob -> pf 7xx", "a -> b MSRP PING"]
+        {
             let desk = Desk::default();
             assert!(parse(&desk, &key(text)).is_none(), "{text}");
             assert_eq!(desk.len(), 1, "{text}");

@@ -21,7 +21,10 @@ pub(super) fn read(desk: &Desk, node: &Node) -> Option<Condition> {
     if !reader.told() {
         desk.say(
             Diagnostic::new("Y0057", node.place, format!("`{text}` is no condition"))
-                .label(reader.words.get(reader.at).map_or_else(|| "something is missing at the end".to_owned(), |word| format!("not understood from `{word}` on")))
+                .label(reader.words.get(reader.at).map_or_else(
+                    || "something is missing at the end".to_owned(),
+                    |word| format!("not understood from `{word}` on"),
+                ))
                 .help("write `policy NAME = value`, `pics NAME`, joined with `and`, `or`, `not` and parentheses"),
         );
     }

@@ -26,7 +26,9 @@ pub(super) fn read(desk: &Desk, tree: &Node) -> Defaults {
         Defaults { within: std::time::Duration::from_secs(5), delay: std::time::Duration::from_millis(1), ..Defaults::default() };
     let Some(fields) = Fields::of(desk, tree, "a suite") else { return defaults };
     fields.known(desk, "a suite", FIELDS);
-    let text = |fields: &Fields<'_>, name: &str| fields.get(name).and_then(|node| reader::text(desk, node, &format!("`{name}`"))).unwrap_or("").to_owned();
+    let text = |fields: &Fields<'_>, name: &str| {
+        fields.get(name).and_then(|node| reader::text(desk, node, &format!("`{name}`"))).unwrap_or("").to_owned()
+    };
     fields.need(desk, "title", "a suite");
     defaults.title = text(&fields, "title");
     defaults.spec = text(&fields, "spec");
@@ -68,8 +70,10 @@ fn identity(desk: &Desk, entry: &Entry) -> Option<Identity> {
     let fields = Fields::of(desk, &entry.value, "an identity")?;
     fields.known(desk, "an identity", IDENTITY_FIELDS);
     let aliases = fields.get("aliases").map(|node| reader::members(desk, node, "`aliases`")).unwrap_or_default();
-    let devices = fields.get("devices").and_then(|node| Fields::of(desk, node, "`devices`")).map_or(&[][..], |fields| fields.entries);
-    let device = |entry: &Entry| reader::text(desk, &entry.value, "an instance").map(|text| (entry.key.text.clone(), text.to_owned()));
+    let devices =
+        fields.get("devices").and_then(|node| Fields::of(desk, node, "`devices`")).map_or(&[][..], |fields| fields.entries);
+    let device =
+        |entry: &Entry| reader::text(desk, &entry.value, "an instance").map(|text| (entry.key.text.clone(), text.to_owned()));
     Some(Identity {
         uri: uri(desk, fields.need(desk, "uri", "an identity")?)?,
         aliases: aliases.iter().filter_map(|node| uri(desk, node)).collect(),
@@ -81,14 +85,18 @@ fn identity(desk: &Desk, entry: &Entry) -> Option<Identity> {
 fn group(desk: &Desk, entry: &Entry, defaults: &Defaults) -> Option<Group> {
     let fields = Fields::of(desk, &entry.value, "a group")?;
     fields.known(desk, "a group", GROUP_FIELDS);
-    let text = |name: &str| fields.need(desk, name, "a group").and_then(|node| reader::text(desk, node, &format!("`{name}`"))).map(str::to_owned);
+    let text = |name: &str| {
+        fields.need(desk, name, "a group").and_then(|node| reader::text(desk, node, &format!("`{name}`"))).map(str::to_owned)
+    };
     let members = fields.get("members").map(|node| reader::texts(desk, node, "`members`")).unwrap_or_default();
     for (name, place) in &members {
         if !defaults.identities.contains_key(*name) {
             desk.say(
-                Diagnostic::new("Y0050", *place, format!("`{name}` is nobody's name"))
-                    .label("not among the identities")
-                    .allowed("identities are", name, defaults.identities.keys().map(String::as_str)),
+                Diagnostic::new("Y0050", *place, format!("`{name}` is nobody's name")).label("not among the identities").allowed(
+                    "identities are",
+                    name,
+                    defaults.identities.keys().map(String::as_str),
+                ),
             );
         }
     }
@@ -137,19 +145,19 @@ fn reading(desk: &Desk, entry: &Entry, scenarios: &[String]) -> Option<Reading> 
     if let (Some(name), Some(node)) = (&knob, fields.get("knob"))
         && crate::policy::knob(name).is_none()
     {
-        desk.say(
-            Diagnostic::new("Y0015", node.place, format!("policy `{name}` is not known"))
-                .label("no such knob")
-                .allowed("knobs are", name, crate::policy::knobs().iter().map(|knob| knob.name)),
-        );
+        desk.say(Diagnostic::new("Y0015", node.place, format!("policy `{name}` is not known")).label("no such knob").allowed(
+            "knobs are",
+            name,
+            crate::policy::knobs().iter().map(|knob| knob.name),
+        ));
     }
     let shown = fields.get("scenarios").map(|node| reader::texts(desk, node, "`scenarios`")).unwrap_or_default();
     for (id, place) in shown.iter().filter(|(id, _)| !scenarios.iter().any(|known| known == id)) {
-        desk.say(
-            Diagnostic::new("Y0038", *place, format!("scenario `{id}` does not exist"))
-                .label("no such scenario")
-                .allowed("scenarios are", id, scenarios.iter().map(String::as_str)),
-        );
+        desk.say(Diagnostic::new("Y0038", *place, format!("scenario `{id}` does not exist")).label("no such scenario").allowed(
+            "scenarios are",
+            id,
+            scenarios.iter().map(String::as_str),
+        ));
     }
     Some(Reading {
         id: entry.key.text.clone(),

@@ -138,7 +138,9 @@ impl Flow<'_> {
     }
 
     fn block(&self, node: &Node, entries: &[Entry], spot: Spot<'_>) -> Option<Act> {
-        let found = BLOCKS.iter().find_map(|(word, beside)| entries.iter().find(|entry| entry.key.text == *word).map(|entry| (entry, *beside)));
+        let found = BLOCKS
+            .iter()
+            .find_map(|(word, beside)| entries.iter().find(|entry| entry.key.text == *word).map(|entry| (entry, *beside)));
         let Some((entry, beside)) = found else {
             let first = entries.first();
             let written = first.map_or("", |entry| entry.key.text.as_str());
@@ -273,7 +275,8 @@ impl Flow<'_> {
     fn either(&self, node: &Node, spot: Spot<'_>) -> Option<Act> {
         let members = reader::members(self.desk, node, "`either`");
         if members.len() < 2 {
-            self.desk.say(Diagnostic::new("Y0040", node.place, "`either` has two branches or more").label("nothing to choose from"));
+            self.desk
+                .say(Diagnostic::new("Y0040", node.place, "`either` has two branches or more").label("nothing to choose from"));
         }
         let mut levels = Vec::new();
         let mut bodies = Vec::new();
@@ -284,7 +287,8 @@ impl Flow<'_> {
             levels.push(level);
             bodies.push(fields.need(self.desk, "do", "a branch of `either`")?);
         }
-        let mut reads: Vec<_> = bodies.iter().map(|body| |flow: &Self| flow.steps(body, "a branch of `either`", nested(spot))).collect();
+        let mut reads: Vec<_> =
+            bodies.iter().map(|body| |flow: &Self| flow.steps(body, "a branch of `either`", nested(spot))).collect();
         let mut dynamic: Vec<&mut dyn FnMut(&Self) -> Vec<Step>> = Vec::new();
         for read in &mut reads {
             dynamic.push(read);
@@ -311,7 +315,9 @@ impl Flow<'_> {
             return None;
         };
         if members.is_empty() {
-            self.desk.say(Diagnostic::new("Y0035", value.place, "`for-each` goes through an empty list, so it does nothing").label("empty"));
+            self.desk.say(
+                Diagnostic::new("Y0035", value.place, "`for-each` goes through an empty list, so it does nothing").label("empty"),
+            );
         }
         let run = |member: &Node| self.loop_run(key, member.clone(), body, "`for-each`", spot);
         Some(Act::Repeat(members.iter().map(run).collect()))
@@ -386,7 +392,9 @@ impl Flow<'_> {
             let Some(node) = fields.get(name) else { return Some(0.0) };
             let share: f64 = reader::number(self.desk, node, &format!("`{name}`"))?;
             if !(0.0..=1.0).contains(&share) {
-                self.desk.say(Diagnostic::new("Y0025", node.place, format!("`{name}` is a share between 0 and 1")).label("out of range"));
+                self.desk.say(
+                    Diagnostic::new("Y0025", node.place, format!("`{name}` is a share between 0 and 1")).label("out of range"),
+                );
             }
             Some(share)
         };
@@ -416,7 +424,11 @@ impl Flow<'_> {
         match reader::members(self.desk, node, what) {
             [one, two] => Some((self.one_end(one, what, spot)?, self.one_end(two, what, spot)?)),
             _ => {
-                self.desk.say(Diagnostic::new("Y0007", node.place, format!("{what} names two actors")).label("not two").help("write `[bob, pf]`"));
+                self.desk.say(
+                    Diagnostic::new("Y0007", node.place, format!("{what} names two actors"))
+                        .label("not two")
+                        .help("write `[bob, pf]`"),
+                );
                 None
             }
         }
@@ -492,7 +504,14 @@ impl Flow<'_> {
         Some(id.to_owned())
     }
 
-    fn sending(&self, pattern: Pattern, words: &Words, id: Option<String>, dialog: Option<String>, found: super::threads::Found) -> Option<Act> {
+    fn sending(
+        &self,
+        pattern: Pattern,
+        words: &Words,
+        id: Option<String>,
+        dialog: Option<String>,
+        found: super::threads::Found,
+    ) -> Option<Act> {
         for key in &pattern.keys {
             if let Some(why) = unsendable(&key.value) {
                 self.desk.say(
@@ -586,11 +605,10 @@ impl Flow<'_> {
         };
         for word in other {
             if let Some(place) = words.place(word) {
-                self.desk.say(
-                    Diagnostic::new("Y0036", place, format!("`{word}` {why}"))
-                        .label("not in this step")
-                        .secondary(pattern.place, format!("`{}` {}", pattern.from, if sends { "is played by the harness" } else { "acts on its own" })),
-                );
+                self.desk.say(Diagnostic::new("Y0036", place, format!("`{word}` {why}")).label("not in this step").secondary(
+                    pattern.place,
+                    format!("`{}` {}", pattern.from, if sends { "is played by the harness" } else { "acts on its own" }),
+                ));
             }
         }
         if sends && pattern.what == What::Lost {
@@ -609,7 +627,11 @@ fn unsendable(value: &Value) -> Option<&'static str> {
         Value::Literal(_) | Value::Absent | Value::SameAs { .. } | Value::Variable(_) | Value::Generate { .. } => None,
         Value::List(members) => members.iter().find_map(unsendable),
         Value::OneOf(choices) => {
-            if choices.len() == 1 { unsendable(&choices[0]) } else { Some("which values are allowed") }
+            if choices.len() == 1 {
+                unsendable(&choices[0])
+            } else {
+                Some("which values are allowed")
+            }
         }
         Value::Present => Some("that something is there"),
         Value::Not(_) => Some("what is not there"),

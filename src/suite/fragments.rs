@@ -58,7 +58,8 @@ impl Library {
     /// The fragment of a name, marked as used; a mistake when there is none.
     pub(super) fn find(&self, desk: &Desk, name: &str, place: Place, steps: bool) -> Option<&Fragment> {
         let Some(fragment) = self.fragments.get(name) else {
-            let names = self.fragments.values().filter(|fragment| fragment.is_steps() == steps).map(|fragment| fragment.name.as_str());
+            let names =
+                self.fragments.values().filter(|fragment| fragment.is_steps() == steps).map(|fragment| fragment.name.as_str());
             let kind = if steps { "fragment" } else { "message template" };
             desk.say(
                 Diagnostic::new("Y0017", place, format!("no {kind} is called `{name}`"))
@@ -69,7 +70,11 @@ impl Library {
         };
         self.used.borrow_mut().insert(name.to_owned());
         if fragment.is_steps() != steps {
-            let (is, goes) = if steps { ("a message template", "among the keys of a message") } else { ("a run of steps", "among the steps of a flow") };
+            let (is, goes) = if steps {
+                ("a message template", "among the keys of a message")
+            } else {
+                ("a run of steps", "among the steps of a flow")
+            };
             desk.say(Diagnostic::new("Y0017", place, format!("`{name}` is {is}")).label(format!("it goes {goes}")));
             return None;
         }
@@ -93,7 +98,8 @@ impl Library {
         let inner = entries.iter().find(|entry| entry.key.text == "use").cloned();
         let with = entries.iter().find(|entry| entry.key.text == "with").cloned();
         self.open.borrow_mut().push(name.to_owned());
-        let mut out = inner.map(|entry| self.template(patterns, &entry.value, with.as_ref().map(|with| &with.value))).unwrap_or_default();
+        let mut out =
+            inner.map(|entry| self.template(patterns, &entry.value, with.as_ref().map(|with| &with.value))).unwrap_or_default();
         self.open.borrow_mut().pop();
         for entry in entries.into_iter().filter(|entry| !matches!(entry.key.text.as_str(), "use" | "with")) {
             out.retain(|known: &Entry| known.key.text != entry.key.text);
@@ -107,9 +113,13 @@ impl Library {
         let used = self.used.borrow();
         for fragment in self.fragments.values().filter(|fragment| !used.contains(&fragment.name)) {
             desk.say(
-                Diagnostic::new("Y0043", Place { file: fragment.file, start: 0, end: 0 }, format!("no scenario uses `{}`", fragment.name))
-                    .label("never used")
-                    .help("use it in a scenario, or delete the file"),
+                Diagnostic::new(
+                    "Y0043",
+                    Place { file: fragment.file, start: 0, end: 0 },
+                    format!("no scenario uses `{}`", fragment.name),
+                )
+                .label("never used")
+                .help("use it in a scenario, or delete the file"),
             );
         }
     }
@@ -169,9 +179,13 @@ fn read_fragment(desk: &Desk, name: &str, file: u32, tree: &Node) -> Option<Frag
         (None, Some(template)) => Content::Template(template.clone()),
         _ => {
             desk.say(
-                Diagnostic::new("Y0009", Place { end: fields.place.start, ..fields.place }, format!("`{name}` holds either `steps` or a `template`"))
-                    .label("one of the two")
-                    .help("a run of steps goes below `steps:`, the keys of a message below `template:`"),
+                Diagnostic::new(
+                    "Y0009",
+                    Place { end: fields.place.start, ..fields.place },
+                    format!("`{name}` holds either `steps` or a `template`"),
+                )
+                .label("one of the two")
+                .help("a run of steps goes below `steps:`, the keys of a message below `template:`"),
             );
             return None;
         }

@@ -55,7 +55,10 @@ pub(super) fn constant_branches(desk: &Desk, steps: &[Step], variants: &[Variant
                 desk.say(
                     Diagnostic::new("Y0041", place, "these steps are never reached")
                         .label("never reached")
-                        .secondary(step.place, format!("this is {} under every policy of the scenario", if always { "true" } else { "false" }))
+                        .secondary(
+                            step.place,
+                            format!("this is {} under every policy of the scenario", if always { "true" } else { "false" }),
+                        )
                         .help("remove them, or list both policies below `policies:`"),
                 );
             }

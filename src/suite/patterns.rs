@@ -17,7 +17,20 @@ use crate::wire::sip::{Method, Name};
 
 /// Words that stand among the keys of a pattern in a step.
 pub(super) const STEP_WORDS: &[&str] = &[
-    "id", "save", "in", "answers", "within", "after", "level", "because", "use", "with", "raw", "chunk-size", "unanswered", "initial",
+    "id",
+    "save",
+    "in",
+    "answers",
+    "within",
+    "after",
+    "level",
+    "because",
+    "use",
+    "with",
+    "raw",
+    "chunk-size",
+    "unanswered",
+    "initial",
 ];
 
 /// Words that stand among the keys of a pattern anywhere else.
@@ -25,7 +38,18 @@ pub(super) const PATTERN_WORDS: &[&str] = &["answers", "answered", "initial"];
 
 /// The words of a value.
 pub(super) const VALUE_WORDS: &[&str] = &[
-    "not", "one-of", "contains", "matches", "less-than", "greater-than", "none", "first", "same-as", "bind", "bind-latest", "generate",
+    "not",
+    "one-of",
+    "contains",
+    "matches",
+    "less-than",
+    "greater-than",
+    "none",
+    "first",
+    "same-as",
+    "bind",
+    "bind-latest",
+    "generate",
 ];
 
 /// Whom ends may name.
@@ -191,7 +215,8 @@ impl Patterns<'_> {
         if let Some(known) = actor.devices.iter().find(|known| &***known == device) {
             return Some(known.clone());
         }
-        let mut diagnostic = Diagnostic::new("Y0012", place, format!("`{}` has no device `{device}`", actor.name)).label("not declared");
+        let mut diagnostic =
+            Diagnostic::new("Y0012", place, format!("`{}` has no device `{device}`", actor.name)).label("not declared");
         diagnostic = if actor.devices.is_empty() {
             diagnostic.help(format!("declare it: `{}: {{ role: {}, devices: [{device}] }}`", actor.name, actor.role))
         } else {
@@ -205,9 +230,11 @@ impl Patterns<'_> {
         let found = ROLES.iter().find(|(word, _)| *word == text).map(|(_, role)| *role);
         if found.is_none() {
             self.desk.say(
-                Diagnostic::new("Y0011", place, format!("`{text}` is no role"))
-                    .label("rules name roles, not actors")
-                    .allowed("roles are", text, ROLES.iter().map(|(word, _)| *word).chain(["any"])),
+                Diagnostic::new("Y0011", place, format!("`{text}` is no role")).label("rules name roles, not actors").allowed(
+                    "roles are",
+                    text,
+                    ROLES.iter().map(|(word, _)| *word).chain(["any"]),
+                ),
             );
         }
         found
@@ -413,9 +440,11 @@ pub(super) fn unknown_id(id: &str, place: Place) -> Diagnostic {
 pub(super) fn unknown_actor(name: &str, place: Place, declared: &[Actor], iut: Role) -> Diagnostic {
     let iut = iut.to_string();
     let names: Vec<&str> = declared.iter().map(|actor| &*actor.name).chain([iut.as_str()]).collect();
-    Diagnostic::new("Y0011", place, format!("step names actor `{name}`, which is not declared"))
-        .label("not declared")
-        .allowed("declared are", name, names)
+    Diagnostic::new("Y0011", place, format!("step names actor `{name}`, which is not declared")).label("not declared").allowed(
+        "declared are",
+        name,
+        names,
+    )
 }
 
 fn not_a_path(key: &Text, fault: PathFault, words: &[&str]) -> Diagnostic {
@@ -423,9 +452,11 @@ fn not_a_path(key: &Text, fault: PathFault, words: &[&str]) -> Diagnostic {
     match fault {
         PathFault::UnknownField { prefix, known } => {
             let written = name.split_once('.').map_or(name, |(_, rest)| rest);
-            Diagnostic::new("Y0021", key.place, format!("`{prefix}` has no field `{written}`"))
-                .label("not known")
-                .allowed(&format!("fields of `{prefix}` are"), written, known.iter().copied())
+            Diagnostic::new("Y0021", key.place, format!("`{prefix}` has no field `{written}`")).label("not known").allowed(
+                &format!("fields of `{prefix}` are"),
+                written,
+                known.iter().copied(),
+            )
         }
         PathFault::LooksLike(known) => Diagnostic::new("Y0021", key.place, format!("unknown header field `{name}`"))
             .label("not known")
@@ -433,7 +464,8 @@ fn not_a_path(key: &Text, fault: PathFault, words: &[&str]) -> Diagnostic {
         PathFault::NotAPath | PathFault::Malformed => {
             let prefix = name.split('.').next().unwrap_or(name);
             let fields = Name::all().map(Name::canonical).find(|field| field.eq_ignore_ascii_case(prefix));
-            let diagnostic = Diagnostic::new("Y0003", key.place, format!("unknown field `{name}`")).label("neither a header field, a part, nor a word");
+            let diagnostic = Diagnostic::new("Y0003", key.place, format!("unknown field `{name}`"))
+                .label("neither a header field, a part, nor a word");
             match fields {
                 Some(field) => diagnostic.help(format!("header fields start with a capital: did you mean `{field}`?")),
                 None if name.contains('.') => diagnostic.allowed("parts are", prefix, PREFIXES),

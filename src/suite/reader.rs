@@ -74,7 +74,9 @@ impl<'n> Fields<'n> {
         let node = self.get(name).filter(|node| !node.is_empty());
         if node.is_none() {
             desk.say(
-                Diagnostic::new("Y0009", head(self.place), format!("{what} lacks `{name}`")).label("in this mapping").help(format!("add `{name}: …`")),
+                Diagnostic::new("Y0009", head(self.place), format!("{what} lacks `{name}`"))
+                    .label("in this mapping")
+                    .help(format!("add `{name}: …`")),
             );
         }
         node
@@ -117,7 +119,10 @@ pub(super) fn members<'n>(desk: &Desk, node: &'n Node, what: &str) -> &'n [Node]
 /// A list of texts.
 pub(super) fn texts<'n>(desk: &Desk, node: &'n Node, what: &str) -> Vec<(&'n str, Place)> {
     let members = members(desk, node, what);
-    members.iter().filter_map(|member| text(desk, member, &format!("a member of {what}")).map(|text| (text, member.place))).collect()
+    members
+        .iter()
+        .filter_map(|member| text(desk, member, &format!("a member of {what}")).map(|text| (text, member.place)))
+        .collect()
 }
 
 pub(super) fn flag(desk: &Desk, node: &Node, what: &str) -> Option<bool> {
@@ -168,7 +173,9 @@ pub(super) fn span(desk: &Desk, node: &Node, what: &str) -> Option<Duration> {
         let shown = node.text().map_or_else(|| node.describe().to_owned(), |text| format!("`{text}`"));
         let mut diagnostic = Diagnostic::new("Y0024", node.place, format!("{what} is a span of time, not {shown}"));
         diagnostic = match node.text().filter(|text| text.parse::<f64>().is_ok()) {
-            Some(bare) => diagnostic.label("a number without a unit").help(format!("write `{bare}s` for seconds, `{bare}ms` for milliseconds")),
+            Some(bare) => diagnostic
+                .label("a number without a unit")
+                .help(format!("write `{bare}s` for seconds, `{bare}ms` for milliseconds")),
             None => diagnostic.label("not a span").help("write a number and a unit: `100ms`, `5s`, `2m`, `1h`"),
         };
         desk.say(diagnostic);
@@ -181,11 +188,11 @@ pub(super) fn word<T: Copy>(desk: &Desk, node: &Node, what: &str, words: &[(&str
     let text = text(desk, node, what)?;
     let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
     if found.is_none() {
-        desk.say(
-            Diagnostic::new("Y0010", node.place, format!("{what} cannot be `{text}`"))
-                .label("not allowed here")
-                .allowed("allowed are", text, words.iter().map(|(word, _)| *word)),
-        );
+        desk.say(Diagnostic::new("Y0010", node.place, format!("{what} cannot be `{text}`")).label("not allowed here").allowed(
+            "allowed are",
+            text,
+            words.iter().map(|(word, _)| *word),
+        ));
     }
     found
 }

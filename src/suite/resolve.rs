@@ -18,8 +18,22 @@ use crate::pattern::ast::{Pattern, Place, Role};
 
 /// The fields of a scenario.
 pub(super) const FIELDS: &[&str] = &[
-    "title", "requirements", "tags", "iut", "actors", "vars", "policy", "policies", "needs", "control", "ignore", "settle", "draft",
-    "since", "until", "flow",
+    "title",
+    "requirements",
+    "tags",
+    "iut",
+    "actors",
+    "vars",
+    "policy",
+    "policies",
+    "needs",
+    "control",
+    "ignore",
+    "settle",
+    "draft",
+    "since",
+    "until",
+    "flow",
 ];
 
 /// What every scenario is read with.
@@ -38,7 +52,8 @@ impl Surroundings<'_> {
         let fields = Fields::of(self.desk, tree, "a scenario")?;
         fields.known(self.desk, "a scenario", FIELDS);
         let title = fields.need(self.desk, "title", "a scenario").and_then(|node| reader::text(self.desk, node, "`title`"));
-        let iut = fields.get("iut").map_or(Some(Role::Pf), |node| reader::word(self.desk, node, "`iut`", &ROLES)).unwrap_or(Role::Pf);
+        let iut =
+            fields.get("iut").map_or(Some(Role::Pf), |node| reader::word(self.desk, node, "`iut`", &ROLES)).unwrap_or(Role::Pf);
         let actors = self.actors(fields.get("actors"), iut);
         let scope = self.vars(fields.get("vars"));
         let flow = Flow {
@@ -96,9 +111,11 @@ impl Surroundings<'_> {
     fn check_requirement(&self, id: &str, place: Place) {
         if !self.requirements.contains(&id) {
             self.desk.say(
-                Diagnostic::new("Y0013", place, format!("requirement `{id}` is not in the catalogue"))
-                    .label("not known")
-                    .allowed("the catalogue has", id, self.requirements.iter().copied()),
+                Diagnostic::new("Y0013", place, format!("requirement `{id}` is not in the catalogue")).label("not known").allowed(
+                    "the catalogue has",
+                    id,
+                    self.requirements.iter().copied(),
+                ),
             );
         }
     }
@@ -108,14 +125,20 @@ impl Surroundings<'_> {
         for (id, place) in node.map(|node| reader::texts(self.desk, node, "`requirements`")).unwrap_or_default() {
             if let Some(first) = seen.get(id) {
                 self.desk.say(
-                    Diagnostic::new("Y0014", place, format!("requirement `{id}` is listed twice")).label("again here").secondary(*first, "first here"),
+                    Diagnostic::new("Y0014", place, format!("requirement `{id}` is listed twice"))
+                        .label("again here")
+                        .secondary(*first, "first here"),
                 );
                 continue;
             }
             self.check_requirement(id, place);
             seen.insert(id, place);
         }
-        node.map(|node| reader::texts(&Desk::default(), node, "`requirements`")).unwrap_or_default().into_iter().map(|(id, _)| id.to_owned()).collect()
+        node.map(|node| reader::texts(&Desk::default(), node, "`requirements`"))
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(id, _)| id.to_owned())
+            .collect()
     }
 
     fn actors(&self, node: Option<&Node>, iut: Role) -> Vec<Actor> {
@@ -152,7 +175,12 @@ impl Surroundings<'_> {
             self.check_device(name, device, *place);
         }
         let reference = fields.get("reference").and_then(|node| reader::flag(self.desk, node, "`reference`")).unwrap_or(false);
-        Some(Actor { name: name.into(), role, devices: devices.into_iter().map(|(device, _)| Arc::from(device)).collect(), reference })
+        Some(Actor {
+            name: name.into(),
+            role,
+            devices: devices.into_iter().map(|(device, _)| Arc::from(device)).collect(),
+            reference,
+        })
     }
 
     /// A device of someone with an identity has an instance there.
@@ -177,7 +205,14 @@ impl Surroundings<'_> {
         scope
     }
 
-    fn ignore(&self, node: Option<&Node>, scope: &Scope<'_>, actors: &[Actor], iut: Role, used: &RefCell<BTreeSet<String>>) -> Vec<Pattern> {
+    fn ignore(
+        &self,
+        node: Option<&Node>,
+        scope: &Scope<'_>,
+        actors: &[Actor],
+        iut: Role,
+        used: &RefCell<BTreeSet<String>>,
+    ) -> Vec<Pattern> {
         let Some(node) = node else { return Vec::new() };
         let node = Filler { desk: self.desk, scope, defaults: self.defaults }.node(node);
         let patterns = Patterns {
@@ -224,7 +259,9 @@ impl Surroundings<'_> {
             );
         }
         let entries = fields.get("actors").and_then(Node::entries).unwrap_or_default();
-        for actor in actors.iter().filter(|actor| actor.role != Role::Core && !actor.reference && !flow.used.borrow().contains(&*actor.name)) {
+        for actor in
+            actors.iter().filter(|actor| actor.role != Role::Core && !actor.reference && !flow.used.borrow().contains(&*actor.name))
+        {
             let place = entries.iter().find(|entry| entry.key.text == *actor.name).map_or(fields.place, |entry| entry.key.place);
             self.desk.say(
                 Diagnostic::new("Y0045", place, format!("actor `{}` takes part in no step", actor.name))

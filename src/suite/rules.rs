@@ -15,8 +15,21 @@ use super::yaml::{Entry, Kind, Node};
 use crate::pattern::ast::{AnyOf, Key, Path, Place, Span};
 
 /// The fields of a requirement.
-pub(super) const FIELDS: &[&str] =
-    &["clause", "level", "actor", "summary", "rule", "tamper", "untestable", "implicit", "editorial", "todo", "since", "until", "cr"];
+pub(super) const FIELDS: &[&str] = &[
+    "clause",
+    "level",
+    "actor",
+    "summary",
+    "rule",
+    "tamper",
+    "untestable",
+    "implicit",
+    "editorial",
+    "todo",
+    "since",
+    "until",
+    "cr",
+];
 /// The keys of a rule.
 pub(super) const RULE_FIELDS: &[&str] = &[
     "per", "if", "while", "when", "must", "then", "within", "before", "needs", "never", "until", "count", "relay", "unless", "seen",
@@ -97,7 +110,9 @@ impl<'a> Rules<'a> {
     }
 
     fn exemption(&self, fields: &Fields<'_>) -> Option<Exemption> {
-        let reason = |name: &str| fields.get(name).and_then(|node| reader::text(self.desk, node, &format!("the reason of `{name}`"))).map(str::to_owned);
+        let reason = |name: &str| {
+            fields.get(name).and_then(|node| reader::text(self.desk, node, &format!("the reason of `{name}`"))).map(str::to_owned)
+        };
         reason("untestable")
             .map(Exemption::Untestable)
             .or_else(|| reason("implicit").map(Exemption::Implicit))
@@ -108,12 +123,17 @@ impl<'a> Rules<'a> {
     /// A rule, or the reason why there is none: one of the two, never both.
     fn check_coverage(&self, entry: &Entry, fields: &Fields<'_>) {
         let id = &entry.key.text;
-        let reason = fields.entries.iter().find(|field| matches!(field.key.text.as_str(), "untestable" | "implicit" | "editorial" | "todo"));
+        let reason =
+            fields.entries.iter().find(|field| matches!(field.key.text.as_str(), "untestable" | "implicit" | "editorial" | "todo"));
         match (fields.get("rule"), reason) {
             (None, None) => self.desk.say(
-                Diagnostic::new("Y0046", entry.key.place, format!("requirement `{id}` has neither a rule nor a reason for having none"))
-                    .label("nothing judges it")
-                    .help("write a `rule:`, or say why not: `untestable:`, `implicit:`, `editorial:` or `todo:` with a reason"),
+                Diagnostic::new(
+                    "Y0046",
+                    entry.key.place,
+                    format!("requirement `{id}` has neither a rule nor a reason for having none"),
+                )
+                .label("nothing judges it")
+                .help("write a `rule:`, or say why not: `untestable:`, `implicit:`, `editorial:` or `todo:` with a reason"),
             ),
             (Some(_), Some(reason)) => self.desk.say(
                 Diagnostic::new("Y0046", reason.key.place, format!("requirement `{id}` has a rule and a reason for having none"))
@@ -194,16 +214,36 @@ impl<'a> Rules<'a> {
             self.desk.say(Diagnostic::new(code, place, message).label("here").help(help));
         };
         if !DUTIES.iter().any(|duty| has(duty)) {
-            say("Y0048", "", "the rule demands nothing".to_owned(), "a rule owes something: `must`, `then`, `needs`, `never`, `count`, `relay` or `seen`");
+            say(
+                "Y0048",
+                "",
+                "the rule demands nothing".to_owned(),
+                "a rule owes something: `must`, `then`, `needs`, `never`, `count`, `relay` or `seen`",
+            );
         }
         let bound = has("within") || has("before");
-        if has("then") && !bound && !fields.get("while").is_some_and(|scope| scope.entries().is_some_and(|entries| entries.iter().any(|entry| entry.key.text == "until"))) {
-            say("Y0034", "then", "a response is owed without a bound, so nothing could ever violate it".to_owned(), "add `within: 5s`, or `before:` with the message that comes too early");
+        if has("then")
+            && !bound
+            && !fields
+                .get("while")
+                .is_some_and(|scope| scope.entries().is_some_and(|entries| entries.iter().any(|entry| entry.key.text == "until")))
+        {
+            say(
+                "Y0034",
+                "then",
+                "a response is owed without a bound, so nothing could ever violate it".to_owned(),
+                "add `within: 5s`, or `before:` with the message that comes too early",
+            );
         }
         for (word, owner) in [("within", &["then", "never"][..]), ("before", &["then"]), ("until", &["never"])] {
             if has(word) && !owner.iter().any(|owner| has(owner)) {
                 let owners = owner.iter().map(|owner| format!("`{owner}`")).collect::<Vec<_>>().join(" or ");
-                say("Y0063", word, format!("`{word}` stands without {owners}"), "it bounds what is owed, and nothing of the kind is");
+                say(
+                    "Y0063",
+                    word,
+                    format!("`{word}` stands without {owners}"),
+                    "it bounds what is owed, and nothing of the kind is",
+                );
             }
         }
         if !has("when") && ["must", "then", "needs"].iter().any(|duty| has(duty)) && !has("while") {
@@ -269,9 +309,15 @@ impl<'a> Rules<'a> {
         let fields = Fields::of(self.desk, node, "`count`")?;
         fields.known(self.desk, "`count`", COUNT_FIELDS);
         let bound = |name: &str| fields.get(name).and_then(|node| reader::count(self.desk, node, &format!("`{name}`")));
-        let count = Count { of: self.patterns.any_of(fields.need(self.desk, "of", "`count`")?, "`of`")?, at_least: bound("at-least"), at_most: bound("at-most") };
+        let count = Count {
+            of: self.patterns.any_of(fields.need(self.desk, "of", "`count`")?, "`of`")?,
+            at_least: bound("at-least"),
+            at_most: bound("at-most"),
+        };
         if count.at_least.is_none() && count.at_most.is_none() {
-            self.desk.say(Diagnostic::new("Y0034", node.place, "`count` has no bound").label("here").help("add `at-least:` or `at-most:`"));
+            self.desk.say(
+                Diagnostic::new("Y0034", node.place, "`count` has no bound").label("here").help("add `at-least:` or `at-most:`"),
+            );
         }
         Some(count)
     }
@@ -281,10 +327,16 @@ impl<'a> Rules<'a> {
         fields.known(self.desk, "`relay`", RELAY_FIELDS);
         let key = fields.need(self.desk, "key", "`relay`")?;
         let Some(Ok(path)) = key.text().map(Path::parse) else {
-            self.desk.say(Diagnostic::new("Y0021", key.place, "`key` is the path of the value that pairs the messages").label("not a path").help("for example `key: cpim.imdn.Message-ID`"));
+            self.desk.say(
+                Diagnostic::new("Y0021", key.place, "`key` is the path of the value that pairs the messages")
+                    .label("not a path")
+                    .help("for example `key: cpim.imdn.Message-ID`"),
+            );
             return None;
         };
-        let ordered = fields.get("order").map_or(Some(false), |node| reader::word(self.desk, node, "`order`", &[("same", true), ("any", false)]))?;
+        let ordered = fields
+            .get("order")
+            .map_or(Some(false), |node| reader::word(self.desk, node, "`order`", &[("same", true), ("any", false)]))?;
         Some(Relay {
             from: self.patterns.any_of(fields.need(self.desk, "from", "`relay`")?, "`from`")?,
             to: self.patterns.any_of(fields.need(self.desk, "to", "`relay`")?, "`to`")?,
@@ -322,19 +374,23 @@ impl<'a> Rules<'a> {
         let acts: Vec<&Entry> = fields.entries.iter().filter(|entry| TAMPER_ACTS.contains(&entry.key.text.as_str())).collect();
         let [act] = acts.as_slice() else {
             let message = if acts.is_empty() { "does nothing" } else { "does two things" };
-            self.desk.say(
-                Diagnostic::new("Y0047", place, format!("tamper case `{name}` {message}"))
-                    .label("here")
-                    .allowed("one of these is done", "", TAMPER_ACTS.iter().copied()),
-            );
+            self.desk.say(Diagnostic::new("Y0047", place, format!("tamper case `{name}` {message}")).label("here").allowed(
+                "one of these is done",
+                "",
+                TAMPER_ACTS.iter().copied(),
+            ));
             return None;
         };
         let node = &act.value;
         let inject = act.key.text == "inject";
         if inject != after {
             self.desk.say(
-                Diagnostic::new("Y0047", act.key.place, format!("`{}` goes with `{}`", act.key.text, if inject { "after" } else { "on" }))
-                    .label("with the wrong point"),
+                Diagnostic::new(
+                    "Y0047",
+                    act.key.place,
+                    format!("`{}` goes with `{}`", act.key.text, if inject { "after" } else { "on" }),
+                )
+                .label("with the wrong point"),
             );
         }
         let set = || reader::flag(self.desk, node, &format!("`{}`", act.key.text));

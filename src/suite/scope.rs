@@ -170,7 +170,8 @@ impl Filler<'_> {
     /// `${beach-trip.focus}`, `${bob.uri}`, `${bob.phone}`.
     fn attribute(&self, of: &str, attribute: &str, place: Place) -> Option<Node> {
         let text = |text: &str| Some(Node { kind: Kind::Scalar { text: text.to_owned(), quoted: true }, place });
-        let list = |texts: &[String]| Some(Node { kind: Kind::Sequence(texts.iter().filter_map(|one| text(one)).collect()), place });
+        let list =
+            |texts: &[String]| Some(Node { kind: Kind::Sequence(texts.iter().filter_map(|one| text(one)).collect()), place });
         if let Some(group) = self.defaults.groups.get(of) {
             return match attribute {
                 "focus" => text(&group.focus),

@@ -263,9 +263,13 @@ impl Threads {
         if found.is_none() && !stray {
             let opener = if *method == Method::Notify { "SUBSCRIBE" } else { "INVITE" };
             desk.say(
-                Diagnostic::new("Y0033", pattern.place, format!("no dialog between `{}` and `{}` is open here", pattern.from, pattern.to))
-                    .label("belongs to no dialog")
-                    .help(format!("an {opener} between the two comes first; a stray request names a `Call-ID` of its own")),
+                Diagnostic::new(
+                    "Y0033",
+                    pattern.place,
+                    format!("no dialog between `{}` and `{}` is open here", pattern.from, pattern.to),
+                )
+                .label("belongs to no dialog")
+                .help(format!("an {opener} between the two comes first; a stray request names a `Call-ID` of its own")),
             );
         }
         found.map(|dialog| dialog.opener)
@@ -316,21 +320,28 @@ impl Threads {
         }
         let provisional = codes.high < 200;
         let open = |request: &Request| {
-            fits(request) && !request.answered && (!provisional || !matches!(&request.method, Kind::Sip(Method::Cancel | Method::Bye)))
+            fits(request)
+                && !request.answered
+                && (!provisional || !matches!(&request.method, Kind::Sip(Method::Cancel | Method::Bye)))
         };
         let candidates: Vec<usize> = (0..self.requests.len()).filter(|at| open(&self.requests[*at])).collect();
         match candidates.as_slice() {
             [one] => Some(*one),
             [] => {
                 desk.say(
-                    Diagnostic::new("Y0029", pattern.place, format!("nothing that `{}` sent to `{}` awaits an answer here", pattern.to, pattern.from))
-                        .label("answers nothing")
-                        .help("the request comes before its response; a second final response names its request with `answers`"),
+                    Diagnostic::new(
+                        "Y0029",
+                        pattern.place,
+                        format!("nothing that `{}` sent to `{}` awaits an answer here", pattern.to, pattern.from),
+                    )
+                    .label("answers nothing")
+                    .help("the request comes before its response; a second final response names its request with `answers`"),
                 );
                 None
             }
             several => {
-                let mut diagnostic = Diagnostic::new("Y0030", pattern.place, "this could answer several requests").label("which one?");
+                let mut diagnostic =
+                    Diagnostic::new("Y0030", pattern.place, "this could answer several requests").label("which one?");
                 for at in several {
                     diagnostic = diagnostic.secondary(self.requests[*at].place, "this one is open");
                 }
