@@ -8,6 +8,7 @@ pub mod judge;
 pub mod msrp;
 pub mod net;
 pub mod pattern;
+pub mod peers;
 pub mod pf;
 pub mod policy;
 pub mod run;
