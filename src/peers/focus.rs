@@ -17,9 +17,9 @@ pub(super) fn request(profile: &Profile, method: &Method, request: Builder) -> B
                 .push("Supported", "timer")
                 .push("Session-Expires", SESSION_EXPIRES)
         }
-        Method::Message | Method::Subscribe | Method::Refer => request
-            .push("P-Asserted-Identity", profile.name_addr())
-            .push("P-Asserted-Service", GROUP_SERVICE),
+        Method::Message | Method::Subscribe | Method::Refer => {
+            request.push("P-Asserted-Identity", profile.name_addr()).push("P-Asserted-Service", GROUP_SERVICE)
+        }
         Method::Ack
         | Method::Bye
         | Method::Cancel
@@ -72,10 +72,8 @@ pub(super) fn notify(request: Builder, notifier: &Notifier, entity: &str, group:
 /// The full roster: every member is connected.
 pub(super) fn roster(entity: &str, version: u32, group: Option<&GroupProfile>) -> ConferenceInfo {
     let members = group.map(|group| group.members.as_slice()).unwrap_or_default();
-    let users: Vec<_> = members
-        .iter()
-        .map(|(uri, display)| User { display_text: display.clone(), ..User::new(uri, "connected") })
-        .collect();
+    let users: Vec<_> =
+        members.iter().map(|(uri, display)| User { display_text: display.clone(), ..User::new(uri, "connected") }).collect();
     let count = u32::try_from(users.len()).ok();
     let mut info = ConferenceInfo::full(entity, version, users);
     info.subject = group.map(|group| group.subject.clone()).filter(|subject| !subject.is_empty());

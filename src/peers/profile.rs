@@ -1,7 +1,7 @@
 //! Who an actor is: what its messages say unless the script says otherwise.
 
-use crate::engine::Transport;
 use crate::endpoint::Config;
+use crate::engine::Transport;
 use crate::pattern::ast::Role;
 
 /// The feature tag of a CPM session, as Contact and Accept-Contact carry it.

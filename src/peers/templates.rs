@@ -76,7 +76,9 @@ pub(super) fn response(profile: &Profile, request: &Message, status: u16, respon
         }
         (Some(Method::Register), 200..=299) => {
             let response = response.remove("Contact");
-            request.values(Name::Contact).fold(response, |response, contact| response.push("Contact", contact))
+            request
+                .values(Name::Contact)
+                .fold(response, |response, contact| response.push("Contact", contact))
                 .push_some("Expires", request.value(Name::Expires))
         }
         (_, 422) => response.push("Min-SE", SESSION_EXPIRES),

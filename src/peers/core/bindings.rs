@@ -151,7 +151,8 @@ mod tests {
     }
 
     fn targets(location: &Location, uri: &str, accept_contact: &[&str]) -> Vec<String> {
-        let request = accept_contact.iter().fold(Builder::request("INVITE", uri), |request, value| request.push("Accept-Contact", value));
+        let request =
+            accept_contact.iter().fold(Builder::request("INVITE", uri), |request, value| request.push("Accept-Contact", value));
         location.targets(uri, &request.build()).into_iter().map(|binding| binding.uri().to_owned()).collect()
     }
 

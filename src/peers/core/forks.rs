@@ -44,9 +44,7 @@ impl Branch {
         let sent = &self.sent;
         let via = sent.elements(Name::Via).next();
         let number = sent.cseq().map_or(1, |cseq| cseq.number);
-        let request = Builder::request(method, sent.request_uri().unwrap_or(""))
-            .push_some("Via", via)
-            .push("Max-Forwards", 70);
+        let request = Builder::request(method, sent.request_uri().unwrap_or("")).push_some("Via", via).push("Max-Forwards", 70);
         sent.values(Name::Route)
             .fold(request, |request, route| request.push("Route", route))
             .push_some("From", sent.value(Name::From))
@@ -71,7 +69,10 @@ impl Fork {
             487 => (status / 100, 2),
             _ => (status / 100, 1),
         };
-        self.branches.iter().filter_map(|branch| branch.response.as_ref()).min_by_key(|response| rank(response.status().unwrap_or(0)))
+        self.branches
+            .iter()
+            .filter_map(|branch| branch.response.as_ref())
+            .min_by_key(|response| rank(response.status().unwrap_or(0)))
     }
 }
 

@@ -165,7 +165,8 @@ impl Core {
         if let ("ACK" | "CANCEL", Some(device)) = (method, self.chosen.get(&upstream).cloned()) {
             return self.forward_to(now, request, &device, message, source);
         }
-        let targets: Vec<String> = self.location.targets(uri, message).into_iter().map(|binding| binding.uri().to_owned()).collect();
+        let targets: Vec<String> =
+            self.location.targets(uri, message).into_iter().map(|binding| binding.uri().to_owned()).collect();
         match targets.as_slice() {
             [] => self.refuse(now, 480, message, source),
             [_, _, ..] if method == "INVITE" => self.fork(now, &request, &targets, message, source),
