@@ -12,5 +12,8 @@ mod reports;
 mod session;
 mod types;
 
+#[cfg(test)]
+mod tests;
+
 pub use node::Node;
 pub use types::{Accept, Action, Config, Event, Incoming, Limits, Outcome, Outgoing, Report, SessionId, Token};

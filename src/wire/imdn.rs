@@ -156,3 +156,47 @@ pub fn validate(imdn: &Imdn) -> Vec<Violation> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<imdn xmlns=\"urn:ietf:params:xml:ns:imdn\">\n  \
+        <message-id>Msg-A-0001</message-id>\n  <datetime>2012-01-17T09:58:12Z</datetime>\n  <delivery-notification>\n    <status>\n      \
+        <delivered/>\n    </status>\n  </delivery-notification>\n</imdn>\n";
+
+    #[test]
+    fn a_notification_is_written_as_it_was_read() {
+        let imdn = Imdn::parse(DOCUMENT.as_bytes()).unwrap();
+        assert_eq!(imdn, Imdn::new("Msg-A-0001", "2012-01-17T09:58:12Z", Kind::Delivery, "delivered"));
+        assert_eq!(imdn.to_xml(), DOCUMENT);
+        assert_eq!(validate(&imdn), vec![]);
+    }
+
+    #[test]
+    fn optional_elements_survive() {
+        let mut imdn = Imdn::new("m1", "2012-01-17T09:58:12Z", Kind::Display, "displayed");
+        imdn.recipient_uri = Some("sip:bob@home1.example".to_owned());
+        imdn.original_recipient_uri = Some("tel:+15145550102".to_owned());
+        imdn.subject = Some("a < b & c".to_owned());
+        assert_eq!(Imdn::parse(imdn.to_xml().as_bytes()), Ok(imdn));
+    }
+
+    #[test]
+    fn a_document_without_namespace_or_known_status_is_read_and_reported() {
+        let text = DOCUMENT.replace(" xmlns=\"urn:ietf:params:xml:ns:imdn\"", "").replace("delivered", "displayed").replace("T09", " 09");
+        let codes: Vec<_> = validate(&Imdn::parse(text.as_bytes()).unwrap()).into_iter().map(|own| own.code).collect();
+        assert_eq!(codes, ["imdn-namespace", "imdn-datetime", "imdn-status"]);
+    }
+
+    #[test]
+    fn documents_of_another_kind_are_refused() {
+        let code = |text: &str| Imdn::parse(text.as_bytes()).unwrap_err().code;
+        assert_eq!(code("<other/>"), "xml-root");
+        assert_eq!(code("<imdn/>"), "imdn-notification");
+        assert_eq!(code("<imdn><display-notification/></imdn>"), "imdn-status");
+        assert_eq!(code("<imdn><display-notification><status><displayed/></status></display-notification></imdn>"), "imdn-message-id");
+        assert_eq!(code("<!DOCTYPE x><imdn/>"), "xml-dtd");
+        assert_eq!(code("no xml"), "xml-syntax");
+    }
+}

@@ -370,3 +370,97 @@ impl Builder {
         out.freeze()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TYPE: &str = "multipart/mixed;boundary=\"b 1\"";
+    const BODY: &str = "preamble\r\n--b 1\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n--b 1  \r\n\
+        content-type: application/resource-lists+xml\r\nContent-Disposition: recipient-list-history;\r\n handling=optional\r\n\r\n<x/>\r\n--b 1--\r\nepilogue";
+
+    fn codes(content_type: &str, body: &'static str) -> Vec<&'static str> {
+        validate(content_type, &Bytes::from_static(body.as_bytes())).into_iter().map(|own| own.code).collect()
+    }
+
+    #[test]
+    fn parts_are_told_apart_by_a_quoted_boundary() {
+        let body = Bytes::from_static(BODY.as_bytes());
+        let parts = parts(TYPE, &body);
+        assert_eq!(parts.iter().map(Part::content_type).collect::<Vec<_>>(), ["application/sdp", "application/resource-lists+xml"]);
+        assert_eq!(parts[0].body, "v=0\r\n");
+        assert_eq!(&body[parts[1].offset..][..4], b"<x/>");
+        assert_eq!(parts[1].disposition(), Some("recipient-list-history; handling=optional"));
+        assert_eq!(codes(TYPE, BODY), [""; 0]);
+    }
+
+    #[test]
+    fn bare_line_feeds_and_a_missing_end_are_put_up_with() {
+        let body = "--x\nContent-Type: text/plain\n\nhello\n--x--\n";
+        assert_eq!(parts("multipart/mixed; boundary=x", &Bytes::from_static(body.as_bytes()))[0].body, "hello");
+        assert!(codes("multipart/mixed; boundary=x", body).contains(&"mime-line-end"));
+        assert_eq!(codes("multipart/mixed; boundary=x", "--x\r\n\r\nhello"), ["mime-close-delimiter"]);
+    }
+
+    #[test]
+    fn a_body_without_its_boundary_is_faulty() {
+        assert_eq!(codes("multipart/mixed; boundary=x", "--y\r\n\r\nhello"), ["mime-multipart"]);
+        assert_eq!(codes("multipart/mixed", "--y\r\n\r\nhello"), ["mime-multipart"]);
+        assert!(parts("multipart/mixed; boundary=x", &Bytes::new()).is_empty());
+    }
+
+    #[test]
+    fn a_look_alike_of_the_boundary_is_data() {
+        let body = Bytes::from_static(b"--x\r\n\r\na --x b\r\n--xy\r\n--x--");
+        assert_eq!(parts("multipart/mixed;boundary=x", &body)[0].body, "a --x b\r\n--xy");
+    }
+
+    #[test]
+    fn a_type_is_found_in_nested_and_in_single_bodies() {
+        let inner = Builder::new("in").part("application/sdp", "v=0\r\n");
+        let outer = Builder::new("out").part("text/plain", "x").part(&inner.content_type(), inner.encode());
+        let body = outer.encode();
+        let found = find(&outer.content_type(), &body, "application/sdp").unwrap();
+        assert_eq!(&body[found.offset..][..5], b"v=0\r\n");
+        assert_eq!(find("Application/SDP;x=y", &inner.encode(), "application/sdp").map(|part| part.body), Some(inner.encode()));
+        assert_eq!(find("text/plain", &body, "application/sdp"), None);
+    }
+
+    #[test]
+    fn a_boundary_that_a_part_holds_is_not_used() {
+        let builder = Builder::new("b").part("text/plain", "--b\r\n");
+        assert_eq!(builder.content_type(), "multipart/mixed;boundary=\"bx\"");
+        assert_eq!(parts(&builder.content_type(), &builder.encode())[0].body, "--b\r\n");
+    }
+
+    #[test]
+    fn transfer_encodings_are_undone() {
+        assert_eq!(decode_base64(b"aGVs\r\nbG8="), Some(b"hello".to_vec()));
+        assert_eq!(decode_base64(b"aGVsbG8"), Some(b"hello".to_vec()));
+        assert_eq!(decode_base64(b"a"), None);
+        assert_eq!(decode_base64(b"aG=s"), None);
+        assert_eq!(decode_transfer(Some("Quoted-Printable"), b"a=3Db=\r\nc").as_ref(), b"a=bc");
+        assert_eq!(decode_transfer(Some("quoted-printable"), b"a=4").as_ref(), b"a=4");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in "(--x(--)?|\r\n|\n|a:|b| |é){0,40}") {
+            let body = Bytes::from(bytes);
+            for part in parts("multipart/mixed;boundary=x", &body) {
+                prop_assert_eq!(&body[part.offset..part.offset + part.body.len()], &part.body[..]);
+            }
+        }
+
+        #[test]
+        fn what_is_built_is_taken_apart(bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..5)) {
+            let builder = bodies.iter().fold(Builder::new("b"), |builder, body| builder.part("text/plain", body.clone()));
+            let encoded = builder.encode();
+            prop_assert_eq!(validate(&builder.content_type(), &encoded), vec![]);
+            let back: Vec<Vec<u8>> = parts(&builder.content_type(), &encoded).iter().map(|part| part.body.to_vec()).collect();
+            prop_assert_eq!(back, bodies);
+        }
+    }
+}

@@ -298,3 +298,131 @@ fn is_mime_name(text: &[u8]) -> bool {
     let starts = |name: &[u8]| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     starts(b"Content-") || starts(b"MIME-Version")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MESSAGE: &str = "From: Alice <sip:+15145550101@home1.example>\r\nTo: <sip:gc-7f3a9c@cf.home1.example>\r\n\
+        DateTime: 2012-01-17T10:01:05Z\r\nNS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: Msg-A-0002\r\n\
+        imdn.Disposition-Notification: positive-delivery, display\r\n\r\n\
+        Content-Type: text/plain;charset=UTF-8\r\nContent-Length: 12\r\n\r\nBring water.";
+
+    fn read(text: &str) -> Cpim {
+        Cpim::decode(Bytes::copy_from_slice(text.as_bytes())).unwrap()
+    }
+
+    fn codes(message: &Cpim) -> Vec<&'static str> {
+        validate(message).into_iter().map(|violation| violation.code).collect()
+    }
+
+    #[test]
+    fn a_group_message_is_read_without_complaint() {
+        let message = read(MESSAGE);
+        assert_eq!(message.from(), Some(Address { name: "Alice", uri: "sip:+15145550101@home1.example" }));
+        assert_eq!(message.to().map(|to| to.uri), Some("sip:gc-7f3a9c@cf.home1.example"));
+        assert_eq!(message.date_time(), Some("2012-01-17T10:01:05Z"));
+        assert_eq!(message.message_id(), Some("Msg-A-0002"));
+        assert!(message.asks_for("display") && message.asks_for("positive-delivery") && !message.asks_for("negative-delivery"));
+        assert_eq!(message.content_type(), Some("text/plain;charset=UTF-8"));
+        assert_eq!(message.content_text().as_deref(), Some("Bring water."));
+        assert_eq!(message.encode(), MESSAGE);
+        assert_eq!(codes(&message), [""; 0]);
+    }
+
+    #[test]
+    fn what_field_traces_do_wrong_is_read_and_reported() {
+        let cases = [
+            (MESSAGE.replace("imdn <urn", "imdn<urn"), "cpim-ns-space"),
+            (MESSAGE.replace("DateTime: ", "DateTime:  "), "cpim-space"),
+            (MESSAGE.replace("DateTime: ", "Datetime: "), "cpim-name-case"),
+            (MESSAGE.replace("display\r\n\r\n", "display\r\n"), "cpim-empty-line"),
+            (MESSAGE.replace("\r\nTo", "\nTo"), "cpim-line-end"),
+            (MESSAGE.replace("Message-ID: ", "Message-ID: \r\n "), "cpim-folding"),
+            (format!("\r\n{MESSAGE}"), "cpim-leading-line"),
+            (MESSAGE.replace("NS: imdn <urn:ietf:params:imdn>\r\n", ""), "cpim-prefix"),
+            (MESSAGE.replace("Length: 12", "Length: 13"), "cpim-content-length"),
+        ];
+        for (text, code) in cases {
+            let message = read(&text);
+            assert_eq!(message.message_id(), Some("Msg-A-0002"), "{code}");
+            assert_eq!(message.content_text().as_deref(), Some("Bring water."), "{code}");
+            assert!(codes(&message).contains(&code), "{code}: {:?}", codes(&message));
+        }
+    }
+
+    #[test]
+    fn odd_mime_headers_and_addresses_are_put_up_with() {
+        let message = read(&MESSAGE.replace("Content-Type", "Content-type").replace("<sip:gc-7f3a9c@cf.home1.example>", "sip:gc@cf.example"));
+        assert_eq!(message.content_type(), Some("text/plain;charset=UTF-8"));
+        assert_eq!(message.to().map(|to| to.uri), Some("sip:gc@cf.example"));
+        assert_eq!(codes(&message), ["cpim-address-brackets"]);
+    }
+
+    #[test]
+    fn content_without_mime_headers_is_content() {
+        for content in ["Bring water.", "See http://example.com\r\n\r\nthere", "http://example.com"] {
+            let message = read(&format!("From: <sip:a@b.example>\r\nTo: <sip:c@d.example>\r\n\r\n{content}"));
+            assert_eq!(message.content_text().as_deref(), Some(content));
+            assert_eq!(codes(&message), ["cpim-mime-headers"]);
+        }
+    }
+
+    #[test]
+    fn the_prefix_of_imdn_is_what_the_message_declares() {
+        let message = read(&MESSAGE.replace("imdn.", "n.").replace("NS: imdn", "NS: n"));
+        assert_eq!(message.message_id(), Some("Msg-A-0002"));
+        assert_eq!(codes(&message), [""; 0]);
+    }
+
+    #[test]
+    fn base64_content_reads_as_text() {
+        let text = MESSAGE.replace("Content-Length: 12", "Content-Transfer-Encoding: base64").replace("Bring water.", "QnJpbmcgd2F0\r\nZXIu\r\n");
+        assert_eq!(read(&text).content_text().as_deref(), Some("Bring water."));
+    }
+
+    #[test]
+    fn what_the_builder_writes_is_without_fault() {
+        let bytes = Builder::new("sip:a@b.example", "sip:c@d.example")
+            .date_time("2012-01-17T10:01:05Z")
+            .message_id("Msg-1")
+            .disposition_notification("positive-delivery")
+            .content("text/plain", "hello")
+            .encode();
+        let message = Cpim::decode(bytes.clone()).unwrap();
+        assert_eq!(codes(&message), [""; 0]);
+        assert_eq!(Builder::of(&message).encode(), bytes);
+        let altered = Cpim::decode(Builder::of(&message).set("To", "<sip:x@y.example>").bare_content("longer text").encode()).unwrap();
+        assert_eq!(codes(&altered), [""; 0]);
+        assert_eq!(altered.to().map(|to| to.uri), Some("sip:x@y.example"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_message_name_the_place() {
+        let fault = |bytes: &'static [u8]| Cpim::decode(Bytes::from_static(bytes)).unwrap_err();
+        assert_eq!((fault(b"").code, fault(b"").offset), ("cpim-header-line", 0));
+        assert_eq!((fault(b"To: x\r\nno header").code, fault(b"To: x\r\nno header").offset), ("cpim-header-line", 7));
+        assert_eq!(fault(b"To: \xff\r\n\r\n").code, "cpim-utf8");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(message) = Cpim::decode(Bytes::from(bytes.clone())) {
+                validate(&message);
+                prop_assert_eq!(message.encode(), bytes);
+            }
+        }
+
+        #[test]
+        fn no_lines_make_it_panic(text in "([A-Za-z.]{0,8}:? {0,2}[<>a-z\\\\.:]{0,8}(\r\n|\n){0,2}){0,12}") {
+            if let Ok(message) = Cpim::decode(Bytes::from(text)) {
+                validate(&message);
+                message.from();
+                message.message_id();
+            }
+        }
+    }
+}

@@ -293,3 +293,98 @@ fn end_line(bytes: &[u8], at: usize, transact_id: &[u8]) -> Result<Flag, Fault> 
         _ => Err(fault),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::ChunkBuilder;
+    use super::*;
+
+    const SEND: &str = "MSRP d93kswow SEND\r\nTo-Path: msrp://127.0.0.1:15302/b1d2;tcp\r\nFrom-Path: msrp://127.0.0.1:15201/pfd2;tcp\r\n\
+        Message-ID: 12339sdqwer\r\nSuccess-Report: yes\r\nFailure-Report: partial\r\nByte-Range: 1-5/5\r\nContent-Type: text/plain\r\n\r\nhello\r\n-------d93kswow$\r\n";
+
+    fn read(text: &str) -> Result<Chunk, Fault> {
+        Chunk::decode(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn a_send_request_is_read_and_kept() {
+        let chunk = read(SEND).unwrap();
+        assert_eq!(chunk.start(), Start::Request { method: "SEND" });
+        assert_eq!((chunk.transact_id(), chunk.message_id(), chunk.flag()), ("d93kswow", Some("12339sdqwer"), Flag::Complete));
+        assert_eq!(chunk.byte_range(), Some(ByteRange { start: 1, end: Some(5), total: Some(5) }));
+        assert_eq!((chunk.success_report(), chunk.failure_report()), (true, FailureReport::Partial));
+        assert_eq!(chunk.body().as_deref(), Some(&b"hello"[..]));
+        assert_eq!(chunk.encode(), SEND);
+        assert_eq!(ChunkBuilder::of(&chunk).encode(), SEND);
+    }
+
+    #[test]
+    fn a_response_has_code_and_comment() {
+        let chunk = read("MSRP d93kswow 200 OK\r\nTo-Path: msrp://a.example/1;tcp\r\nFrom-Path: msrp://b.example/2;tcp\r\n-------d93kswow$\r\n").unwrap();
+        assert_eq!(chunk.start(), Start::Response { code: 200, comment: "OK" });
+        assert_eq!(chunk.body(), None);
+        assert_eq!(read("MSRP d93kswow 413\r\n-------d93kswow$\r\n").unwrap().code(), Some(413));
+    }
+
+    #[test]
+    fn look_alikes_of_the_end_line_are_data() {
+        for data in ["x\r\n-------d93kswow", "\r\n-------d93kswow$x", "\r\n-------d93kswow!\r\n", "\r\n-------other123$\r\n"] {
+            let text = SEND.replace("hello", data);
+            assert_eq!(read(&text).unwrap().body().as_deref(), Some(data.as_bytes()), "{data}");
+        }
+    }
+
+    #[test]
+    fn empty_data_and_no_data_differ() {
+        assert_eq!(read(&SEND.replace("hello", "")).unwrap().body().as_deref(), Some(&b""[..]));
+        assert_eq!(read(&SEND.replace("Content-Type: text/plain\r\n\r\nhello\r\n", "")).unwrap().body(), None);
+        // The line end between the empty line and the end-line was left out.
+        assert_eq!(read(&SEND.replace("hello\r\n", "")).unwrap().body().as_deref(), Some(&b""[..]));
+    }
+
+    #[test]
+    fn malformed_chunks_name_the_place() {
+        let fault = |text: &str| read(text).map_err(|fault| (fault.code, fault.offset)).unwrap_err();
+        assert_eq!(fault(""), ("msrp-start-line", 0));
+        assert_eq!(fault("MSRP abc SEND\r\n"), ("msrp-start-line", 5));
+        assert_eq!(fault("MSRP abcd send\r\n"), ("msrp-start-line", 10));
+        assert_eq!(fault("MSRP abcd 20\r\n"), ("msrp-start-line", 10));
+        assert_eq!(fault("MSRP abcd SEND\r\nnothing\r\n"), ("msrp-header-line", 16));
+        assert_eq!(fault("MSRP abcd SEND\r\n-------abce$\r\n"), ("msrp-end-line", 16));
+        assert_eq!(fault("MSRP abcd SEND\r\n\r\nhello\r\n"), ("msrp-end-line", 18));
+        assert_eq!(fault(&format!("{SEND}x")).0, "msrp-end-line");
+    }
+
+    #[test]
+    fn a_builder_keeps_the_chunk_in_one_piece() {
+        let chunk = ChunkBuilder::request("abcd1", "SEND", "msrp://a.example/1;tcp", "msrp://b.example/2;tcp")
+            .push("Message-ID", "a\r\n-------abcd1$\r\n")
+            .body("text/plain", "x\r\n-------abcd1");
+        assert!(chunk.collides());
+        assert!(!chunk.clone().transact_id("abcd2").collides());
+        assert_eq!(chunk.build().message_id(), Some("a  -------abcd1$  "));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(text in "MSRP abcd (SEND|200|x)\r\n([A-Za-z-]{1,4}:? ?[a-z*/-]{0,6}\r\n){0,6}(\r\n)?[a-z\r\n-]{0,12}(\r\n)?-------abcd[$+#]?\r\n") {
+            if let Ok(chunk) = Chunk::decode(Bytes::from(text.clone())) {
+                super::super::validate(&chunk);
+                prop_assert_eq!(chunk.encode(), text);
+            }
+        }
+
+        #[test]
+        fn what_is_built_is_read_back(data in prop::collection::vec(any::<u8>(), 0..200), id in "[a-z0-9]{4,32}", flag in 0_usize..3) {
+            let flag = [Flag::Complete, Flag::More, Flag::Aborted][flag];
+            let builder = ChunkBuilder::request(&id, "SEND", "msrp://a.example/1;tcp", "msrp://b.example/2;tcp").body("text/plain", data.clone()).flag(flag);
+            prop_assume!(!builder.collides());
+            let chunk = builder.build();
+            prop_assert_eq!(chunk.body().unwrap(), data);
+            prop_assert_eq!(chunk.flag(), flag);
+            prop_assert_eq!(ChunkBuilder::of(&chunk).encode(), chunk.encode());
+        }
+    }
+}

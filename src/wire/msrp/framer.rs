@@ -137,3 +137,104 @@ impl Framer {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::msrp::ChunkBuilder;
+
+    fn chunk(id: &str, data: &[u8]) -> Bytes {
+        let builder = ChunkBuilder::request(id, "SEND", "msrp://a.example/1;tcp", "msrp://b.example/2;tcp");
+        builder.body("text/plain", data.to_vec()).encode()
+    }
+
+    fn drain(framer: &mut Framer) -> Result<Vec<Bytes>, Fault> {
+        let mut chunks = Vec::new();
+        while let Some(chunk) = framer.next_chunk()? {
+            chunks.push(chunk.encode());
+        }
+        Ok(chunks)
+    }
+
+    #[test]
+    fn one_byte_at_a_time_is_enough() {
+        let chunks = [chunk("abcd", b"x\r\n-------abcd\r\n-------abce$\r\n"), chunk("efgh", b""), Bytes::from_static(b"MSRP ijkl 200 OK\r\n-------ijkl$\r\n")];
+        let mut framer = Framer::default();
+        let mut found = Vec::new();
+        for byte in chunks.concat() {
+            framer.feed(&[byte]);
+            found.extend(drain(&mut framer).unwrap());
+        }
+        assert_eq!(found, chunks);
+        assert_eq!(framer.unfinished(), 0);
+    }
+
+    #[test]
+    fn a_malformed_chunk_does_not_end_the_stream() {
+        let mut framer = Framer::default();
+        framer.feed(b"MSRP abcd SEND\r\nnonsense\r\n-------abcd$\r\n");
+        framer.feed(&chunk("efgh", b"x"));
+        assert_eq!(framer.next_chunk().unwrap_err().code, "msrp-header-line");
+        assert!(!framer.is_broken());
+        assert_eq!(drain(&mut framer).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_framed_breaks_the_stream_for_good() {
+        for (bytes, code) in [(&b"HTTP/1.1 200 OK"[..], "msrp-start-line"), (b"MSRP ab ", "msrp-start-line"), (&[b'M'; 1], ""), (b"MSRP aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "msrp-start-line")] {
+            let mut framer = Framer::default();
+            framer.feed(bytes);
+            assert_eq!(framer.next_chunk().map_or_else(|fault| fault.code, |_| ""), code);
+            assert_eq!(framer.is_broken(), !code.is_empty());
+            framer.feed(&chunk("efgh", b"x"));
+            assert!(framer.next_chunk().is_err());
+        }
+    }
+
+    #[test]
+    fn what_a_peer_can_make_us_hold_is_bounded() {
+        let limits = Limits { head: 200, chunk: 1000 };
+        let broken = |bytes: &[u8]| {
+            let mut framer = Framer::new(limits);
+            framer.feed(bytes);
+            framer.next_chunk().map_or_else(|fault| fault.code, |_| "")
+        };
+        assert_eq!(broken(format!("MSRP abcd SEND\r\nX: {}", "y".repeat(300)).as_bytes()), "msrp-head-limit");
+        assert_eq!(broken(format!("MSRP abcd SEND\r\nX: y\r\n\r\n{}", "y".repeat(1000)).as_bytes()), "msrp-chunk-limit");
+        assert_eq!(broken(format!("MSRP abcd SEND\r\nX: y\r\n\r\n{}\r\n-------abcd$\r\n", "y".repeat(900)).as_bytes()), "");
+    }
+
+    proptest! {
+        #[test]
+        fn any_segmentation_gives_the_same_chunks(
+            bodies in prop::collection::vec("[a\r\n$+-]{0,40}|\r\n-------id00[$x]?", 1..6),
+            cuts in prop::collection::vec(1_usize..50, 0..40),
+        ) {
+            let chunks: Vec<Bytes> = bodies.iter().enumerate().map(|(at, body)| chunk(&format!("id0{at}x"), body.as_bytes())).collect();
+            let stream = chunks.concat();
+            let mut framer = Framer::default();
+            let (mut found, mut rest) = (Vec::new(), &stream[..]);
+            for cut in cuts.into_iter().chain([stream.len()]) {
+                let (head, tail) = rest.split_at(cut.min(rest.len()));
+                framer.feed(head);
+                found.extend(drain(&mut framer).unwrap());
+                rest = tail;
+            }
+            prop_assert_eq!(&found, &chunks);
+            for bytes in found {
+                prop_assert!(Chunk::decode(bytes).is_ok());
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut framer = Framer::default();
+            framer.feed(b"MSRP abcd SEND\r\n");
+            framer.feed(&bytes);
+            drop(drain(&mut framer));
+        }
+    }
+}

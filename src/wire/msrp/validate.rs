@@ -238,3 +238,73 @@ impl Check<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const SEND: &str = "MSRP d93kswow SEND\r\nTo-Path: msrp://127.0.0.1:15302/b1d2;tcp\r\nFrom-Path: msrp://127.0.0.1:15201/pfd2;tcp\r\n\
+        Message-ID: 12339sdqwer\r\nByte-Range: 1-5/5\r\nContent-Type: text/plain\r\n\r\nhello\r\n-------d93kswow$\r\n";
+    const REPORT: &str = "MSRP f0f1r2p3 REPORT\r\nTo-Path: msrp://127.0.0.1:15302/b1rj;tcp\r\nFrom-Path: msrp://127.0.0.1:15202/pfrj;tcp\r\n\
+        Message-ID: b1-msg-0007\r\nByte-Range: 1-305/305\r\nStatus: 000 403 Forbidden\r\n-------f0f1r2p3$\r\n";
+    const OK: &str = "MSRP d93kswow 200 OK\r\nTo-Path: msrp://127.0.0.1:15201/pfd2;tcp\r\nFrom-Path: msrp://127.0.0.1:15302/b1d2;tcp\r\n-------d93kswow$\r\n";
+
+    fn codes(text: &str) -> Vec<&'static str> {
+        let chunk = Chunk::decode(Bytes::copy_from_slice(text.as_bytes())).unwrap();
+        validate(&chunk).into_iter().map(|own| own.code).collect()
+    }
+
+    #[test]
+    fn what_keeps_the_rules_is_not_reported() {
+        for text in [SEND, REPORT, OK] {
+            assert_eq!(codes(text), [""; 0]);
+        }
+        assert_eq!(codes(&SEND.replace("Byte-Range: 1-5/5\r\nContent-Type: text/plain\r\n\r\nhello\r\n", "")), [""; 0]);
+        for range in ["1-5/5", "1-*/5", "1-*/*", "1-5/*"] {
+            assert_eq!(codes(&SEND.replace("1-5/5", range)), [""; 0], "{range}");
+        }
+        assert_eq!(codes(&SEND.replace("1-5/5", "1-*/9").replace("wow$", "wow+")), [""; 0]);
+        assert_eq!(codes(&SEND.replace("1-5/5", "1-9/9").replace("wow$", "wow#")), [""; 0]);
+        assert_eq!(codes(&SEND.replace("1-5/5", "1-0/0").replace("hello", "")), [""; 0]);
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_reported() {
+        let to = "To-Path: msrp://127.0.0.1:15302/b1d2;tcp\r\n";
+        let cases = [
+            (SEND.replace(to, ""), "msrp-missing-path"),
+            (SEND.replace(to, "").replace("Byte-Range", &format!("{to}Byte-Range")), "msrp-path-order"),
+            (SEND.replace("b1d2;tcp", "b1d2"), "msrp-uri"),
+            (SEND.replace("Message-ID: 12339sdqwer\r\n", ""), "msrp-message-id"),
+            (SEND.replace("12339sdqwer", "a b"), "msrp-message-id"),
+            (SEND.replace("Message-ID: ", "Message-ID:  "), "msrp-space"),
+            (SEND.replace("Byte-Range", "Message-ID: again1\r\nByte-Range"), "msrp-repeated"),
+            (SEND.replace("Byte-Range", "Success-Report: maybe\r\nByte-Range"), "msrp-report-wish"),
+            (SEND.replace("1-5/5", "one"), "msrp-byte-range"),
+            (SEND.replace("1-5/5", "0-4/5"), "msrp-range-start"),
+            (SEND.replace("1-5/5", "5-3/10"), "msrp-range-end"),
+            (SEND.replace("1-5/5", "1-5/4"), "msrp-range-total"),
+            (SEND.replace("1-5/5", "1-*/4"), "msrp-range-total"),
+            (SEND.replace("1-5/5", "1-6/6"), "msrp-range-size"),
+            (SEND.replace("1-5/5", "1-5/9"), "msrp-range-flag"),
+            (SEND.replace("1-5/5", "1-3000/3000").replace("hello", &"x".repeat(3000)), "msrp-interruptible"),
+            (SEND.replace("Content-Type: text/plain\r\n", ""), "msrp-content-type"),
+            (SEND.replace("\r\nhello\r\n", ""), "msrp-content-type"),
+            (SEND.replace("Message-ID", "Content-Type: text/plain\r\nMessage-ID").replace("text/plain\r\n\r\n", "x/y\r\nX-Y: z\r\n\r\n"), "msrp-content-order"),
+            (SEND.replace("hello\r\n", ""), "msrp-data-line"),
+            (REPORT.replace("Byte-Range: 1-305/305\r\n", ""), "msrp-byte-range"),
+            (REPORT.replace("000 403", "001 403"), "msrp-status"),
+            (REPORT.replace("Status: 000 403 Forbidden\r\n", ""), "msrp-status"),
+            (REPORT.replace("p3$", "p3+"), "msrp-flag"),
+            (REPORT.replace("REPORT", "NUDGE"), "msrp-method"),
+            (OK.replace("-------", "Content-Type: a/b\r\n\r\nx\r\n-------"), "msrp-body"),
+            (OK.replace("200 OK", "299 Fine"), "msrp-code"),
+            (OK.replace("pfd2;tcp", "pfd2;tcp msrp://a.example/x;tcp"), "msrp-response-path"),
+        ];
+        for (text, code) in cases {
+            assert!(codes(&text).contains(&code), "{code}: {:?}", codes(&text));
+        }
+    }
+}

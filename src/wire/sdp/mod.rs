@@ -316,3 +316,115 @@ fn fault(error: &sdp_types::ParserError, rows: &[Row]) -> Fault {
     let offset = rows.get(line.saturating_sub(1)).map_or(0, |row| row.value.start);
     Fault::new(code, offset, expected)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OFFER: &str = "v=0\r\no=- 3535784400 3535784400 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+        m=message 15201 TCP/MSRP *\r\na=accept-types:message/cpim application/im-iscomposing+xml\r\n\
+        a=accept-wrapped-types:text/* message/imdn+xml\r\na=max-size:50000\r\na=setup:actpass\r\n\
+        a=path:msrp://127.0.0.1:15201/pfd2;tcp\r\na=sendonly\r\n";
+
+    fn read(text: &str) -> Sdp {
+        Sdp::parse(text.as_bytes()).unwrap()
+    }
+
+    fn codes(text: &str) -> Vec<&'static str> {
+        validate(&read(text)).into_iter().map(|own| own.code).collect()
+    }
+
+    #[test]
+    fn an_offer_is_read_without_complaint_and_written_back() {
+        let sdp = read(OFFER);
+        assert_eq!((sdp.connection(), sdp.port(), sdp.proto()), (Some("127.0.0.1"), Some(15201), Some("TCP/MSRP")));
+        assert_eq!((sdp.direction(), sdp.setup(), sdp.max_size()), (Direction::SendOnly, Some(Setup::ActPass), Some(50_000)));
+        assert_eq!(sdp.path(), Some("msrp://127.0.0.1:15201/pfd2;tcp"));
+        assert!(sdp.is_message() && !sdp.is_refused() && !sdp.is_cema() && sdp.file_selector().is_none());
+        assert_eq!(codes(OFFER), [""; 0]);
+        assert_eq!(sdp.encode(), OFFER);
+        assert_eq!(SdpBuilder::of(&sdp).encode(), OFFER);
+    }
+
+    #[test]
+    fn types_are_accepted_by_name_and_by_kind() {
+        let sdp = read(OFFER);
+        assert!(sdp.accepts("Message/CPIM", false) && !sdp.accepts("text/plain", false));
+        assert!(sdp.accepts("text/plain", true) && sdp.accepts("message/cpim", true) && !sdp.accepts("image/png", true));
+        assert!(read(&OFFER.replace("message/cpim application", "* application")).accepts("image/png", false));
+    }
+
+    #[test]
+    fn the_direction_of_the_session_stands_in_for_that_of_the_media() {
+        let at_session = OFFER.replace("a=sendonly\r\n", "").replace("t=0 0\r\n", "t=0 0\r\na=recvonly\r\n");
+        assert_eq!(read(&at_session).direction(), Direction::RecvOnly);
+        assert_eq!(read(&at_session.replace("a=recvonly\r\n", "")).direction(), Direction::SendRecv);
+        assert_eq!(Direction::SendOnly.reversed(), Direction::RecvOnly);
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_reported() {
+        let cases = [
+            (OFFER.replace("a=path:msrp://127.0.0.1:15201/pfd2;tcp\r\n", ""), "sdp-path"),
+            (OFFER.replace("path:msrp:", "path:msrps:"), "sdp-path"),
+            (OFFER.replace("/pfd2;tcp", ";tcp"), "sdp-path"),
+            (OFFER.replace("accept-types:message/cpim application/im-iscomposing+xml", "label:1"), "sdp-accept-types"),
+            (OFFER.replace("setup:actpass", "setup:maybe"), "sdp-setup"),
+            (OFFER.replace("setup:actpass", "setup:holdconn"), "sdp-setup"),
+            (OFFER.replace("a=sendonly\r\n", "a=sendonly\r\na=recvonly\r\n"), "sdp-direction"),
+            (OFFER.replace("TCP/MSRP", "UDP/MSRP"), "sdp-msrp-proto"),
+            (OFFER.replace("MSRP *", "MSRP 0"), "sdp-msrp-format"),
+            (OFFER.replace("s=-\r\nc=IN IP4 127.0.0.1\r\n", "c=IN IP4 127.0.0.1\r\ns=-\r\n"), "sdp-order"),
+            (OFFER.replace("t=0 0\r\n", ""), "sdp-missing-line"),
+            (OFFER.replace("c=IN IP4 127.0.0.1\r\n", ""), "sdp-connection"),
+            (OFFER.replace("\r\n", "\n"), "sdp-line-end"),
+            (OFFER.replace("max-size:50000", "max-size:big"), "sdp-max-size"),
+        ];
+        for (text, code) in cases {
+            assert!(codes(&text).contains(&code), "{code}: {:?}", codes(&text));
+        }
+    }
+
+    #[test]
+    fn malformed_lines_name_the_place() {
+        let fault = |text: &str| Sdp::parse(text.as_bytes()).unwrap_err();
+        assert_eq!(fault("v=0\r\nnonsense\r\n"), Fault::new("sdp-line", 5, "a letter and an equals sign"));
+        assert_eq!(fault("v=1\r\n").code, "sdp-version");
+        assert_eq!(fault("").code, "sdp-version");
+        let port = fault(&OFFER.replace("15201 TCP", "port TCP"));
+        assert_eq!((port.code, &OFFER[port.offset..port.offset + 7]), ("sdp-field", "message"));
+    }
+
+    #[test]
+    fn a_description_is_built_and_altered() {
+        let media = Media {
+            port: 9,
+            accept_types: vec!["message/cpim".to_owned()],
+            setup: Some(Setup::Active),
+            path: "msrp://10.0.0.1:9/x;tcp".to_owned(),
+            direction: Some(Direction::RecvOnly),
+            further: vec![("msrp-cema".to_owned(), None)],
+            ..Media::default()
+        };
+        let sdp = Sdp::parse(&SdpBuilder::new("10.0.0.1", 1, 2).media(&media).encode()).unwrap();
+        assert_eq!(validate(&sdp), vec![]);
+        assert_eq!(Media::of(&sdp), media);
+        let altered = SdpBuilder::of(&sdp).direction(Direction::Inactive).attribute("max-size", Some("9")).port(0).encode();
+        let altered = Sdp::parse(&altered).unwrap();
+        assert_eq!((altered.direction(), altered.max_size(), altered.is_refused()), (Direction::Inactive, Some(9), true));
+        let refused = SdpBuilder::new("::1", 1, 1).refuse(&sdp.medias()[0]).encode();
+        assert!(Sdp::parse(&refused).unwrap().is_refused());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(text in "v=0\r\n([a-z]=[ -~é]{0,20}(\r\n|\n)){0,20}") {
+            if let Ok(sdp) = Sdp::parse(text.as_bytes()) {
+                validate(&sdp);
+                prop_assert_eq!(sdp.encode(), text);
+            }
+        }
+    }
+}

@@ -277,3 +277,56 @@ fn endpoint_element(endpoint: &Endpoint) -> Element {
         .child_some(text("disconnection-method", &endpoint.disconnection_method))
         .child_some(text("reason", &endpoint.disconnection_reason).map(|reason| Element::new("disconnection-info").child(reason)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<conference-info xmlns="urn:ietf:params:xml:ns:conference-info" entity="sip:gc-7f3a9c@cf.home1.example" state="full" version="1">
+  <conference-description>
+    <subject>Hiking trip</subject>
+    <maximum-user-count>10</maximum-user-count>
+  </conference-description>
+  <conference-state>
+    <user-count>1</user-count>
+    <active>true</active>
+  </conference-state>
+  <users>
+    <user entity="sip:+15145550101@home1.example" state="full" yourown="true">
+      <display-text>Alice</display-text>
+      <endpoint entity="sip:+15145550101@home1.example">
+        <status>connected</status>
+      </endpoint>
+    </user>
+    <user entity="sip:+15145550104@home1.example" state="full">
+      <endpoint entity="sip:+15145550104@home1.example">
+        <status>disconnected</status>
+        <disconnection-method>departed</disconnection-method>
+      </endpoint>
+    </user>
+  </users>
+</conference-info>
+"#;
+
+    #[test]
+    fn a_roster_is_written_as_it_was_read() {
+        let info = ConferenceInfo::parse(DOCUMENT.as_bytes()).unwrap();
+        assert_eq!((info.version, info.user_count, info.active), (Some(1), Some(1), Some(true)));
+        assert_eq!(info.users().iter().map(User::is_connected).collect::<Vec<_>>(), [true, false]);
+        assert!(info.users()[0].own);
+        assert_eq!(info.users()[1].endpoints[0].disconnection_method.as_deref(), Some("departed"));
+        assert_eq!(info.to_xml(), DOCUMENT);
+        assert_eq!(validate(&info), vec![]);
+    }
+
+    #[test]
+    fn what_breaks_the_schema_is_reported() {
+        let text = "<conference-info><users><user><endpoint><status>asleep</status></endpoint></user></users></conference-info>";
+        let codes: Vec<_> = validate(&ConferenceInfo::parse(text.as_bytes()).unwrap()).into_iter().map(|own| own.code).collect();
+        assert_eq!(
+            codes,
+            ["conference-namespace", "conference-entity", "conference-version", "conference-user", "conference-status"]
+        );
+    }
+}

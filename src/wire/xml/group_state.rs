@@ -97,3 +97,29 @@ pub fn validate(state: &GroupState) -> Vec<Violation> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+        <groupstate timestamp=\"2012-01-17T10:05:41Z\" lastfocussessionid=\"sip:gc-7f3a9c@cf.home1.example\" group-type=\"Closed\">\n  \
+        <participant name=\"Alice\" comm-addr=\"tel:+15145550101\"/>\n  <participant comm-addr=\"tel:+15145550102\"/>\n</groupstate>\n";
+
+    #[test]
+    fn a_snapshot_is_written_as_it_was_read() {
+        let state = GroupState::parse(DOCUMENT.as_bytes()).unwrap();
+        assert_eq!(state.last_focus_session_id, "sip:gc-7f3a9c@cf.home1.example");
+        assert_eq!(state.participants[0].name.as_deref(), Some("Alice"));
+        assert_eq!(state.participants[1].comm_addr, "tel:+15145550102");
+        assert_eq!(state.to_xml(), DOCUMENT);
+        assert_eq!(validate(&state), vec![]);
+    }
+
+    #[test]
+    fn what_is_missing_is_reported() {
+        let state = GroupState::parse(b"<groupstate group-type=\"CLOSED\"><participant/></groupstate>").unwrap();
+        let codes: Vec<_> = validate(&state).into_iter().map(|own| own.code).collect();
+        assert_eq!(codes, ["group-state-timestamp", "group-state-session", "group-state-address"]);
+    }
+}

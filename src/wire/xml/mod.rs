@@ -168,3 +168,37 @@ impl Element {
         writer.write_event(Event::End(BytesEnd::new(self.name.as_str())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_points_at_the_byte() {
+        let fault = parse("<a>\n<é></b></a>").unwrap_err();
+        assert_eq!((fault.code, fault.offset), ("xml-syntax", 8));
+        assert_eq!(text_of(b"\xef\xbb\xbf <a/>"), Ok("<a/>"));
+        assert_eq!(text_of(b"<a>\xff</a>").unwrap_err().offset, 3);
+    }
+
+    #[test]
+    fn text_and_attributes_are_escaped() {
+        let text = Element::new("a").attribute("b", "<\"&>").child(Element::new("c").text("1 < 2 & 3")).document();
+        let document = parse(&text).unwrap();
+        assert_eq!(attribute(document.root_element(), "b").as_deref(), Some("<\"&>"));
+        assert_eq!(child_text(document.root_element(), "c").as_deref(), Some("1 < 2 & 3"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_document_panic(text in "(<[/?!]?[a-z]{0,3}( a=\"b\")?/?>|[a-z&;é]|\n|]]>){0,40}") {
+            prop_assert!(parse(&text).map_or_else(|fault| fault.offset <= text.len(), |_| true));
+            drop(conference_info::ConferenceInfo::parse(text.as_bytes()));
+            drop(group_state::GroupState::parse(text.as_bytes()));
+            drop(resource_lists::ResourceLists::parse(text.as_bytes()));
+            drop(reginfo::RegInfo::parse(text.as_bytes()));
+        }
+    }
+}

@@ -120,3 +120,22 @@ fn contact_element(contact: &Contact) -> Element {
         .child(Element::new("uri").text(&contact.uri))
         .children(contact.params.iter().map(|(name, value)| Element::new("unknown-param").attribute("name", name).text(value)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contacts_keep_their_instance() {
+        let text = "<reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\" version=\"0\" state=\"full\">\
+            <registration aor=\"sip:bob@home1.example\" id=\"a7\" state=\"active\">\
+            <contact id=\"76\" state=\"active\" event=\"registered\" expires=\"3600\"><uri>sip:bob@10.0.2.1</uri>\
+            <unknown-param name=\"+sip.instance\">\"&lt;urn:gsma:imei:35824005-694458-0&gt;\"</unknown-param></contact></registration></reginfo>";
+        let info = RegInfo::parse(text.as_bytes()).unwrap();
+        let contact = &info.registrations[0].contacts[0];
+        assert!(info.full);
+        assert_eq!((contact.state.as_str(), contact.event.as_str(), contact.expires), ("active", "registered", Some(3600)));
+        assert_eq!(contact.instance(), Some("urn:gsma:imei:35824005-694458-0"));
+        assert_eq!(RegInfo::parse(info.to_xml().as_bytes()), Ok(info));
+    }
+}

@@ -74,3 +74,25 @@ impl ResourceLists {
             .document()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipients_are_read_from_nested_lists() {
+        let text = "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\" xmlns:cp=\"urn:ietf:params:xml:ns:copycontrol\"><list>\
+            <entry uri=\"sip:a@b.example\" cp:copyControl=\"to\"/><list><entry uri=\"tel:+1\"><display-name>Bob</display-name></entry></list>\
+            </list></resource-lists>";
+        let lists = ResourceLists::parse(text.as_bytes()).unwrap();
+        assert_eq!(lists.uris().collect::<Vec<_>>(), ["sip:a@b.example", "tel:+1"]);
+        assert_eq!(lists.entries[1].display_name.as_deref(), Some("Bob"));
+        assert_eq!(ResourceLists::parse(lists.to_xml().as_bytes()), Ok(lists));
+    }
+
+    #[test]
+    fn a_list_of_uris_addresses_each_as_to() {
+        let lists = ResourceLists::of(["sip:a@b.example"]);
+        assert!(lists.to_xml().contains("<entry uri=\"sip:a@b.example\" cp:copyControl=\"to\"/>"));
+    }
+}

@@ -140,3 +140,57 @@ fn merge_endpoint(own: &mut Endpoint, change: &Endpoint) {
     replace(&mut own.disconnection_method, &change.disconnection_method);
     replace(&mut own.disconnection_reason, &change.disconnection_reason);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roster() -> Roster {
+        let mut roster = Roster::default();
+        let users = ["sip:a@x.example", "sip:b@x.example"].map(|uri| User::new(uri, "connected")).to_vec();
+        assert_eq!(roster.apply(&ConferenceInfo::full("sip:gc@x.example", 4, users)), Applied::Updated);
+        roster
+    }
+
+    fn connected(roster: &Roster) -> Vec<&str> {
+        roster.connected().map(|user| user.entity.as_str()).collect()
+    }
+
+    #[test]
+    fn a_partial_document_changes_what_it_names() {
+        let mut roster = roster();
+        let mut left = User { state: State::Partial, ..User::new("sip:b@x.example", "disconnected") };
+        left.endpoints[0].state = State::Partial;
+        let joined = User::new("sip:c@x.example", "connected");
+        assert_eq!(roster.apply(&ConferenceInfo::partial("sip:gc@x.example", 5, vec![left, joined])), Applied::Updated);
+        assert_eq!(connected(&roster), ["sip:a@x.example", "sip:c@x.example"]);
+        let gone = User { state: State::Deleted, ..User::new("sip:a@x.example", "connected") };
+        assert_eq!(roster.apply(&ConferenceInfo::partial("sip:gc@x.example", 6, vec![gone])), Applied::Updated);
+        assert_eq!(roster.user("sip:a@x.example"), None);
+    }
+
+    #[test]
+    fn old_versions_are_ignored_and_gaps_are_told() {
+        let mut roster = roster();
+        let before = roster.clone();
+        let document = |version| ConferenceInfo::partial("sip:gc@x.example", version, vec![User::new("sip:d@x.example", "connected")]);
+        assert_eq!(roster.apply(&document(4)), Applied::Stale);
+        assert_eq!(roster.apply(&document(3)), Applied::Stale);
+        assert_eq!(roster.apply(&document(6)), Applied::Gap { expected: 5 });
+        assert_eq!(roster, before);
+    }
+
+    #[test]
+    fn a_full_document_closes_a_gap() {
+        let mut roster = roster();
+        let users = vec![User::new("sip:z@x.example", "connected")];
+        assert_eq!(roster.apply(&ConferenceInfo::full("sip:gc@x.example", 9, users)), Applied::Updated);
+        assert_eq!((connected(&roster), roster.version), (vec!["sip:z@x.example"], Some(9)));
+    }
+
+    #[test]
+    fn the_first_document_is_a_full_one() {
+        let mut roster = Roster::default();
+        assert_eq!(roster.apply(&ConferenceInfo::partial("sip:gc@x.example", 1, vec![])), Applied::Gap { expected: 1 });
+    }
+}

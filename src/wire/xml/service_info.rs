@@ -34,3 +34,15 @@ impl ServiceInfo {
             .document()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_information_is_opaque_text() {
+        let info = ServiceInfo::parse(b"<ims-3gpp version=\"1\"><service-info>a &amp; b</service-info></ims-3gpp>").unwrap();
+        assert_eq!(info.service_info.as_deref(), Some("a & b"));
+        assert_eq!(ServiceInfo::parse(info.to_xml().as_bytes()), Ok(info));
+    }
+}
