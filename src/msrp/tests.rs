@@ -173,7 +173,13 @@ fn an_aborted_message_is_dropped() {
 
 #[test]
 fn answers_keep_to_the_wish_of_the_sender() {
-    for (wish, code, answers) in [("yes", 200, vec!["200"]), ("partial", 200, vec![]), ("partial", 413, vec!["413"]), ("no", 200, vec![]), ("no", 413, vec![])] {
+    for (wish, code, answers) in [
+        ("yes", 200, vec!["200"]),
+        ("partial", 200, vec![]),
+        ("partial", 413, vec!["413"]),
+        ("no", 200, vec![]),
+        ("no", 413, vec![]),
+    ] {
         let mut bench = Bench::bound(config());
         bench.feed("abcd1", "SEND", &format!("Message-ID: m-0001\nFailure-Report: {wish}\nByte-Range: 1-1/1\nData: x"));
         let token = bench.received().token;
@@ -220,7 +226,8 @@ fn paths_decide_who_is_meant() {
 fn a_second_connection_for_a_bound_session_is_refused() {
     let mut bench = Bench::bound(config());
     bench.node.handle_accepted(ms(1), ConnectionId(3));
-    let text = format!("MSRP abcd1 SEND\r\nTo-Path: {}\r\nFrom-Path: {PEER}\r\nMessage-ID: bind-0002\r\n-------abcd1$\r\n", bench.path);
+    let text =
+        format!("MSRP abcd1 SEND\r\nTo-Path: {}\r\nFrom-Path: {PEER}\r\nMessage-ID: bind-0002\r\n-------abcd1$\r\n", bench.path);
     bench.node.handle_received(ms(1), ConnectionId(3), text.as_bytes());
     let answer = std::iter::from_fn(|| bench.node.poll_action()).find_map(|action| match action {
         Action::Send { connection: ConnectionId(3), data } => Some(Chunk::decode(data).unwrap()),
@@ -264,7 +271,8 @@ fn every_chunk_of_a_refused_message_is_refused() {
 fn unfinished_messages_are_bounded() {
     let limits = Limits { messages: 2, unfinished: 10, ..Limits::default() };
     let mut bench = Bench::bound(Config { limits, ..config() });
-    let mut begin = |id: &str, data: &str| bench.feed("abcd1", "SEND", &format!("Message-ID: {id}\nByte-Range: 1-*/50\nData: {data} +"));
+    let mut begin =
+        |id: &str, data: &str| bench.feed("abcd1", "SEND", &format!("Message-ID: {id}\nByte-Range: 1-*/50\nData: {data} +"));
     assert_eq!(begin("m-0001", "abcd"), ["200"]);
     assert_eq!(begin("m-0002", "abcdefg"), ["413"]);
     assert_eq!(begin("m-0003", "abcd"), ["200"]);
@@ -500,7 +508,15 @@ impl Pair {
             sessions.push([ends[0].0, ends[1].0]);
         }
         let streams = BTreeMap::from([(0, VecDeque::new()), (1, VecDeque::new())]);
-        Self { nodes, sessions, streams, received: Default::default(), outcomes: Default::default(), reports: Default::default(), ids: Ids::new(seed, "link") }
+        Self {
+            nodes,
+            sessions,
+            streams,
+            received: Default::default(),
+            outcomes: Default::default(),
+            reports: Default::default(),
+            ids: Ids::new(seed, "link"),
+        }
     }
 
     /// Moves bytes in random pieces until nothing moves any more.

@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_document_without_namespace_or_known_status_is_read_and_reported() {
-        let text = DOCUMENT.replace(" xmlns=\"urn:ietf:params:xml:ns:imdn\"", "").replace("delivered", "displayed").replace("T09", " 09");
+        let text =
+            DOCUMENT.replace(" xmlns=\"urn:ietf:params:xml:ns:imdn\"", "").replace("delivered", "displayed").replace("T09", " 09");
         let codes: Vec<_> = validate(&Imdn::parse(text.as_bytes()).unwrap()).into_iter().map(|own| own.code).collect();
         assert_eq!(codes, ["imdn-namespace", "imdn-datetime", "imdn-status"]);
     }
@@ -195,7 +196,10 @@ mod tests {
         assert_eq!(code("<other/>"), "xml-root");
         assert_eq!(code("<imdn/>"), "imdn-notification");
         assert_eq!(code("<imdn><display-notification/></imdn>"), "imdn-status");
-        assert_eq!(code("<imdn><display-notification><status><displayed/></status></display-notification></imdn>"), "imdn-message-id");
+        assert_eq!(
+            code("<imdn><display-notification><status><displayed/></status></display-notification></imdn>"),
+            "imdn-message-id"
+        );
         assert_eq!(code("<!DOCTYPE x><imdn/>"), "xml-dtd");
         assert_eq!(code("no xml"), "xml-syntax");
     }

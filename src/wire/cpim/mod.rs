@@ -355,7 +355,8 @@ mod tests {
 
     #[test]
     fn odd_mime_headers_and_addresses_are_put_up_with() {
-        let message = read(&MESSAGE.replace("Content-Type", "Content-type").replace("<sip:gc-7f3a9c@cf.home1.example>", "sip:gc@cf.example"));
+        let message =
+            read(&MESSAGE.replace("Content-Type", "Content-type").replace("<sip:gc-7f3a9c@cf.home1.example>", "sip:gc@cf.example"));
         assert_eq!(message.content_type(), Some("text/plain;charset=UTF-8"));
         assert_eq!(message.to().map(|to| to.uri), Some("sip:gc@cf.example"));
         assert_eq!(codes(&message), ["cpim-address-brackets"]);
@@ -379,7 +380,9 @@ mod tests {
 
     #[test]
     fn base64_content_reads_as_text() {
-        let text = MESSAGE.replace("Content-Length: 12", "Content-Transfer-Encoding: base64").replace("Bring water.", "QnJpbmcgd2F0\r\nZXIu\r\n");
+        let text = MESSAGE
+            .replace("Content-Length: 12", "Content-Transfer-Encoding: base64")
+            .replace("Bring water.", "QnJpbmcgd2F0\r\nZXIu\r\n");
         assert_eq!(read(&text).content_text().as_deref(), Some("Bring water."));
     }
 
@@ -394,7 +397,8 @@ mod tests {
         let message = Cpim::decode(bytes.clone()).unwrap();
         assert_eq!(codes(&message), [""; 0]);
         assert_eq!(Builder::of(&message).encode(), bytes);
-        let altered = Cpim::decode(Builder::of(&message).set("To", "<sip:x@y.example>").bare_content("longer text").encode()).unwrap();
+        let altered =
+            Cpim::decode(Builder::of(&message).set("To", "<sip:x@y.example>").bare_content("longer text").encode()).unwrap();
         assert_eq!(codes(&altered), [""; 0]);
         assert_eq!(altered.to().map(|to| to.uri), Some("sip:x@y.example"));
     }

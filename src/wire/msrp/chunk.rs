@@ -322,7 +322,10 @@ mod tests {
 
     #[test]
     fn a_response_has_code_and_comment() {
-        let chunk = read("MSRP d93kswow 200 OK\r\nTo-Path: msrp://a.example/1;tcp\r\nFrom-Path: msrp://b.example/2;tcp\r\n-------d93kswow$\r\n").unwrap();
+        let chunk = read(
+            "MSRP d93kswow 200 OK\r\nTo-Path: msrp://a.example/1;tcp\r\nFrom-Path: msrp://b.example/2;tcp\r\n-------d93kswow$\r\n",
+        )
+        .unwrap();
         assert_eq!(chunk.start(), Start::Response { code: 200, comment: "OK" });
         assert_eq!(chunk.body(), None);
         assert_eq!(read("MSRP d93kswow 413\r\n-------d93kswow$\r\n").unwrap().code(), Some(413));

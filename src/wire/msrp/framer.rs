@@ -161,7 +161,11 @@ mod tests {
 
     #[test]
     fn one_byte_at_a_time_is_enough() {
-        let chunks = [chunk("abcd", b"x\r\n-------abcd\r\n-------abce$\r\n"), chunk("efgh", b""), Bytes::from_static(b"MSRP ijkl 200 OK\r\n-------ijkl$\r\n")];
+        let chunks = [
+            chunk("abcd", b"x\r\n-------abcd\r\n-------abce$\r\n"),
+            chunk("efgh", b""),
+            Bytes::from_static(b"MSRP ijkl 200 OK\r\n-------ijkl$\r\n"),
+        ];
         let mut framer = Framer::default();
         let mut found = Vec::new();
         for byte in chunks.concat() {
@@ -184,7 +188,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_framed_breaks_the_stream_for_good() {
-        for (bytes, code) in [(&b"HTTP/1.1 200 OK"[..], "msrp-start-line"), (b"MSRP ab ", "msrp-start-line"), (&[b'M'; 1], ""), (b"MSRP aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "msrp-start-line")] {
+        for (bytes, code) in [
+            (&b"HTTP/1.1 200 OK"[..], "msrp-start-line"),
+            (b"MSRP ab ", "msrp-start-line"),
+            (&[b'M'; 1], ""),
+            (b"MSRP aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "msrp-start-line"),
+        ] {
             let mut framer = Framer::default();
             framer.feed(bytes);
             assert_eq!(framer.next_chunk().map_or_else(|fault| fault.code, |_| ""), code);

@@ -73,7 +73,10 @@ mod tests {
     #[test]
     fn a_uri_names_host_port_session_and_transport() {
         let uri = MsrpUri::parse("msrps://bob@[2001:db8::1]:9000/aB1;tcp;x=y").unwrap();
-        assert_eq!((uri.secure, uri.host.0, uri.port, uri.session, uri.transport), (true, "[2001:db8::1]", 9000, Some("aB1"), "tcp"));
+        assert_eq!(
+            (uri.secure, uri.host.0, uri.port, uri.session, uri.transport),
+            (true, "[2001:db8::1]", 9000, Some("aB1"), "tcp")
+        );
         assert_eq!(MsrpUri::parse("msrp://a.example;tcp").map(|uri| (uri.port, uri.session)), Ok((2855, None)));
         for text in ["", "msrp:a", "http://a.example/1;tcp", "msrp://a.example/1", "msrp://a.example/1;"] {
             assert!(MsrpUri::parse(text).is_err(), "{text}");

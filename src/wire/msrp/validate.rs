@@ -292,7 +292,11 @@ mod tests {
             (SEND.replace("1-5/5", "1-3000/3000").replace("hello", &"x".repeat(3000)), "msrp-interruptible"),
             (SEND.replace("Content-Type: text/plain\r\n", ""), "msrp-content-type"),
             (SEND.replace("\r\nhello\r\n", ""), "msrp-content-type"),
-            (SEND.replace("Message-ID", "Content-Type: text/plain\r\nMessage-ID").replace("text/plain\r\n\r\n", "x/y\r\nX-Y: z\r\n\r\n"), "msrp-content-order"),
+            (
+                SEND.replace("Message-ID", "Content-Type: text/plain\r\nMessage-ID")
+                    .replace("text/plain\r\n\r\n", "x/y\r\nX-Y: z\r\n\r\n"),
+                "msrp-content-order",
+            ),
             (SEND.replace("hello\r\n", ""), "msrp-data-line"),
             (REPORT.replace("Byte-Range: 1-305/305\r\n", ""), "msrp-byte-range"),
             (REPORT.replace("000 403", "001 403"), "msrp-status"),

@@ -173,7 +173,8 @@ mod tests {
     fn old_versions_are_ignored_and_gaps_are_told() {
         let mut roster = roster();
         let before = roster.clone();
-        let document = |version| ConferenceInfo::partial("sip:gc@x.example", version, vec![User::new("sip:d@x.example", "connected")]);
+        let document =
+            |version| ConferenceInfo::partial("sip:gc@x.example", version, vec![User::new("sip:d@x.example", "connected")]);
         assert_eq!(roster.apply(&document(4)), Applied::Stale);
         assert_eq!(roster.apply(&document(3)), Applied::Stale);
         assert_eq!(roster.apply(&document(6)), Applied::Gap { expected: 5 });
