@@ -75,6 +75,9 @@ impl Path {
             Some((first, rest)) => (first, Some(rest)),
             None => (text, None),
         };
+        if text == "status" {
+            return Ok(Self::Header { name: "Status-Code".to_owned(), part: None });
+        }
         if rest == Some("") || first.is_empty() {
             return Err(PathFault::Malformed);
         }
@@ -102,7 +105,7 @@ impl Path {
 }
 
 /// What is written like a header field and stands in the start line.
-const PSEUDO: [&str; 2] = ["Request-URI", "Reason-Phrase"];
+const PSEUDO: [&str; 3] = ["Request-URI", "Reason-Phrase", "Status-Code"];
 
 fn looks_like(name: &str) -> Option<&'static str> {
     if name.starts_with("X-") || name.len() < 4 {
@@ -148,6 +151,7 @@ pub(super) struct Selector {
 pub(super) enum Subject {
     RequestUri,
     ReasonPhrase,
+    StatusCode,
     Field { name: Name, spelling: String },
     Part(&'static str),
 }
@@ -159,6 +163,7 @@ impl Selector {
                 let subject = match name.as_str() {
                     "Request-URI" => Subject::RequestUri,
                     "Reason-Phrase" => Subject::ReasonPhrase,
+                    "Status-Code" => Subject::StatusCode,
                     spelling => Subject::field(spelling),
                 };
                 Self { subject, inner: part.clone().unwrap_or_default() }
@@ -176,6 +181,7 @@ impl Selector {
         match &self.subject {
             Subject::RequestUri if self.inner.is_empty() => Grammar::Uri,
             Subject::RequestUri | Subject::ReasonPhrase => Grammar::Text,
+            Subject::StatusCode => Grammar::Number,
             Subject::Field { name, .. } if self.inner.is_empty() => Grammar::of_field(*name),
             Subject::Field { name, .. } => grammar_of_inner(*name, &self.inner),
             Subject::Part(prefix) => bodies::grammar(prefix, &self.inner),
@@ -188,7 +194,7 @@ impl Selector {
             Subject::Part(prefix) => bodies::read(view, prefix, &self.inner),
             _ if self.inner.is_empty() => Values::one(Some(unfold(element))),
             Subject::RequestUri => Values::one(inside_uri(element, &self.inner)),
-            Subject::ReasonPhrase => Values::none(),
+            Subject::ReasonPhrase | Subject::StatusCode => Values::none(),
             Subject::Field { name, .. } => Values::one(inside(*name, element, &self.inner)),
         }
     }
@@ -208,6 +214,15 @@ impl Subject {
             Self::ReasonPhrase => match view.as_sip().map(|message| message.start_line()) {
                 Some(StartLine::Status { reason, .. }) => smallvec![reason],
                 _ => smallvec![],
+            },
+            // The three digits after the version.
+            Self::StatusCode => match view.as_sip().filter(|message| !message.is_request()) {
+                Some(message) => {
+                    let line = message.version().len() + 1;
+                    let code = message.bytes().get(line..line + 3).and_then(|code| std::str::from_utf8(code).ok());
+                    code.into_iter().collect()
+                }
+                None => smallvec![],
             },
             Self::Field { name, spelling } => field_elements(view, *name, spelling),
         }

@@ -238,8 +238,8 @@ pub struct Reading {
     pub other: String,
     /// The policy knob that switches between them.
     pub knob: Option<String>,
-    /// The scenario that tells them apart.
-    pub scenario: Option<String>,
+    /// The scenarios that tell them apart.
+    pub scenarios: Vec<String>,
     /// Where it stands.
     pub place: Place,
 }

@@ -166,8 +166,6 @@ pub struct Sending {
     pub opened_by: Option<u32>,
     /// Number of the step whose request this response answers.
     pub answers: Option<u32>,
-    /// The status code, in place of the one in the arrow.
-    pub status: Option<u16>,
     /// Delay before sending.
     pub after: Duration,
     /// Exact bytes in place of a made message.
