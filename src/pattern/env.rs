@@ -88,7 +88,7 @@ impl Env for Names {
     }
 }
 
-/// Puts `${variable}` in; a variable without value stays as it is written.
+/// Puts `${variable}` and `${step.path}` in; what has no value stays as it is written.
 pub fn substitute<'a>(text: &'a str, env: &dyn Env) -> Cow<'a, str> {
     if !text.contains("${") {
         return Cow::Borrowed(text);
@@ -97,7 +97,7 @@ pub fn substitute<'a>(text: &'a str, env: &dyn Env) -> Cow<'a, str> {
     while let Some(at) = rest.find("${") {
         let Some(end) = rest[at..].find('}') else { break };
         out.push_str(&rest[..at]);
-        match env.variable(&rest[at + 2..at + end]) {
+        match value_of(&rest[at + 2..at + end], env) {
             Some(value) => out.push_str(&value),
             None => out.push_str(&rest[at..=at + end]),
         }
@@ -105,4 +105,12 @@ pub fn substitute<'a>(text: &'a str, env: &dyn Env) -> Cow<'a, str> {
     }
     out.push_str(rest);
     Cow::Owned(out)
+}
+
+fn value_of<'e>(name: &str, env: &'e dyn Env) -> Option<Cow<'e, str>> {
+    if let Some(value) = env.variable(name) {
+        return Some(value);
+    }
+    let mut splits = name.match_indices('.').filter_map(|(at, _)| Some((&name[..at], Path::parse(&name[at + 1..]).ok()?)));
+    splits.find_map(|(id, path)| env.values_of(id, &path)?.into_iter().next()).map(Cow::Owned)
 }

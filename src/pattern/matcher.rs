@@ -292,3 +292,93 @@ impl Judge<'_> {
 fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ast::Key;
+    use super::super::testing::{bob, invite, key};
+    use super::*;
+    use crate::wire::sip::Message;
+
+    fn fits(message: &Message, keys: &[(&str, Value)]) -> bool {
+        let keys: Vec<Key> = keys.iter().map(|(path, value)| key(path, value.clone())).collect();
+        let (view, names) = (View::sip(message), bob());
+        let matcher = Matcher::of(&keys);
+        let fits = matcher.matches(&view, &names).is_some();
+        assert_eq!(fits, matcher.explain(&view, &names).is_ok());
+        fits
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Literal(text.to_owned())
+    }
+
+    #[test]
+    fn keys_of_one_prefix_speak_of_one_element() {
+        let message = invite(&["Reason: Q.850;cause=503, SIP;cause=200;text=\"done\""], "");
+        assert!(!fits(&message, &[("reason.protocol", text("sip")), ("reason.cause", text("503"))]));
+        assert!(fits(&message, &[("reason.protocol", text("sip")), ("reason.cause", text("200"))]));
+        assert!(fits(&message, &[("Reason.protocol", text("Q.850")), ("reason.cause", Value::Not(Box::new(text("200"))))]));
+        assert!(fits(&message, &[("Reason", text("SIP;cause=200"))]));
+    }
+
+    #[test]
+    fn only_absent_and_none_accept_a_missing_value() {
+        let message = invite(&["Reason: SIP;cause=abc"], "");
+        assert!(fits(&message, &[("reason.cause", Value::Absent)]));
+        assert!(!fits(&message, &[("reason.cause", Value::Not(Box::new(text("200"))))]));
+        assert!(!fits(&message, &[("Referred-By", Value::Not(Box::new(text("sip:a@b"))))]));
+        assert!(fits(&message, &[("Referred-By", Value::None(vec![key("Referred-By.uri", Value::Present)]))]));
+        assert!(!fits(&message, &[("Referred-By", Value::First(vec![key("Referred-By.uri", Value::Present)]))]));
+        assert!(!fits(&message, &[("Expires", Value::LessThan(5.0))]));
+    }
+
+    #[test]
+    fn values_compare_under_the_grammar_of_their_field() {
+        let message = invite(
+            &["P-Asserted-Identity: \"Bob\" <tel:+1-514-555-0102>", "Supported: TIMER, 100rel", "Expires: 0600", "Event: conference;id=1"],
+            "",
+        );
+        assert!(fits(&message, &[("P-Asserted-Identity", text("bob"))]));
+        assert!(!fits(&message, &[("P-Asserted-Identity", text("alice"))]));
+        assert!(fits(&message, &[("Supported", Value::List(vec![text("100rel"), text("timer")]))]));
+        assert!(!fits(&message, &[("Supported", Value::List(vec![text("timer")]))]));
+        assert!(fits(&message, &[("Supported", Value::Contains(Box::new(text("timer"))))]));
+        assert!(!fits(&message, &[("Supported", Value::Contains(Box::new(text("tim"))))]));
+        assert!(fits(&message, &[("Expires", text("600"))]));
+        assert!(fits(&message, &[("Event", text("Conference"))]));
+        assert!(fits(&message, &[("Request-URI", text("bob")), ("Request-URI.user", text("+15145550102"))]));
+        assert!(fits(&message, &[("Contact.isfocus", Value::Present), ("Contact.+sip.instance", text("bob.phone"))]));
+        assert!(!fits(&message, &[("To.tag", Value::Present)]));
+    }
+
+    #[test]
+    fn a_match_binds_what_stands_in_the_message() {
+        let message = invite(&["Conversation-ID: abc", "Session-Expires: 1800;refresher=uac"], "");
+        let keys = [key("Conversation-ID", Value::Bind("c".into())), key("Session-Expires.value", Value::BindLatest("e".into()))];
+        let bindings = Matcher::of(&keys).matches(&View::sip(&message), &bob()).unwrap();
+        assert_eq!((bindings.get("c"), bindings.get("e")), (Some("abc"), Some("1800")));
+    }
+
+    #[test]
+    fn a_mismatch_tells_what_was_demanded_and_what_came() {
+        let message = invite(&["Reason: SIP;cause=480"], "");
+        let keys = [key("reason.cause", text("503")), key("Subject", text("x"))];
+        let mismatches = super::super::fits(&keys, &View::sip(&message), &bob()).unwrap_err();
+        let told: Vec<_> = mismatches.iter().map(|miss| (miss.path.to_string(), miss.expected.as_str(), miss.observed.as_deref())).collect();
+        assert_eq!(told, [("reason.cause".to_owned(), "503", Some("480")), ("Subject".to_owned(), "x", None)]);
+    }
+
+    #[test]
+    fn session_descriptions_are_looked_into() {
+        let sdp = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=message 2855 TCP/MSRP *\r\n\
+                   a=accept-types:message/cpim text/plain\r\na=path:msrp://10.0.0.1:2855/x;tcp\r\na=sendonly\r\n";
+        let message = invite(&["Content-Type: application/sdp"], sdp);
+        assert!(fits(&message, &[("sdp.direction", text("sendonly")), ("sdp.port", text("2855"))]));
+        assert!(fits(&message, &[("sdp.accept-types", Value::List(vec![text("text/plain"), text("MESSAGE/cpim")]))]));
+        assert!(!fits(&message, &[("sdp.accept-types", text("message/cpim"))]));
+        assert!(fits(&message, &[("sdp.accept-types", Value::Contains(Box::new(text("message/cpim"))))]));
+        assert!(fits(&message, &[("sdp.accept-wrapped-types", Value::Absent), ("sdp.attribute.sendonly", Value::Present)]));
+        assert!(fits(&message, &[("body.parts", Value::List(vec![text("application/sdp")]))]));
+    }
+}

@@ -15,6 +15,8 @@ pub mod fill;
 mod grammar;
 mod matcher;
 mod path;
+#[cfg(test)]
+mod testing;
 mod view;
 
 pub use bindings::{Binding, Bindings};

@@ -89,7 +89,8 @@ impl Path {
             }
             return Ok(Self::Part { prefix: prefix.to_owned(), rest: rest.to_owned() });
         }
-        if !first.starts_with(|char: char| char.is_ascii_uppercase()) {
+        let compact = first.len() == 1 && Name::of(first.as_bytes()) != Name::Other;
+        if !compact && !first.starts_with(|char: char| char.is_ascii_uppercase()) {
             return Err(PathFault::NotAPath);
         }
         if !first.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'.')) {
@@ -195,6 +196,11 @@ impl Selector {
             _ if self.inner.is_empty() => Values::one(Some(unfold(element))),
             Subject::RequestUri => Values::one(inside_uri(element, &self.inner)),
             Subject::ReasonPhrase | Subject::StatusCode => Values::none(),
+            Subject::Field { name: Name::Reason, .. } if self.inner == "cause" => {
+                // A cause that is no number is as if it were missing (RFC 3326 2: 1*DIGIT).
+                let cause = inside(Name::Reason, element, &self.inner);
+                Values::one(cause.filter(|cause| header::number(cause).is_ok()))
+            }
             Subject::Field { name, .. } => Values::one(inside(*name, element, &self.inner)),
         }
     }

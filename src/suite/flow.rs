@@ -179,7 +179,8 @@ impl Flow<'_> {
     }
 
     fn filled(&self, node: &Node, spot: Spot<'_>) -> Node {
-        Filler { desk: self.desk, scope: spot.scope, defaults: self.defaults }.node(node)
+        let step = |name: &str| self.threads.borrow().resolve(spot.prefix, name);
+        Filler { desk: self.desk, scope: spot.scope, defaults: self.defaults, step: &step }.node(node)
     }
 
     /// Calls `read` with what reads patterns here.

@@ -92,7 +92,7 @@ impl Library {
         }
         let Content::Template(keys) = &fragment.content else { return Vec::new() };
         let scope = fragment.scope(desk, with, used.place);
-        let filled = Filler { desk, scope: &scope, defaults: patterns.defaults }.node(keys);
+        let filled = Filler { desk, scope: &scope, defaults: patterns.defaults, step: patterns.step }.node(keys);
         fragment.report_unread(desk, &scope);
         let Kind::Mapping(entries) = filled.kind else { return Vec::new() };
         let inner = entries.iter().find(|entry| entry.key.text == "use").cloned();

@@ -95,7 +95,7 @@ impl Words {
 impl Patterns<'_> {
     /// A pattern with the words of a step; variables are put in.
     pub(super) fn step(&self, key: &Text, body: &Node, scope: &Scope<'_>) -> Option<(Pattern, Words)> {
-        let filler = Filler { desk: self.desk, scope, defaults: self.defaults };
+        let filler = Filler { desk: self.desk, scope, defaults: self.defaults, step: self.step };
         let key = filler.text(key);
         let body = filler.node(body);
         self.pattern_with(&key, &body, STEP_WORDS)

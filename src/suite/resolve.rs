@@ -199,7 +199,7 @@ impl Surroundings<'_> {
     fn vars(&self, node: Option<&Node>) -> Scope<'static> {
         let mut scope = Scope::new();
         for entry in node.and_then(|node| Fields::of(self.desk, node, "`vars`")).iter().flat_map(|fields| fields.entries) {
-            let value = Filler { desk: self.desk, scope: &scope, defaults: self.defaults }.node(&entry.value);
+            let value = Filler { desk: self.desk, scope: &scope, defaults: self.defaults, step: &|_| None }.node(&entry.value);
             scope.define(&entry.key.text, value, entry.key.place);
         }
         scope
@@ -214,7 +214,7 @@ impl Surroundings<'_> {
         used: &RefCell<BTreeSet<String>>,
     ) -> Vec<Pattern> {
         let Some(node) = node else { return Vec::new() };
-        let node = Filler { desk: self.desk, scope, defaults: self.defaults }.node(node);
+        let node = Filler { desk: self.desk, scope, defaults: self.defaults, step: &|_| None }.node(node);
         let patterns = Patterns {
             desk: self.desk,
             defaults: self.defaults,

@@ -8,7 +8,7 @@ use super::diagnostics::Diagnostic;
 use super::reader::Desk;
 use super::scenario::Defaults;
 use super::yaml::{Entry, Kind, Node, Text};
-use crate::pattern::ast::Place;
+use crate::pattern::ast::{Path, Place};
 
 /// A variable and whether somebody read it.
 #[derive(Debug)]
@@ -84,12 +84,14 @@ pub(super) struct Filler<'a> {
     pub(super) desk: &'a Desk,
     pub(super) scope: &'a Scope<'a>,
     pub(super) defaults: &'a Defaults,
+    /// The full name of a step before this one, by the name as written.
+    pub(super) step: &'a dyn Fn(&str) -> Option<String>,
 }
 
 enum Found {
     Node(Node),
-    /// Known when the scenario runs.
-    Later,
+    /// Known when the scenario runs, under this name.
+    Later(String),
 }
 
 impl Filler<'_> {
@@ -120,7 +122,8 @@ impl Filler<'_> {
         if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).filter(|name| !name.contains("${")) {
             return match self.find(name, place) {
                 Some(Found::Node(node)) => placed(node, place),
-                Some(Found::Later) | None => Node { kind: Kind::Scalar { text: text.to_owned(), quoted }, place },
+                Some(Found::Later(name)) => Node { kind: Kind::Scalar { text: format!("${{{name}}}"), quoted }, place },
+                None => Node { kind: Kind::Scalar { text: text.to_owned(), quoted }, place },
             };
         }
         Node { kind: Kind::Scalar { text: self.replaced(text, place), quoted }, place }
@@ -140,7 +143,8 @@ impl Filler<'_> {
                             .label("only a text fits here"),
                     ),
                 },
-                Some(Found::Later) | None => out.push_str(whole),
+                Some(Found::Later(name)) => out.extend(["${", &name, "}"]),
+                None => out.push_str(whole),
             }
             rest = &rest[at + end + 1..];
         }
@@ -159,12 +163,21 @@ impl Filler<'_> {
             }
         }
         if self.scope.is_saved(name) {
-            return Some(Found::Later);
+            return Some(Found::Later(name.to_owned()));
+        }
+        if let Some(full) = self.value_of_step(name) {
+            return Some(Found::Later(full));
         }
         let mut diagnostic = Diagnostic::new("Y0019", place, format!("variable `{name}` is not known here")).label("not known");
         diagnostic = diagnostic.allowed("known are", name, self.scope.names());
         self.desk.say(diagnostic.note("variables come from `vars`, `parameters`, a loop, or an earlier `save`"));
         None
+    }
+
+    /// `${invitation.sdp.path}`: a value of a message that an earlier step named.
+    fn value_of_step(&self, name: &str) -> Option<String> {
+        let mut splits = name.match_indices('.').filter(|(at, _)| Path::parse(&name[at + 1..]).is_ok());
+        splits.find_map(|(at, _)| (self.step)(&name[..at]).map(|id| format!("{id}{}", &name[at..])))
     }
 
     /// `${beach-trip.focus}`, `${bob.uri}`, `${bob.phone}`.

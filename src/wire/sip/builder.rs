@@ -149,6 +149,11 @@ impl Builder {
         with
     }
 
+    /// The body.
+    pub fn content(&self) -> Bytes {
+        self.body.clone()
+    }
+
     /// Sets the body alone.
     #[must_use]
     pub fn bare_body(mut self, body: impl Into<Bytes>) -> Self {
