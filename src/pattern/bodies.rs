@@ -11,12 +11,12 @@ use super::path::Values;
 use super::view::View;
 use crate::wire::cpim::{self, Cpim};
 use crate::wire::imdn::{self, Imdn};
+use crate::wire::mime;
 use crate::wire::msrp::{self, Flag};
 use crate::wire::sdp::{self, Sdp};
 use crate::wire::sip::{Params, header};
 use crate::wire::xml::conference_info::{self, ConferenceInfo, State, User};
 use crate::wire::xml::group_state::{self, GroupState};
-use crate::wire::mime;
 
 /// The bodies of one message, each decoded when it is first asked for.
 #[derive(Debug, Default)]
@@ -255,7 +255,8 @@ fn of_cpim<'a>(cpim: &'a Cpim, rest: &str) -> Values<'a> {
         _ if rest.starts_with("Content-") => Values::one(cpim.mime(rest)),
         _ => {
             let header = cpim_header(rest);
-            let values: Vec<&str> = if header.starts_with("imdn.") { cpim.header(header).into_iter().collect() } else { values_of(cpim, header) };
+            let values: Vec<&str> =
+                if header.starts_with("imdn.") { cpim.header(header).into_iter().collect() } else { values_of(cpim, header) };
             Values { items: values.into_iter().map(Cow::Borrowed).collect(), listed: matches!(header, "To" | "Cc") }
         }
     }
@@ -300,7 +301,8 @@ fn of_conference<'a>(info: &'a ConferenceInfo, rest: &str) -> Values<'a> {
 /// A user that is reported as gone: removed, or on no device any more.
 fn is_gone(user: &User) -> bool {
     let left = |status: Option<&str>| matches!(status, Some("disconnected" | "disconnecting"));
-    user.state == State::Deleted || (!user.endpoints.is_empty() && user.endpoints.iter().all(|endpoint| left(endpoint.status.as_deref())))
+    user.state == State::Deleted
+        || (!user.endpoints.is_empty() && user.endpoints.iter().all(|endpoint| left(endpoint.status.as_deref())))
 }
 
 fn of_group<'a>(state: &'a GroupState, rest: &str) -> Values<'a> {
@@ -319,6 +321,8 @@ fn body<'a>(bodies: &'a Bodies, rest: &str) -> Values<'a> {
         "content-type" => Values::one(bodies.content_type.as_deref()),
         "size" => Values::one(Some(bodies.bytes.len().to_string())),
         "text" => Values::one((!bodies.bytes.is_empty()).then(|| String::from_utf8_lossy(&bodies.bytes))),
-        _ => Values::list(bodies.parts().iter().filter(|part| !mime::is_multipart(part.content_type())).map(mime::Part::content_type)),
+        _ => Values::list(
+            bodies.parts().iter().filter(|part| !mime::is_multipart(part.content_type())).map(mime::Part::content_type),
+        ),
     }
 }

@@ -336,7 +336,12 @@ mod tests {
     #[test]
     fn values_compare_under_the_grammar_of_their_field() {
         let message = invite(
-            &["P-Asserted-Identity: \"Bob\" <tel:+1-514-555-0102>", "Supported: TIMER, 100rel", "Expires: 0600", "Event: conference;id=1"],
+            &[
+                "P-Asserted-Identity: \"Bob\" <tel:+1-514-555-0102>",
+                "Supported: TIMER, 100rel",
+                "Expires: 0600",
+                "Event: conference;id=1",
+            ],
             "",
         );
         assert!(fits(&message, &[("P-Asserted-Identity", text("bob"))]));
@@ -365,7 +370,8 @@ mod tests {
         let message = invite(&["Reason: SIP;cause=480"], "");
         let keys = [key("reason.cause", text("503")), key("Subject", text("x"))];
         let mismatches = super::super::fits(&keys, &View::sip(&message), &bob()).unwrap_err();
-        let told: Vec<_> = mismatches.iter().map(|miss| (miss.path.to_string(), miss.expected.as_str(), miss.observed.as_deref())).collect();
+        let told: Vec<_> =
+            mismatches.iter().map(|miss| (miss.path.to_string(), miss.expected.as_str(), miss.observed.as_deref())).collect();
         assert_eq!(told, [("reason.cause".to_owned(), "503", Some("480")), ("Subject".to_owned(), "x", None)]);
     }
 

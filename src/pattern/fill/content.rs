@@ -100,10 +100,13 @@ fn edit_line(builder: SdpBuilder, sdp: &Sdp, filled: &Filled<'_>) -> Result<SdpB
     let number = |value: &str| value.parse().map_err(|_| filled.fault("this is a number"));
     Ok(match (name, value) {
         ("direction", Some(value)) => {
-            let direction = Direction::of(&value).ok_or_else(|| filled.fault("a direction is `sendrecv`, `sendonly`, `recvonly` or `inactive`"))?;
+            let direction = Direction::of(&value)
+                .ok_or_else(|| filled.fault("a direction is `sendrecv`, `sendonly`, `recvonly` or `inactive`"))?;
             builder.direction(direction)
         }
-        ("direction", None) => Direction::ALL.into_iter().fold(builder, |builder, direction| builder.remove_attribute(direction.token())),
+        ("direction", None) => {
+            Direction::ALL.into_iter().fold(builder, |builder, direction| builder.remove_attribute(direction.token()))
+        }
         ("port", Some(value)) => {
             let port: u64 = number(&value)?;
             builder.port(u16::try_from(port).map_err(|_| filled.fault("a port is below 65536"))?)
@@ -139,7 +142,8 @@ fn make_cpim(old: Option<&Cpim>, inner: Option<Typed>, parts: &[&Filled<'_>], su
 
 fn fresh_cpim(inner: Option<&Typed>, supplies: &mut Supplies<'_>) -> Builder {
     let (from, to) = (supplies.uri(&supplies.from), supplies.uri(&supplies.to));
-    let builder = Builder::new(bare_uri(&from), bare_uri(&to)).date_time(&supplies.date_time).message_id(&supplies.ids.message_id());
+    let builder =
+        Builder::new(bare_uri(&from), bare_uri(&to)).date_time(&supplies.date_time).message_id(&supplies.ids.message_id());
     match inner {
         Some((content_type, _)) if content_type == imdn::MEDIA_TYPE => builder.mime("Content-Disposition", "notification"),
         Some(_) => builder,
@@ -190,7 +194,8 @@ fn make_imdn(old: Option<&Typed>, parts: &[&Filled<'_>], supplies: &Supplies<'_>
             "original-recipient" => imdn.original_recipient_uri = value.map(|value| supplies.uri(&value)),
             "subject" => imdn.subject = value,
             _ => {
-                let wanted = [Kind::Delivery, Kind::Processing, Kind::Display].into_iter().find(|kind| Some(kind.to_string()) == value);
+                let wanted =
+                    [Kind::Delivery, Kind::Processing, Kind::Display].into_iter().find(|kind| Some(kind.to_string()) == value);
                 kind = Some(wanted.ok_or_else(|| filled.fault("a kind is `delivery`, `processing` or `display`"))?);
             }
         }
@@ -230,7 +235,8 @@ fn roster_field(info: &mut ConferenceInfo, filled: &Filled<'_>, supplies: &Suppl
         "version" => info.version = number(value)?,
         "user-count" => info.user_count = number(value)?,
         "state" => {
-            let wanted = [State::Full, State::Partial, State::Deleted].into_iter().find(|state| Some(state.token()) == value.as_deref());
+            let wanted =
+                [State::Full, State::Partial, State::Deleted].into_iter().find(|state| Some(state.token()) == value.as_deref());
             info.state = wanted.ok_or_else(|| filled.fault("a state is `full`, `partial` or `deleted`"))?;
         }
         kind => match &filled.texts {

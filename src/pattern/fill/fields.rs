@@ -16,7 +16,9 @@ pub(super) fn fill(builder: Builder, filled: &Filled<'_>, supplies: &Supplies<'_
             let phrase = filled.joined(" ").unwrap_or_default();
             Ok(builder.with_start(format!("{start} {phrase}")))
         }
-        Subject::Field { name, spelling } if filled.selector.inner.is_empty() => Ok(whole(builder, filled, *name, spelling, supplies)),
+        Subject::Field { name, spelling } if filled.selector.inner.is_empty() => {
+            Ok(whole(builder, filled, *name, spelling, supplies))
+        }
         Subject::Field { name, spelling } => inside(builder, filled, *name, spelling, supplies),
         Subject::Part(_) => Ok(builder),
     }
@@ -102,7 +104,13 @@ fn keep_tag(text: String, old: Option<&str>) -> String {
 }
 
 /// A part of the first element of a field.
-fn inside(builder: Builder, filled: &Filled<'_>, name: Name, spelling: &str, supplies: &Supplies<'_>) -> Result<Builder, FillFault> {
+fn inside(
+    builder: Builder,
+    filled: &Filled<'_>,
+    name: Name,
+    spelling: &str,
+    supplies: &Supplies<'_>,
+) -> Result<Builder, FillFault> {
     let line = builder.value(spelling).map(str::to_owned);
     let mut elements: Vec<String> = match &line {
         Some(line) if is_list(name) => header::list(line).map(str::to_owned).collect(),
@@ -192,7 +200,8 @@ fn inside_params(name: Name, old: Option<&str>, inner: &str, value: Option<&str>
 /// A header parameter, with the quotes that it wants.
 fn param(params: Params<'_>, name: &str, value: Option<&str>, supplies: &Supplies<'_>) -> String {
     if name == "+sip.instance" {
-        let value = value.map(|value| format!("\"<{}>\"", header::bare_instance(supplies.env.names().instance(value).unwrap_or(value))));
+        let value =
+            value.map(|value| format!("\"<{}>\"", header::bare_instance(supplies.env.names().instance(value).unwrap_or(value))));
         return with_param(params, name, value.as_deref(), false);
     }
     let quoted = params.get(name).is_some_and(|old| old.starts_with('"')) || name == "text" || name.starts_with('+');
@@ -204,7 +213,9 @@ fn with_param(params: Params<'_>, name: &str, value: Option<&str>, quoted: bool)
         let token = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~<>\":@/[]".contains(&byte));
         match value {
             "" => format!(";{name}"),
-            value if quoted && !value.starts_with('"') || !token => format!(";{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")),
+            value if quoted && !value.starts_with('"') || !token => {
+                format!(";{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+            }
             value => format!(";{name}={value}"),
         }
     });

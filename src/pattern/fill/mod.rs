@@ -117,7 +117,8 @@ pub fn sip(mut builder: sip::Builder, keys: &[Key], supplies: &mut Supplies<'_>)
 ///
 /// The first key that cannot be sent.
 pub fn msrp(mut draft: Draft, keys: &[Key], supplies: &mut Supplies<'_>) -> Result<Draft, FillFault> {
-    let (own, others): (Vec<Filled<'_>>, Vec<Filled<'_>>) = filled(keys, supplies)?.into_iter().partition(|filled| filled.prefix() == Some("msrp"));
+    let (own, others): (Vec<Filled<'_>>, Vec<Filled<'_>>) =
+        filled(keys, supplies)?.into_iter().partition(|filled| filled.prefix() == Some("msrp"));
     let (parts, fields): (Vec<Filled<'_>>, Vec<Filled<'_>>) = others.into_iter().partition(Filled::is_part);
     if !parts.is_empty() {
         let body = draft.content_type.take().map(|content_type| (content_type, draft.body.clone()));
@@ -151,11 +152,8 @@ pub fn plain_message(supplies: &mut Supplies<'_>) -> Result<Draft, FillFault> {
 ///
 /// The first key that cannot be put there.
 pub fn chunk(chunk: &msrp::Chunk, keys: &[Key], supplies: &mut Supplies<'_>) -> Result<ChunkBuilder, FillFault> {
-    let draft = Draft {
-        content_type: chunk.content_type().map(str::to_owned),
-        body: chunk.body().unwrap_or_default(),
-        ..Draft::default()
-    };
+    let draft =
+        Draft { content_type: chunk.content_type().map(str::to_owned), body: chunk.body().unwrap_or_default(), ..Draft::default() };
     let before = draft.clone();
     let draft = msrp(draft, keys, supplies)?;
     let mut builder = ChunkBuilder::of(chunk);
@@ -411,7 +409,10 @@ mod tests {
         assert_eq!(draft.content_type.as_deref(), Some("message/cpim"));
         assert_eq!(draft.success_report, Some(true));
         let text = String::from_utf8(draft.body.to_vec()).unwrap();
-        assert!(text.starts_with("From: Bob <sip:+15145550102@home1.example>\r\nTo: <sip:gc-1@cf.home1.example>\r\nDateTime: 2026"), "{text}");
+        assert!(
+            text.starts_with("From: Bob <sip:+15145550102@home1.example>\r\nTo: <sip:gc-1@cf.home1.example>\r\nDateTime: 2026"),
+            "{text}"
+        );
         assert!(text.contains("imdn.Message-ID: ") && text.contains("NS: imdn <urn:ietf:params:imdn>"), "{text}");
         assert!(text.ends_with("Content-Length: 2\r\n\r\nhi"), "{text}");
     }
@@ -423,7 +424,11 @@ mod tests {
         let draft = with(&names, |supplies| msrp(Draft::default(), &keys, supplies)).unwrap();
         let chunk = msrp::ChunkBuilder::request("tid1", "SEND", "a", "b").body("message/cpim", draft.body.clone()).build();
         let view = View::msrp(&chunk, Some(draft.body));
-        let demands = [key("imdn.kind", value("display")), key("imdn.message-id", value("m1")), key("cpim.Content-Disposition", value("notification"))];
+        let demands = [
+            key("imdn.kind", value("display")),
+            key("imdn.message-id", value("m1")),
+            key("cpim.Content-Disposition", value("notification")),
+        ];
         assert_eq!(fits(&demands, &view, &names), Ok(super::super::Bindings::default()));
     }
 
@@ -441,7 +446,8 @@ mod tests {
 
     #[test]
     fn a_changed_chunk_keeps_its_byte_range_true() {
-        let chunk = msrp::ChunkBuilder::request("tid1", "SEND", "a", "b").push("Byte-Range", "1-2/2").body("text/plain", "hi").build();
+        let chunk =
+            msrp::ChunkBuilder::request("tid1", "SEND", "a", "b").push("Byte-Range", "1-2/2").body("text/plain", "hi").build();
         let new = with(&bob(), |supplies| super::chunk(&chunk, &[key("body.text", value("hello"))], supplies)).unwrap().build();
         assert_eq!(new.value("Byte-Range"), Some("1-5/5"));
         assert_eq!(new.body().as_deref(), Some(&b"hello"[..]));
@@ -450,7 +456,9 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_is_told() {
         let message = invite(&[], "");
-        for (path, value) in [("sdp.port", value("1")), ("Subject", Value::Contains(Box::new(value("x")))), ("Status-Code", value("200"))] {
+        for (path, value) in
+            [("sdp.port", value("1")), ("Subject", Value::Contains(Box::new(value("x")))), ("Status-Code", value("200"))]
+        {
             assert!(with(&bob(), |supplies| sip(Builder::of(&message), &[key(path, value)], supplies)).is_err(), "{path}");
         }
     }
