@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Node, error_of};
 use crate::wire::sip::header::MediaType;
 use crate::wire::xml::{conference_info, group_state, reginfo, resource_lists, service_info};
-use crate::wire::{Fault, Violation, cpim, imdn, mime, sdp, sip};
+use crate::wire::{Fault, Level, Violation, cpim, imdn, mime, sdp, sip};
 
 /// How deep bodies in bodies are followed.
 pub(super) const DEPTH: usize = 4;
@@ -123,10 +123,12 @@ fn check(essence: &str, data: &Bytes, offset: usize, violations: &mut Vec<Violat
         service_info::MEDIA_TYPE => (service_info::ServiceInfo::parse(data).map(|_| Vec::new()), "3GPP TS 24.229 7.6"),
         _ => return,
     };
-    match result {
-        Ok(found) => shift(found, offset, violations),
-        Err(fault) => violations.push(error_of(fault, offset, rfc)),
+    let mut found = result.unwrap_or_else(|fault| vec![error_of(fault, 0, rfc)]);
+    // Whether a call with other media can be set up is for its endpoints to say.
+    if essence == sdp::MEDIA_TYPE && memchr::memmem::find(data, b"m=message").is_none() {
+        found.iter_mut().for_each(|violation| violation.level = Level::Warning);
     }
+    shift(found, offset, violations);
 }
 
 fn shift(found: Vec<Violation>, offset: usize, violations: &mut Vec<Violation>) {

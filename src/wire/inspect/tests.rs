@@ -26,7 +26,7 @@ fn a_good_message_is_fine_and_shown_with_full_names() {
 
 #[test]
 fn nested_bodies_are_followed_and_their_faults_placed_in_the_file() {
-    let body = "--b\nContent-Type: application/sdp\n\nv=0\nnonsense\n\n--b--\n";
+    let body = "--b\nContent-Type: application/sdp\n\nv=0\nnonsense\nm=message 9 TCP/MSRP *\n\n--b--\n";
     let text = format!("{GOOD}Content-Type: multipart/mixed;boundary=b\n\n{body}");
     let inspection = sip(&text);
     let fault = inspection.violations.iter().find(|violation| violation.rfc.starts_with("RFC 8866")).expect("the SDP is broken");
