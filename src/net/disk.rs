@@ -43,19 +43,19 @@ impl Disk for MemoryDisk {
 }
 
 /// Which commits fail.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum CommitFailure {
     /// None does.
     #[default]
     Never,
     /// Every one does.
     Always,
-    /// The one of this number does, counted from 1.
-    Nth(u32),
+    /// Those of these numbers do, counted from 1.
+    Among(Vec<u64>),
 }
 
 /// How a node's commits go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommitPlan {
     /// From the request to the outcome; a process that dies in between has stored nothing.
     pub delay: Duration,
@@ -71,11 +71,11 @@ impl Default for CommitPlan {
 
 impl CommitPlan {
     /// Whether the commit number `nth`, from 1, fails.
-    pub(super) fn fails(self, nth: u32) -> bool {
-        match self.failure {
+    pub(super) fn fails(&self, nth: u64) -> bool {
+        match &self.failure {
             CommitFailure::Never => false,
             CommitFailure::Always => true,
-            CommitFailure::Nth(chosen) => nth == chosen,
+            CommitFailure::Among(chosen) => chosen.contains(&nth),
         }
     }
 }

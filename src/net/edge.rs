@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::engine::{Closure, Input, Note, Output};
+use crate::engine::{Closure, ConnectionId, Input, Note, Output};
 use crate::time::Instant;
 use crate::trace::event::{Event, Kind, Link};
 use crate::trace::tap::Tap;
@@ -132,14 +132,19 @@ impl Edge {
                     self.record(now, kind);
                 }
             }
-            Input::Closed { connection, how } => {
-                if let Some(kind) = self.tap.closed(*connection, *how, false) {
-                    self.record(now, kind);
-                }
-            }
+            Input::Closed { connection, how } => self.close(now, *connection, *how, false),
             Input::Committed { .. } | Input::Timeout => {}
         }
         self.admitted.push_back(input);
+    }
+
+    fn close(&mut self, now: Instant, connection: ConnectionId, how: Closure, by_iut: bool) {
+        self.tap.closed(connection, how, by_iut, |kind| self.cut.push(kind));
+        let mut cut = std::mem::take(&mut self.cut);
+        for kind in cut.drain(..) {
+            self.record(now, kind);
+        }
+        self.cut = cut;
     }
 
     fn come_in(&mut self, now: Instant, kind: Kind, input: Input) {
@@ -185,11 +190,7 @@ impl Edge {
                 return self.go_out_cut(now, raw.then_some(output), effects);
             }
             Output::Connect { connection, transport, peer } => self.tap.connecting(*connection, *transport, *peer),
-            Output::Close { connection, how } => {
-                if let Some(kind) = self.tap.closed(*connection, *how, true) {
-                    self.record(now, kind);
-                }
-            }
+            Output::Close { connection, how } => self.close(now, *connection, *how, true),
             Output::Commit { .. } | Output::Note(_) => {}
         }
         effects.push(output);
@@ -277,9 +278,7 @@ impl Edge {
     pub(super) fn process_died(&mut self, now: Instant) {
         let connections: Vec<_> = self.tap.connections().collect();
         for connection in connections {
-            if let Some(kind) = self.tap.closed(connection, Closure::Reset, false) {
-                self.record(now, kind);
-            }
+            self.close(now, connection, Closure::Reset, false);
         }
         self.held.clear();
     }

@@ -18,6 +18,8 @@
 //! | refresh due | re-INVITE | re-INVITE | - |
 //! | MSRP SEND | 200 to every chunk; a success REPORT when it was asked for | the same | - |
 //!
+//! A scripted PF, which stands in for the IUT in tests of the peers, follows the list of the client.
+//!
 //! 100, 481, the answer to CANCEL, the ACK to a refusal and the 200 to all chunks but the last are
 //! the base protocols' and come in any case; everything else in the list happens only when the
 //! owner of the actor leaves the event to it.
@@ -36,8 +38,8 @@ pub fn status(role: Role, method: &Method) -> u16 {
         (_, Method::Subscribe) => 489,
         (_, Method::Register) => 405,
         (_, Method::Notify | Method::Message | Method::Options | Method::Info) => 200,
-        (Role::Client | Role::Cf, Method::Invite | Method::Update | Method::Bye) => 200,
-        (_, Method::Invite | Method::Update | Method::Bye) => 501,
+        (Role::Client | Role::Cf | Role::Pf, Method::Invite | Method::Update | Method::Bye) => 200,
+        (Role::Core, Method::Invite | Method::Update | Method::Bye) => 501,
         (_, Method::Ack | Method::Cancel | Method::Prack | Method::Refer | Method::Publish | Method::Other(_)) => 501,
     }
 }

@@ -10,6 +10,8 @@ mod client;
 mod core;
 mod focus;
 mod media;
+#[cfg(test)]
+mod pairs;
 mod profile;
 mod registrar;
 mod script;

@@ -199,6 +199,11 @@ impl Scripted {
         self.sessions.get(&session).copied()
     }
 
+    /// How many of its dialogs have an MSRP session.
+    pub fn open_sessions(&self) -> usize {
+        self.media.len()
+    }
+
     /// To-Path and From-Path of what it sends in the MSRP session of a dialog.
     pub fn paths(&self, dialog: DialogId) -> Option<(&str, &str)> {
         let media = self.media.get(&dialog)?;

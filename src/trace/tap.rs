@@ -105,10 +105,18 @@ impl Tap {
         if sip { read_sip(bytes) } else { read_msrp(bytes) }
     }
 
-    /// A connection ended; `None` when it was not known.
-    pub fn closed(&mut self, connection: ConnectionId, how: Closure, by_iut: bool) -> Option<Kind> {
-        let stream = self.streams.remove(&connection)?;
-        Some(Kind::Closed { link: stream.link, how, by_iut })
+    /// A connection ended: an event for a message that it broke off, and one for the end itself.
+    pub fn closed(&mut self, connection: ConnectionId, how: Closure, by_iut: bool, mut each: impl FnMut(Kind)) {
+        let Some(stream) = self.streams.remove(&connection) else { return };
+        for (sent, framing) in [(true, &stream.sent), (false, &stream.received)] {
+            let bytes = framing.unfinished();
+            if !bytes.iter().all(u8::is_ascii_whitespace) {
+                let fault = Fault::new("stream-end", bytes.len(), "the rest of the message");
+                let link = stream.directed(sent);
+                each(Kind::Message { link, sent, content: Content::Broken { bytes, fault } });
+            }
+        }
+        each(Kind::Closed { link: stream.link, how, by_iut });
     }
 
     /// Every known connection, in the order of their numbers.
@@ -145,17 +153,25 @@ impl Framing {
         if let Some(content) = self.exactly_one(data) {
             return each(content);
         }
+        let before = self.unfinished();
         match self {
             Self::Sip(framer) => framer.feed(data),
             Self::Msrp(framer) => framer.feed(data),
             Self::Lost => return,
         }
+        let mut taken = 0;
         loop {
             match self.next() {
-                Ok(Some(content)) => each(content),
+                Ok(Some(content)) => {
+                    taken += content.bytes().len();
+                    each(content);
+                }
                 Ok(None) => return,
                 Err(fault) => {
-                    each(Content::Broken { bytes: data.clone(), fault });
+                    // What is left of the stream here, however it was segmented.
+                    let all = [before.as_ref(), data.as_ref()].concat();
+                    let bytes = Bytes::from(all).slice(taken.min(before.len() + data.len())..);
+                    each(Content::Broken { bytes, fault });
                     *self = Self::Lost;
                     return;
                 }
@@ -163,10 +179,19 @@ impl Framing {
         }
     }
 
+    /// The bytes of a message that is not whole yet.
+    fn unfinished(&self) -> Bytes {
+        match self {
+            Self::Sip(framer) => framer.unfinished(),
+            Self::Msrp(framer) => Bytes::copy_from_slice(framer.unfinished_bytes()),
+            Self::Lost => Bytes::new(),
+        }
+    }
+
     /// The usual case, which needs no copy: nothing is unfinished and one message came whole.
     fn exactly_one(&self, data: &Bytes) -> Option<Content> {
         match self {
-            Self::Sip(framer) if data.first() != Some(&b'\r') && framer.unfinished().is_empty() => {
+            Self::Sip(framer) if !matches!(data.first(), Some(b'\r' | b'\n')) && framer.unfinished().is_empty() => {
                 let message = sip::Message::decode(data.clone()).ok()?;
                 let framed = message.trailing() == 0 && message.field(sip::Name::ContentLength).is_some();
                 framed.then_some(Content::Sip(message))
@@ -201,5 +226,56 @@ impl Content {
             Self::Msrp(chunk) => chunk.encode(),
             Self::Broken { bytes, .. } => bytes.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::sip::Builder;
+
+    const C: ConnectionId = ConnectionId(1);
+
+    /// What an accepted connection on `port` brings, the bytes cut into pieces of this size.
+    fn cut(port: u16, stream: &[u8], size: usize) -> Vec<Kind> {
+        let mut tap = Tap::new([10, 0, 0, 1].into(), SIP_PORTS);
+        tap.accepted(C, ([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 50_000).into());
+        let mut kinds = Vec::new();
+        for piece in stream.chunks(size) {
+            tap.stream(C, false, &Bytes::copy_from_slice(piece), |kind| kinds.push(kind));
+        }
+        tap.closed(C, Closure::Reset, false, |kind| kinds.push(kind));
+        kinds
+    }
+
+    fn requests() -> Vec<u8> {
+        (1..4)
+            .flat_map(|number| Builder::request("OPTIONS", "sip:pf").push("CSeq", format!("{number} OPTIONS")).encode().to_vec())
+            .collect()
+    }
+
+    #[test]
+    fn messages_are_the_same_in_any_segmentation() {
+        let whole = cut(5060, &requests(), usize::MAX);
+        assert_eq!(whole.len(), 4);
+        for size in 1..60 {
+            assert_eq!(cut(5060, &requests(), size), whole, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_framed_is_recorded_once_from_where_it_starts() {
+        let stream = [&requests()[..], b"nonsense\r\n\r\n and more"].concat();
+        let whole = cut(5060, &stream, usize::MAX);
+        assert!(matches!(&whole[3], Kind::Message { content: Content::Broken { bytes, .. }, .. } if bytes.starts_with(b"nonsense")));
+        assert!(matches!(whole[4], Kind::Closed { .. }));
+        assert_eq!(whole.len(), 5);
+    }
+
+    #[test]
+    fn a_message_that_a_closure_breaks_off_is_recorded_before_it() {
+        let kinds = cut(2855, b"MSRP a1b2 SEND\r\nTo-Path: x\r\n", 7);
+        assert!(matches!(&kinds[0], Kind::Message { content: Content::Broken { fault, .. }, .. } if fault.code == "stream-end"));
+        assert!(matches!(kinds[1], Kind::Closed { how: Closure::Reset, by_iut: false, .. }));
     }
 }

@@ -89,6 +89,11 @@ impl Framer {
         self.buffer.len()
     }
 
+    /// The bytes that belong to no whole chunk yet.
+    pub fn unfinished_bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// Where the end-line of the current chunk starts.
     fn find_end(&mut self) -> Result<Option<usize>, Fault> {
         if self.mark.is_empty() && !self.read_mark()? {
