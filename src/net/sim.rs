@@ -773,7 +773,8 @@ mod tests {
     #[test]
     fn a_planned_failure_stores_nothing() {
         let mut net = net(&Settings::default());
-        net.sim.set_commit_plan(net.iut, CommitPlan { failure: super::super::CommitFailure::Among(vec![1]), ..CommitPlan::default() });
+        net.sim
+            .set_commit_plan(net.iut, CommitPlan { failure: super::super::CommitFailure::Among(vec![1]), ..CommitPlan::default() });
         let writes = vec![Write::Put { key: vec![1], value: Bytes::new() }];
         net.put(net.iut, [Output::Commit { batch: BatchId(1), writes }]);
         net.sim.run_until(ms(10));

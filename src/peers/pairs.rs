@@ -184,7 +184,9 @@ fn request(events: &[(NodeId, Event)], at: NodeId, method: &str) -> (Transaction
 
 fn response(events: &[(NodeId, Event)], at: NodeId, status: u16) -> (Option<DialogId>, Message) {
     let found = events.iter().find_map(|(node, event)| match event {
-        Event::Response { dialog, message, .. } if *node == at && message.status() == Some(status) => Some((*dialog, message.clone())),
+        Event::Response { dialog, message, .. } if *node == at && message.status() == Some(status) => {
+            Some((*dialog, message.clone()))
+        }
         _ => None,
     });
     found.unwrap_or_else(|| panic!("no {status} came: {events:?}"))

@@ -267,7 +267,9 @@ mod tests {
     fn what_cannot_be_framed_is_recorded_once_from_where_it_starts() {
         let stream = [&requests()[..], b"nonsense\r\n\r\n and more"].concat();
         let whole = cut(5060, &stream, usize::MAX);
-        assert!(matches!(&whole[3], Kind::Message { content: Content::Broken { bytes, .. }, .. } if bytes.starts_with(b"nonsense")));
+        assert!(
+            matches!(&whole[3], Kind::Message { content: Content::Broken { bytes, .. }, .. } if bytes.starts_with(b"nonsense"))
+        );
         assert!(matches!(whole[4], Kind::Closed { .. }));
         assert_eq!(whole.len(), 5);
     }
