@@ -4,9 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::engine::Transport;
+use crate::msrp;
 use crate::sip::timers::Timing;
 
 use super::Hosts;
+use super::transport::bracketed;
 
 /// What makes one node.
 #[derive(Clone, Debug)]
@@ -35,6 +37,9 @@ pub struct Config {
     pub contact: Option<String>,
     /// Whether the ACK is repeated for each repeated 2xx (RFC 3261 13.2.2.4).
     pub repeat_ack: bool,
+    /// Whether an answer to an MSRP message brings the success report that its sender asked for;
+    /// otherwise the user sends reports.
+    pub success_reports: bool,
     /// What peers may make it hold.
     pub limits: Limits,
 }
@@ -55,8 +60,15 @@ impl Config {
             allow: "INVITE, ACK, BYE, CANCEL, UPDATE, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY".to_owned(),
             contact: None,
             repeat_ack: true,
+            success_reports: false,
             limits: Limits::default(),
         }
+    }
+
+    /// The same for the MSRP machines.
+    pub(super) fn media(&self) -> msrp::Config {
+        let own = msrp::Config::new(&bracketed(&self.host), self.msrp.port());
+        msrp::Config { success_reports: self.success_reports, limits: self.limits.media, ..own }
     }
 }
 
@@ -69,10 +81,17 @@ pub struct Limits {
     pub transactions: usize,
     /// Unfinished messages of one connection.
     pub framer: crate::wire::sip::Limits,
+    /// MSRP messages.
+    pub media: msrp::Limits,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 100_000, transactions: 1_000_000, framer: crate::wire::sip::Limits::default() }
+        Self {
+            connections: 100_000,
+            transactions: 1_000_000,
+            framer: crate::wire::sip::Limits::default(),
+            media: msrp::Limits::default(),
+        }
     }
 }

@@ -17,6 +17,7 @@ mod hosts;
 mod media;
 #[cfg(test)]
 mod pairs;
+mod subscriptions;
 pub mod transport;
 mod uac;
 mod uas;
@@ -58,6 +59,7 @@ pub struct Endpoint {
     merged: BTreeMap<uas::MergeKey, TransactionId>,
     acceptances: BTreeMap<TransactionId, Pending>,
     wakes: Deadlines<Wake>,
+    msrp: crate::msrp::Node,
     ids: Ids,
     events: VecDeque<Event>,
 }
@@ -89,6 +91,7 @@ impl Endpoint {
             merged: BTreeMap::new(),
             acceptances: BTreeMap::new(),
             wakes: Deadlines::default(),
+            msrp: crate::msrp::Node::new(config.media(), Ids::new(config.seed, &format!("{} msrp", config.name))),
             ids: Ids::new(config.seed, &config.name),
             events: VecDeque::new(),
             transport: TransportLayer::new(config),
@@ -133,7 +136,7 @@ impl Endpoint {
             Wake::Acceptance(id) => self.acceptances.get(id)?.acceptance.poll_timeout(),
             Wake::Session(id) => self.dialogs.get(*id)?.session.poll_timeout(),
         });
-        [self.transactions.poll_timeout(), wake].into_iter().flatten().min()
+        [self.transactions.poll_timeout(), wake, self.msrp.poll_timeout()].into_iter().flatten().min()
     }
 
     fn on_arrival(&mut self, now: Instant, arrival: Arrival) {
@@ -163,6 +166,7 @@ impl Endpoint {
                 Wake::Session(id) => self.on_session_due(now, id),
             }
         }
+        self.on_media_timeout(now);
     }
 
     fn on_acceptance_due(&mut self, now: Instant, id: TransactionId) {

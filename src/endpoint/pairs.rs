@@ -282,6 +282,36 @@ fn a_merged_request_is_answered_482() {
     assert_eq!(net.response(A).2.status(), Some(482));
 }
 
+#[test]
+fn a_message_crosses_an_msrp_session_and_is_answered() {
+    let mut net = Net::new(Transport::Tcp);
+    let (near, near_path) = net.nodes[A].msrp_open();
+    let (far, far_path) = net.nodes[B].msrp_open();
+    assert!(near_path.starts_with("msrp://a.example:2855/"));
+    net.nodes[A].msrp_start(net.now, near, &far_path, true);
+    net.nodes[B].msrp_start(net.now, far, &near_path, false);
+    net.run_for(ms(10));
+    let message = crate::msrp::Outgoing {
+        message_id: None,
+        content_type: "text/plain".to_owned(),
+        body: Bytes::from(vec![b'x'; 5_000]),
+        success_report: false,
+        failure_report: crate::wire::msrp::FailureReport::Yes,
+        chunk_size: 2_048,
+    };
+    let message_id = net.nodes[A].msrp_send(net.now, near, message);
+    let Event::Msrp { event: crate::msrp::Event::Received(incoming), .. } =
+        net.wait_for(B, |event| matches!(event, Event::Msrp { event: crate::msrp::Event::Received(_), .. }))
+    else {
+        panic!("a message")
+    };
+    assert_eq!((incoming.body.len(), &incoming.message_id), (5_000, &message_id));
+    net.nodes[B].msrp_answer(net.now, far, incoming.token, 200);
+    net.wait_for(A, |event| {
+        matches!(event, Event::Msrp { event: crate::msrp::Event::Sent { outcome: crate::msrp::Outcome::Accepted, .. }, .. })
+    });
+}
+
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }

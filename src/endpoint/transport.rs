@@ -154,7 +154,7 @@ impl TransportLayer {
             config,
             links: BTreeMap::new(),
             by_hop: BTreeMap::new(),
-            next_connection: 2,
+            next_connection: 0,
             arrivals: VecDeque::new(),
             outputs: VecDeque::new(),
         }
@@ -202,11 +202,10 @@ impl TransportLayer {
         self.outputs.push_back(Output::Note(Note { layer, text: text.into(), because: None }));
     }
 
-    /// A number for a connection that this node opens; the MSRP machines draw from the same source.
-    pub fn allocate_connection(&mut self) -> ConnectionId {
-        let connection = ConnectionId(self.next_connection);
-        self.next_connection += 2;
-        connection
+    /// A number for a connection that this node opens. Those for MSRP leave remainder 2 by four.
+    fn allocate_connection(&mut self) -> ConnectionId {
+        self.next_connection += 4;
+        ConnectionId(self.next_connection)
     }
 }
 
