@@ -52,11 +52,13 @@ pub(super) struct Pending {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Transactions {
     pending: BTreeMap<String, Pending>,
+    by_session: BTreeMap<SessionId, BTreeSet<String>>,
     deadlines: VecDeque<(Instant, String)>,
 }
 
 impl Transactions {
     pub(super) fn insert(&mut self, transact_id: &str, pending: Pending, deadline: Instant) {
+        self.by_session.entry(pending.session).or_default().insert(transact_id.to_owned());
         self.pending.insert(transact_id.to_owned(), pending);
         self.deadlines.push_back((deadline, transact_id.to_owned()));
     }
@@ -64,9 +66,17 @@ impl Transactions {
     /// Ends the transaction that an answer on this connection names.
     pub(super) fn answered(&mut self, transact_id: &str, connection: ConnectionId) -> Option<Pending> {
         self.pending.get(transact_id).filter(|pending| pending.connection == connection)?;
-        let pending = self.pending.remove(transact_id);
+        let pending = self.remove(transact_id);
         self.tidy();
         pending
+    }
+
+    fn remove(&mut self, transact_id: &str) -> Option<Pending> {
+        let pending = self.pending.remove(transact_id)?;
+        if let Some(own) = self.by_session.get_mut(&pending.session) {
+            own.remove(transact_id);
+        }
+        Some(pending)
     }
 
     /// Ends and returns the next transaction whose time is over.
@@ -76,14 +86,16 @@ impl Transactions {
             return None;
         }
         let (_, transact_id) = self.deadlines.pop_front()?;
-        let pending = self.pending.remove(&transact_id);
+        let pending = self.remove(&transact_id);
         self.tidy();
         pending
     }
 
     /// Forgets every transaction of a session.
     pub(super) fn forget(&mut self, session: SessionId) {
-        self.pending.retain(|_, pending| pending.session != session);
+        for transact_id in self.by_session.remove(&session).unwrap_or_default() {
+            self.pending.remove(&transact_id);
+        }
         self.tidy();
     }
 

@@ -279,3 +279,114 @@ impl Node {
 pub(super) fn session_part<'a>(uri: &MsrpUri<'a>) -> Option<&'a str> {
     uri.session.filter(|part| !part.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::{Closure, ConnectionId};
+    use crate::ids::Ids;
+    use crate::msrp::bench::{Bench, LINK, PEER, config, ms, outgoing, sent};
+    use crate::msrp::{Action, Config, Event, Node, Outcome};
+    use crate::wire::msrp::{Chunk, ChunkBuilder, validate};
+
+    #[test]
+    fn a_lost_connection_loses_what_was_not_answered() {
+        let (mut bench, chunks) = Bench::sending(Config { window: 1, ..config() }, outgoing("m-0001", "x"));
+        bench.node.send(ms(1), bench.session, outgoing("m-0002", "y"));
+        bench.feed("abcd1", "SEND", "Message-ID: in-0001\nByte-Range: 1-1/1\nData: x");
+        let token = bench.received().token;
+        bench.node.handle_closed(ms(2), LINK, Closure::Reset);
+        let lost = [sent("m-0001", Outcome::Lost), sent("m-0002", Outcome::Lost), Event::Lost];
+        assert_eq!(bench.events(), lost);
+        assert_eq!(bench.node.poll_timeout(), None);
+        bench.node.answer(ms(3), bench.session, token, 200);
+        bench.respond(ms(3), &chunks[0], 200);
+        assert_eq!(bench.answers(), [""; 0]);
+        bench.node.send(ms(4), bench.session, outgoing("m-0003", "z"));
+        assert_eq!(bench.events(), [sent("m-0003", Outcome::Lost)]);
+    }
+
+    #[test]
+    fn the_active_side_connects_and_binds() {
+        let mut node = Node::new(config(), Ids::new(1, "pf"));
+        let (session, path) = node.open();
+        node.start(ms(0), session, PEER, true);
+        let connection = ConnectionId(2);
+        let connect = Action::Connect { connection, host: "10.0.2.1".to_owned(), port: 2855, secure: false };
+        assert_eq!((node.poll_action(), node.poll_action()), (Some(connect), None));
+        node.handle_connected(ms(1), connection);
+        assert_eq!(node.poll_event(), Some((session, Event::Bound)));
+        let Some(Action::Send { data, .. }) = node.poll_action() else { panic!("nothing binds the connection") };
+        let binding = Chunk::decode(data).unwrap();
+        assert_eq!((binding.body(), binding.to_path(), binding.from_path()), (None, PEER, path.as_str()));
+        assert_eq!(validate(&binding), vec![]);
+        let refusal = ChunkBuilder::response(&binding, 481, PEER).encode();
+        node.handle_received(ms(2), connection, &refusal);
+        assert_eq!(node.poll_event(), Some((session, Event::Lost)));
+        assert_eq!(node.poll_action(), Some(Action::Close { connection, how: Closure::Finished }));
+    }
+
+    #[test]
+    fn what_waits_for_the_connection_binds_it() {
+        let mut node = Node::new(config(), Ids::new(1, "pf"));
+        let (session, _) = node.open();
+        node.send(ms(0), session, outgoing("m-0001", "x"));
+        node.start(ms(0), session, PEER, true);
+        node.poll_action();
+        node.handle_connected(ms(1), ConnectionId(2));
+        let Some(Action::Send { data, .. }) = node.poll_action() else { panic!("nothing was sent") };
+        assert_eq!(Chunk::decode(data).unwrap().message_id(), Some("m-0001"));
+        assert_eq!(node.poll_action(), None);
+    }
+
+    #[test]
+    fn a_connection_that_never_comes_up_loses_the_session() {
+        let mut node = Node::new(config(), Ids::new(1, "pf"));
+        let (session, _) = node.open();
+        node.start(ms(0), session, PEER, true);
+        node.handle_closed(ms(1), ConnectionId(2), Closure::Refused);
+        assert_eq!(node.poll_event(), Some((session, Event::Lost)));
+        node.start(ms(2), session, "no path", true);
+        assert_eq!(node.poll_event(), Some((session, Event::Lost)));
+        node.start(ms(3), session, PEER, true);
+        node.handle_connected(ms(4), ConnectionId(6));
+        assert_eq!(node.poll_event(), Some((session, Event::Bound)));
+    }
+
+    #[test]
+    fn a_peer_may_be_faster_than_its_answer() {
+        let mut node = Node::new(config(), Ids::new(1, "pf"));
+        let (session, path) = node.open();
+        node.handle_accepted(ms(0), LINK);
+        let text = format!("MSRP abcd1 SEND\r\nTo-Path: {path}\r\nFrom-Path: {PEER}\r\nMessage-ID: bind-0001\r\n-------abcd1$\r\n");
+        node.handle_received(ms(0), LINK, text.as_bytes());
+        node.start(ms(1), session, PEER, true);
+        assert_eq!(node.poll_event(), Some((session, Event::Bound)));
+        assert_eq!((node.connection(session), node.poll_event()), (Some(LINK), None));
+    }
+
+    #[test]
+    fn closing_ends_the_connection_with_its_last_session() {
+        let mut bench = Bench::bound(config());
+        let (second, path) = bench.node.open();
+        bench.node.start(ms(0), second, PEER, false);
+        assert_eq!(bench.feed_to(&path, "bind2", "SEND", "Message-ID: bind-0002"), ["200"]);
+        bench.node.send(ms(0), bench.session, outgoing("m-0001", "x"));
+        bench.chunks();
+        bench.events();
+        bench.node.close(ms(1), bench.session, Closure::Finished);
+        assert_eq!((bench.node.poll_action(), bench.node.poll_event(), bench.node.poll_timeout()), (None, None, None));
+        assert_eq!(bench.feed("abcd1", "SEND", "Message-ID: m-0001"), ["481"]);
+        bench.node.close(ms(2), second, Closure::Reset);
+        assert_eq!(bench.node.poll_action(), Some(Action::Close { connection: LINK, how: Closure::Reset }));
+        assert!(!bench.node.owns(LINK));
+    }
+
+    #[test]
+    fn a_stream_that_is_no_msrp_is_reset() {
+        let mut bench = Bench::bound(config());
+        bench.node.handle_received(ms(1), LINK, b"GET / HTTP/1.1\r\n");
+        let actions: Vec<Action> = std::iter::from_fn(|| bench.node.poll_action()).collect();
+        assert!(actions.contains(&Action::Close { connection: LINK, how: Closure::Reset }));
+        assert_eq!(bench.events(), [Event::Lost]);
+    }
+}

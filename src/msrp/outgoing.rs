@@ -176,3 +176,112 @@ fn chunk_of(message: &Sending, cut: Cut, to_path: &str, from_path: &str) -> Chun
     }
     chunk.push("Byte-Range", cut.range).body(&message.content_type, cut.data).flag(cut.flag)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ids::Ids;
+    use crate::msrp::bench::{Bench, config, ms, outgoing, sent};
+    use crate::msrp::{Config, Outcome, Outgoing};
+    use crate::wire::msrp::{Chunk, FailureReport, Flag};
+
+    #[test]
+    fn a_message_is_sent_when_all_its_chunks_are_answered() {
+        let (mut bench, chunks) = Bench::sending(config(), outgoing("m-0001", vec![b'x'; 5000]));
+        let ranges: Vec<_> = chunks.iter().map(|chunk| chunk.value("Byte-Range").unwrap()).collect();
+        assert_eq!(ranges, ["1-2048/5000", "2049-4096/5000", "4097-5000/5000"]);
+        for chunk in &chunks {
+            assert_eq!(bench.events(), []);
+            bench.respond(ms(5), chunk, 200);
+        }
+        assert_eq!(bench.events(), [sent("m-0001", Outcome::Accepted)]);
+        assert_eq!(bench.node.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_refused_chunk_ends_its_message() {
+        let (mut bench, chunks) = Bench::sending(Config { window: 2048, ..config() }, outgoing("m-0001", vec![b'x'; 5000]));
+        assert_eq!(chunks.len(), 1);
+        bench.respond(ms(5), &chunks[0], 413);
+        assert_eq!(bench.events(), [sent("m-0001", Outcome::Refused(413))]);
+        assert_eq!(bench.answers(), [""; 0]);
+    }
+
+    #[test]
+    fn a_chunk_without_answer_times_out_after_30_s() {
+        let (mut bench, _) = Bench::sending(config(), outgoing("m-0001", "x"));
+        assert_eq!(bench.node.poll_timeout(), Some((ms(30_000), "MSRP transaction")));
+        bench.node.handle_timeout(ms(29_999));
+        assert_eq!(bench.events(), []);
+        bench.node.handle_timeout(ms(30_000));
+        assert_eq!(bench.events(), [sent("m-0001", Outcome::TimedOut)]);
+        assert_eq!(bench.node.poll_timeout(), None);
+    }
+
+    #[test]
+    fn silence_is_consent_where_only_errors_are_wanted() {
+        let partial = |code: Option<u16>| {
+            let message = Outgoing { failure_report: FailureReport::Partial, ..outgoing("m-0001", "x") };
+            let (mut bench, chunks) = Bench::sending(config(), message);
+            if let Some(code) = code {
+                bench.respond(ms(5), &chunks[0], code);
+            }
+            bench.node.handle_timeout(ms(30_000));
+            bench.events()
+        };
+        assert_eq!(partial(None), [sent("m-0001", Outcome::Accepted)]);
+        assert_eq!(partial(Some(415)), [sent("m-0001", Outcome::Refused(415))]);
+        let unasked = Outgoing { failure_report: FailureReport::No, ..outgoing("m-0001", vec![b'x'; 500_000]) };
+        let (mut bench, chunks) = Bench::sending(config(), unasked);
+        assert_eq!((chunks.len(), bench.events()), (245, vec![sent("m-0001", Outcome::Accepted)]));
+        assert_eq!(bench.node.poll_timeout(), None);
+    }
+
+    #[test]
+    fn the_window_opens_with_the_answers() {
+        let (mut bench, chunks) = Bench::sending(Config { window: 4096, ..config() }, outgoing("m-0001", vec![b'x'; 10_000]));
+        assert_eq!((chunks.len(), bench.node.backlog(bench.session)), (2, 10_000 - 4096));
+        bench.respond(ms(5), &chunks[0], 200);
+        assert_eq!(bench.chunks().len(), 1);
+    }
+
+    #[test]
+    fn messages_go_one_after_the_other_or_in_turns() {
+        let order = |interleave| {
+            let mut bench = Bench::bound(Config { interleave, window: 1, ..config() });
+            for id in ["m-0001", "m-0002", "m-0003"] {
+                bench.node.send(ms(0), bench.session, Outgoing { chunk_size: 10_000, ..outgoing(id, vec![b'x'; 5000]) });
+            }
+            let mut order = Vec::new();
+            loop {
+                let chunks = bench.chunks();
+                let Some(chunk) = chunks.first() else { return order };
+                order.push(format!("{} {}", chunk.message_id().unwrap(), chunk.value("Byte-Range").unwrap()));
+                bench.respond(ms(1), chunk, 200);
+            }
+        };
+        assert_eq!(order(false), ["m-0001 1-*/5000", "m-0002 1-*/5000", "m-0003 1-*/5000"]);
+        // The first one finds the connection free, the others interrupt each other.
+        let turns =
+            ["1-*/5000", "2049-*/5000", "4097-5000/5000"].map(|range| [format!("m-0002 {range}"), format!("m-0003 {range}")]);
+        assert_eq!(order(true), [vec!["m-0001 1-*/5000".to_owned()], turns.concat()].concat());
+    }
+
+    #[test]
+    fn data_never_holds_its_own_end_line() {
+        // The identifiers that the node would take next.
+        let mut ids = Ids::new(1, "pf");
+        let taken: Vec<String> = (0..6).map(|_| ids.transact_id()).collect();
+        let body = taken.iter().map(|id| format!("\r\n-------{id}$\r\n")).collect::<String>();
+        let (mut bench, chunks) = Bench::sending(config(), outgoing("m-0001", body.clone()));
+        assert_eq!(chunks[0].body().unwrap(), body);
+        assert!(!taken.iter().any(|id| id == chunks[0].transact_id()));
+        bench.respond(ms(1), &chunks[0], 200);
+        assert_eq!(bench.events(), [sent("m-0001", Outcome::Accepted)]);
+    }
+
+    #[test]
+    fn flags_are_those_of_the_last_chunk() {
+        let (_, chunks) = Bench::sending(config(), outgoing("m-0001", vec![b'x'; 4096]));
+        assert_eq!(chunks.iter().map(Chunk::flag).collect::<Vec<_>>(), [Flag::More, Flag::Complete]);
+    }
+}

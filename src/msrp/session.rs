@@ -126,8 +126,11 @@ impl Outbox {
 
     /// Takes a message out that has its outcome.
     pub(super) fn remove(&mut self, serial: u64) -> Option<Sending> {
-        self.unsent.retain(|own| *own != serial);
-        self.messages.remove(&serial)
+        let message = self.messages.remove(&serial)?;
+        if !message.done {
+            self.unsent.retain(|own| *own != serial);
+        }
+        Some(message)
     }
 
     /// Takes everything out.

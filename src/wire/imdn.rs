@@ -143,16 +143,16 @@ pub fn validate(imdn: &Imdn) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut complain = |code, rfc, message| found.push(Violation { code, level: Level::Error, offset: 0, rfc, message });
     if !imdn.namespaced {
-        complain("imdn-namespace", "RFC 5438 7.2.1", format!("the root is not in {NAMESPACE}"));
+        complain("imdn-namespace", "RFC 5438 11.1", format!("the root is not in {NAMESPACE}"));
     }
     if imdn.message_id.is_empty() {
-        complain("imdn-message-id", "RFC 5438 7.2.1.1", "the message-id is empty".to_owned());
+        complain("imdn-message-id", "RFC 5438 11.1.1", "the message-id is empty".to_owned());
     }
     if !datetime::is_valid(&imdn.date_time) {
-        complain("imdn-datetime", "RFC 5438 7.2.1.2", format!("`{}` is no date and time of RFC 3339", imdn.date_time));
+        complain("imdn-datetime", "RFC 5438 11.1.2", format!("`{}` is no date and time of RFC 3339", imdn.date_time));
     }
     if !imdn.kind.allows(&imdn.status) {
-        complain("imdn-status", "RFC 5438 7.2.1.7", format!("`{}` is no status of a {} notification", imdn.status, imdn.kind));
+        complain("imdn-status", "RFC 5438 11.1.7", format!("`{}` is no status of a {} notification", imdn.status, imdn.kind));
     }
     found
 }

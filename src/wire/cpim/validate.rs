@@ -116,7 +116,7 @@ impl Check<'_> {
     fn presence(&mut self) {
         for name in ["From", "To"] {
             if self.message.header(name).is_none() {
-                self.error("cpim-missing", 0, "RFC 4975 8.7", format!("{name} is missing"));
+                self.error("cpim-missing", 0, "RFC 4975 13", format!("{name} is missing"));
             }
         }
         for name in ["From", "DateTime", "imdn.Message-ID", "imdn.Disposition-Notification"] {

@@ -41,7 +41,7 @@ impl ChunkBuilder {
     pub fn of(chunk: &Chunk) -> Self {
         let start = match chunk.start() {
             Start::Request { method } => method.to_owned(),
-            Start::Response { code, comment } if comment.is_empty() => code.to_string(),
+            Start::Response { code, comment: "" } => code.to_string(),
             Start::Response { code, comment } => format!("{code} {comment}"),
         };
         let fields = chunk.fields().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();

@@ -198,10 +198,10 @@ pub fn validate(info: &ConferenceInfo) -> Vec<Violation> {
         complain("conference-namespace", "RFC 4575 5.1", format!("the root is not in {NAMESPACE}"));
     }
     if info.entity.is_empty() {
-        complain("conference-entity", "RFC 4575 5.2.1", "the conference has no entity".to_owned());
+        complain("conference-entity", "RFC 4575 5.2", "the conference has no entity".to_owned());
     }
     if info.version.is_none() {
-        complain("conference-version", "RFC 4575 5.2.3", "the document has no version".to_owned());
+        complain("conference-version", "RFC 4575 5.2", "the document has no version".to_owned());
     }
     for user in info.users() {
         if user.entity.is_empty() {
@@ -209,7 +209,7 @@ pub fn validate(info: &ConferenceInfo) -> Vec<Violation> {
         }
         let mut endpoints = user.endpoints.iter();
         if let Some(status) = endpoints.find_map(|own| own.status.as_deref().filter(|status| !is_status(status))) {
-            complain("conference-status", "RFC 4575 5.7.3", format!("`{status}` is no status of an endpoint"));
+            complain("conference-status", "RFC 4575 5.7", format!("`{status}` is no status of an endpoint"));
         }
     }
     found
