@@ -1,0 +1,160 @@
+//! What waits for one user in one group: stored messages in the order in which they came.
+//!
+//! Every message of the focus passes through here, in a live session too, where the queue is
+//! mostly empty: so a message is acknowledged only once it is durable, live messages come behind
+//! stored ones, and a loss leaves behind exactly what the Client did not acknowledge.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use crate::endpoint::MsrpId;
+
+/// Who sent a message, as far as a failure has to be reported back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Origin {
+    /// The session that it came by.
+    pub(super) session: MsrpId,
+    /// Its Message-ID there.
+    pub(super) message_id: String,
+}
+
+/// One stored message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Item {
+    /// Its Content-Type.
+    pub(super) content_type: String,
+    /// Its body, as it came.
+    pub(super) body: Bytes,
+    /// Whether the store has it for good.
+    pub(super) durable: bool,
+    /// Where to report when a Client that is there refuses it.
+    pub(super) origin: Option<Origin>,
+}
+
+/// The queue. Numbers grow over all groups, so they also tell whose data is oldest.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Deferred {
+    items: BTreeMap<u64, Item>,
+    /// Every item below was sent, or skipped, in the present session.
+    cursor: u64,
+    /// Sent and not answered yet.
+    outstanding: BTreeSet<u64>,
+}
+
+impl Deferred {
+    /// Adds a message at the end.
+    pub(super) fn push(&mut self, number: u64, item: Item) {
+        self.items.insert(number, item);
+    }
+
+    /// Marks a message as durable; `None` when it is gone meanwhile.
+    pub(super) fn make_durable(&mut self, number: u64) -> Option<()> {
+        self.items.get_mut(&number).map(|item| item.durable = true)
+    }
+
+    /// Takes a message out.
+    pub(super) fn remove(&mut self, number: u64) -> Option<Item> {
+        self.outstanding.remove(&number);
+        self.items.remove(&number)
+    }
+
+    /// Takes everything out; returns the numbers.
+    pub(super) fn discard(&mut self) -> Vec<u64> {
+        self.rewind();
+        std::mem::take(&mut self.items).into_keys().collect()
+    }
+
+    /// Whether nothing is stored.
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The number of the oldest message.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.items.keys().next().copied()
+    }
+
+    /// The next message to send in this session, if it is durable.
+    pub(super) fn next(&self) -> Option<(u64, &Item)> {
+        self.items.range(self.cursor..).next().filter(|(_, item)| item.durable).map(|(number, item)| (*number, item))
+    }
+
+    /// Notes that a message was sent.
+    pub(super) fn sent(&mut self, number: u64) {
+        self.skip(number);
+        self.outstanding.insert(number);
+    }
+
+    /// Passes over a message in this session; it stays stored.
+    pub(super) fn skip(&mut self, number: u64) {
+        self.outstanding.remove(&number);
+        self.cursor = self.cursor.max(number + 1);
+    }
+
+    /// How many messages wait for their answer.
+    pub(super) fn outstanding(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    /// Whether this session has nothing more to send and nothing unanswered.
+    pub(super) fn is_drained(&self) -> bool {
+        self.outstanding.is_empty() && self.items.range(self.cursor..).next().is_none()
+    }
+
+    /// Forgets what was sent: the session is over, the next one starts with the oldest message.
+    pub(super) fn rewind(&mut self) {
+        self.cursor = 0;
+        self.outstanding.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(durable: bool) -> Item {
+        Item { content_type: "message/cpim".to_owned(), body: Bytes::from_static(b"x"), durable, origin: None }
+    }
+
+    #[test]
+    fn messages_leave_in_order_and_only_when_durable() {
+        let mut queue = Deferred::default();
+        queue.push(3, item(true));
+        queue.push(5, item(false));
+        queue.push(8, item(true));
+        assert_eq!(queue.next().map(|(number, _)| number), Some(3));
+        queue.sent(3);
+        assert_eq!(queue.next(), None);
+        assert_eq!(queue.make_durable(5), Some(()));
+        assert_eq!(queue.next().map(|(number, _)| number), Some(5));
+        assert_eq!(queue.outstanding(), 1);
+    }
+
+    #[test]
+    fn what_was_not_answered_comes_again_in_the_next_session() {
+        let mut queue = Deferred::default();
+        queue.push(1, item(true));
+        queue.push(2, item(true));
+        queue.sent(1);
+        queue.sent(2);
+        queue.remove(1);
+        assert!(!queue.is_drained());
+        queue.rewind();
+        assert_eq!(queue.next().map(|(number, _)| number), Some(2));
+        assert_eq!(queue.oldest(), Some(2));
+    }
+
+    #[test]
+    fn a_refused_message_is_passed_over_and_kept() {
+        let mut queue = Deferred::default();
+        queue.push(1, item(true));
+        queue.push(2, item(true));
+        queue.sent(1);
+        queue.skip(1);
+        assert_eq!(queue.next().map(|(number, _)| number), Some(2));
+        queue.sent(2);
+        queue.remove(2);
+        assert!(queue.is_drained() && !queue.is_empty());
+    }
+}

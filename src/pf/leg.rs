@@ -1,0 +1,165 @@
+//! One leg of the B2BUA: a dialog with its session timer, and the MSRP session beside it.
+
+use super::media::{self, Own, Remote, Setup};
+use super::state::Side;
+use crate::endpoint::{Config, DialogId, Endpoint, MsrpId};
+use crate::ids::Ids;
+use crate::time::Instant;
+use crate::wire::sip::header::{Refresher, SessionExpires};
+use crate::wire::sip::{Builder, Message, Name};
+
+/// The session interval that the PF asks for (RFC 4028 4).
+pub(super) const SESSION_EXPIRES: u32 = 1800;
+/// The smallest session interval that the PF takes (RFC 4028 5).
+pub(super) const MIN_SE: u32 = 90;
+
+/// The PF's end of one MSRP session, and what was said of it in SDP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Media {
+    /// The session.
+    pub(super) session: MsrpId,
+    /// Our latest description.
+    pub(super) sdp: String,
+    /// What the peer said; `None` while its description is due.
+    pub(super) remote: Option<Remote>,
+    path: String,
+    origin: u64,
+    version: u32,
+    setup: Setup,
+}
+
+impl Media {
+    /// Opens an MSRP session that nothing has been said of.
+    pub(super) fn open(endpoint: &mut Endpoint, ids: &mut Ids) -> Self {
+        let (session, path) = endpoint.msrp_open();
+        let origin = 3_000_000_000 + ids.below(1_000_000_000);
+        Self { session, path, origin, version: 0, setup: Setup::ActPass, sdp: String::new(), remote: None }
+    }
+
+    fn own(&self, config: &Config) -> Own<'_> {
+        let version = self.version.saturating_sub(1);
+        Own { address: config.msrp, path: &self.path, setup: self.setup, origin: self.origin, version }
+    }
+
+    /// Writes an offer with the content attributes of `template`.
+    pub(super) fn offer(&mut self, config: &Config, template: &str, direction: Option<&str>) -> String {
+        self.version += 1;
+        self.setup = Setup::ActPass;
+        self.sdp = media::offer(template, &self.own(config), direction);
+        self.sdp.clone()
+    }
+
+    /// Answers `offer`, which `remote` was read from, with the content attributes of `attributes`.
+    pub(super) fn answer(&mut self, config: &Config, offer: &str, remote: Remote, attributes: &str) -> String {
+        self.version += 1;
+        self.setup = remote.chosen_setup();
+        self.sdp = media::answer(offer, attributes, &self.own(config));
+        self.remote = Some(remote);
+        self.sdp.clone()
+    }
+
+    /// Starts the session as the answerer, or again when the peer's path has changed.
+    pub(super) fn start(&self, endpoint: &mut Endpoint, now: Instant) {
+        let Some(remote) = &self.remote else { return };
+        let active = match self.setup {
+            Setup::Active => true,
+            Setup::Passive => false,
+            Setup::ActPass => remote.answered_passive(),
+        };
+        endpoint.msrp_start(now, self.session, &remote.path, active);
+    }
+}
+
+/// A leg whose dialog is confirmed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Leg {
+    /// The dialog.
+    pub(super) dialog: DialogId,
+    /// The media side.
+    pub(super) media: Media,
+    /// Whether the ACK has come, or was sent: before it the UAS must not send BYE (RFC 3261 15).
+    pub(super) acknowledged: bool,
+    /// Whether the peer allows UPDATE.
+    pub(super) updates: bool,
+    /// The session interval in force; 0 without a session timer.
+    pub(super) interval: u32,
+}
+
+impl Leg {
+    /// The leg whose 2xx, or whose INVITE, is `message`; `ours` is the 2xx when we wrote it.
+    pub(super) fn new(dialog: DialogId, media: Media, message: &Message, acknowledged: bool) -> Self {
+        let mut leg = Self { dialog, media, acknowledged, updates: false, interval: 0 };
+        leg.learn(message);
+        leg
+    }
+
+    /// Takes over what a message of the peer says of UPDATE and of the session timer.
+    pub(super) fn learn(&mut self, message: &Message) {
+        if message.field(Name::Allow).is_some() {
+            self.updates = message.elements(Name::Allow).any(|method| method == "UPDATE");
+        }
+        self.interval = session_expires(message).map_or(0, |session| session.seconds);
+    }
+}
+
+/// Session-Expires of a message.
+pub(super) fn session_expires(message: &Message) -> Option<SessionExpires> {
+    SessionExpires::parse(message.value(Name::SessionExpires)?).ok()
+}
+
+/// Adds the session timer to a 2xx (RFC 4028 9): the interval that was asked for, ours if none was.
+///
+/// The peer refreshes if it can: it is the one whose silence has to be noticed.
+pub(super) fn with_session_timer(response: Builder, request: &Message) -> Builder {
+    let supported = request.elements(Name::Supported).any(|option| option == "timer");
+    let asked = session_expires(request);
+    let refresher = match asked.and_then(|session| session.refresher) {
+        Some(refresher) if supported => refresher,
+        None if supported => Refresher::Uac,
+        _ => Refresher::Uas,
+    };
+    let seconds = asked.map_or(SESSION_EXPIRES, |session| session.seconds);
+    let response = response.push("Supported", "timer");
+    let response = if supported { response.push("Require", "timer") } else { response };
+    response.push("Session-Expires", format!("{seconds};refresher={refresher}"))
+}
+
+/// Whether the session interval of a request is too small for us (RFC 4028 8.1).
+pub(super) fn interval_too_small(request: &Message) -> bool {
+    let supported = request.elements(Name::Supported).any(|option| option == "timer");
+    supported && session_expires(request).is_some_and(|session| session.seconds < MIN_SE)
+}
+
+/// What an MSRP session is for: a side of a group.
+pub(super) type Use = (super::state::GroupId, Side);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn request(fields: &str) -> Message {
+        let text = format!("INVITE sip:a@b.example SIP/2.0\r\nCSeq: 1 INVITE\r\n{fields}Content-Length: 0\r\n\r\n");
+        Message::decode(Bytes::from(text)).expect("a message")
+    }
+
+    fn timer(fields: &str) -> String {
+        let response = with_session_timer(Builder::response(200, "OK"), &request(fields));
+        format!("{} {}", response.value("Require").unwrap_or("-"), response.value("Session-Expires").unwrap_or("-"))
+    }
+
+    #[test]
+    fn the_peer_refreshes_when_it_can() {
+        assert_eq!(timer("Supported: timer\r\nSession-Expires: 600\r\n"), "timer 600;refresher=uac");
+        assert_eq!(timer("Supported: timer\r\nx: 600;refresher=uas\r\n"), "timer 600;refresher=uas");
+        assert_eq!(timer("Supported: timer\r\n"), "timer 1800;refresher=uac");
+        assert_eq!(timer(""), "- 1800;refresher=uas");
+    }
+
+    #[test]
+    fn an_interval_below_ninety_seconds_is_too_small() {
+        assert!(interval_too_small(&request("k: timer\r\nSession-Expires: 89\r\n")));
+        assert!(!interval_too_small(&request("k: timer\r\nSession-Expires: 90\r\n")));
+        assert!(!interval_too_small(&request("Session-Expires: 30\r\n")));
+    }
+}

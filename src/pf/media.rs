@@ -1,0 +1,251 @@
+//! SDP at an intermediate node: what the PF replaces and what it passes (5.2.1.2 as reconstructed).
+//!
+//! Address, port, path, set-up role and origin are the PF's own on each leg; accept lists, sizes
+//! and unknown attributes go through. Only the first message medium is taken; others are refused.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+/// Which side opens the MSRP connection (RFC 6135 4.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Setup {
+    /// An offer leaves it open.
+    ActPass,
+    /// We connect.
+    Active,
+    /// The peer connects.
+    Passive,
+}
+
+/// What the PF says of itself in one description.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own<'a> {
+    /// Where it takes MSRP connections.
+    pub(super) address: SocketAddr,
+    /// Its path.
+    pub(super) path: &'a str,
+    /// Its part in the set-up of the connection.
+    pub(super) setup: Setup,
+    /// The session number of `o=`.
+    pub(super) origin: u64,
+    /// The version of `o=`.
+    pub(super) version: u32,
+}
+
+/// What the peer said of its medium.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Remote {
+    /// Its `o=` line: equal lines are equal descriptions.
+    pub(super) origin: String,
+    /// Its path.
+    pub(super) path: String,
+    /// Its `a=setup`.
+    pub(super) setup: Option<String>,
+    /// Whether it takes messages: its direction is `sendrecv` or `recvonly`.
+    pub(super) receives: bool,
+    /// Its accept-types; empty when it gave none.
+    pub(super) accept_types: Vec<String>,
+}
+
+impl Remote {
+    /// Whether it may be sent a message of this type (RFC 4975 8.6).
+    pub(super) fn accepts(&self, content_type: &str) -> bool {
+        let essence = content_type.split(';').next().unwrap_or("").trim();
+        self.accept_types.is_empty() || self.accept_types.iter().any(|own| own == "*" || own.eq_ignore_ascii_case(essence))
+    }
+
+    /// Whether we connect, given that this is the answer to our offer.
+    pub(super) fn answered_passive(&self) -> bool {
+        // Without a=setup the offerer connects (RFC 4975 5.4); our offers always have one.
+        self.setup.as_deref().is_none_or(|setup| setup.eq_ignore_ascii_case("passive"))
+    }
+
+    /// Our part when this is an offer that we answer: passive wherever we may choose, since the
+    /// PF can be reached and a device behind a translator cannot.
+    pub(super) fn chosen_setup(&self) -> Setup {
+        match self.setup.as_deref() {
+            Some(setup) if setup.eq_ignore_ascii_case("passive") => Setup::Active,
+            _ => Setup::Passive,
+        }
+    }
+}
+
+/// Reads the message medium of a description; `None` when there is none that could be used.
+pub(super) fn read(sdp: &str) -> Option<Remote> {
+    let sections = sections(sdp);
+    let session = sections.first()?;
+    let medium = sections[1..].iter().find(|section| is_message(section))?;
+    let port = medium.first()?.split(' ').nth(1)?;
+    let path = attribute(medium, "path").filter(|path| !path.is_empty())?;
+    if port == "0" {
+        return None;
+    }
+    let direction = direction(medium).or(direction(session)).unwrap_or("sendrecv");
+    Some(Remote {
+        origin: session.iter().find(|line| line.starts_with("o=")).copied().unwrap_or_default().to_owned(),
+        path: path.to_owned(),
+        setup: attribute(medium, "setup").map(str::to_owned),
+        receives: matches!(direction, "sendrecv" | "recvonly"),
+        accept_types: attribute(medium, "accept-types").map(words).unwrap_or_default(),
+    })
+}
+
+/// An offer with the attributes of `template` and our own transport, in `direction` if one is given.
+pub(super) fn offer(template: &str, own: &Own<'_>, wanted: Option<&str>) -> String {
+    let sections = sections(template);
+    let medium = sections.iter().find(|section| is_message(section));
+    let mut out = head(own);
+    push_medium(&mut out, medium.map(Vec::as_slice).unwrap_or_default(), own, wanted);
+    out
+}
+
+/// An answer to `offer` with the attributes of `attributes`: one medium for each offered one.
+pub(super) fn answer(offer: &str, attributes: &str, own: &Own<'_>) -> String {
+    let (offered, given) = (sections(offer), sections(attributes));
+    let medium = given.iter().find(|section| is_message(section)).map(Vec::as_slice).unwrap_or_default();
+    let mut out = head(own);
+    let mut taken = false;
+    for section in offered.iter().skip(1) {
+        if !taken && is_message(section) {
+            taken = true;
+            push_medium(&mut out, medium, own, Some(mirrored(section, medium)));
+        } else {
+            out.push_str(&refused(section));
+        }
+    }
+    out
+}
+
+/// The direction of an answer: what the far side said, within what this side offered (RFC 3264 6.1).
+fn mirrored(offered: &[&str], given: &[&str]) -> &'static str {
+    let sends = |own: &[&str]| matches!(direction(own).unwrap_or("sendrecv"), "sendrecv" | "sendonly");
+    let receives = |own: &[&str]| matches!(direction(own).unwrap_or("sendrecv"), "sendrecv" | "recvonly");
+    match (sends(given) && receives(offered), receives(given) && sends(offered)) {
+        (true, true) => "sendrecv",
+        (true, false) => "sendonly",
+        (false, true) => "recvonly",
+        (false, false) => "inactive",
+    }
+}
+
+fn head(own: &Own<'_>) -> String {
+    let family = if own.address.is_ipv4() { "IP4" } else { "IP6" };
+    let (ip, origin, version) = (own.address.ip(), own.origin, own.version);
+    format!("v=0\r\no=- {origin} {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n")
+}
+
+fn push_medium(out: &mut String, medium: &[&str], own: &Own<'_>, wanted: Option<&str>) {
+    // The active side names port 9: nobody connects to it (RFC 6135 4.3).
+    let (port, setup) = match own.setup {
+        Setup::ActPass => (own.address.port(), "actpass"),
+        Setup::Passive => (own.address.port(), "passive"),
+        Setup::Active => (9, "active"),
+    };
+    let direction = wanted.or(direction(medium)).unwrap_or("sendrecv");
+    let _ = write!(out, "m=message {port} TCP/MSRP *\r\n");
+    for line in medium.iter().filter(|line| passes(line)) {
+        let _ = write!(out, "{line}\r\n");
+    }
+    let _ = write!(out, "a=setup:{setup}\r\na=path:{}\r\na={direction}\r\n", own.path);
+}
+
+/// Attributes that say something of the session's content, and not of the way to the node.
+fn passes(line: &str) -> bool {
+    const OWN: [&str; 6] = ["path", "setup", "connection", "fingerprint", "msrp-cema", "holdconn"];
+    let Some(attribute) = line.strip_prefix("a=") else { return false };
+    let name = attribute.split(':').next().unwrap_or("");
+    !OWN.contains(&name) && !DIRECTIONS.contains(&attribute.trim())
+}
+
+fn refused(section: &[&str]) -> String {
+    let mut words = section.first().map(|line| line.split(' ')).into_iter().flatten();
+    let (kind, _port) = (words.next().unwrap_or("m=message"), words.next());
+    let rest: Vec<&str> = words.collect();
+    format!("{kind} 0 {}\r\n", rest.join(" "))
+}
+
+const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
+
+fn direction<'a>(section: &[&'a str]) -> Option<&'a str> {
+    section.iter().filter_map(|line| line.strip_prefix("a=")).map(str::trim).find(|value| DIRECTIONS.contains(value))
+}
+
+fn attribute<'a>(section: &[&'a str], name: &str) -> Option<&'a str> {
+    section.iter().filter_map(|line| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':')).map(str::trim).next()
+}
+
+fn words(value: &str) -> Vec<String> {
+    value.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+fn is_message(section: &[&str]) -> bool {
+    section.first().is_some_and(|line| {
+        let mut words = line.split(' ');
+        words.next() == Some("m=message") && words.nth(1).is_some_and(|proto| proto.to_ascii_uppercase().ends_with("/MSRP"))
+    })
+}
+
+/// The session lines, then the lines of each medium.
+fn sections(sdp: &str) -> Vec<Vec<&str>> {
+    let mut sections = vec![Vec::new()];
+    for line in sdp.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+        if line.starts_with("m=") {
+            sections.push(Vec::new());
+        }
+        if let Some(section) = sections.last_mut() {
+            section.push(line);
+        }
+    }
+    sections
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 10.0.1.1\r\ns=-\r\nc=IN IP4 10.0.1.1\r\nt=0 0\r\n\
+        m=message 2855 TCP/MSRP *\r\na=accept-types:message/cpim application/im-iscomposing+xml\r\n\
+        a=accept-wrapped-types:text/plain message/imdn+xml\r\na=max-size:65536\r\na=setup:actpass\r\n\
+        a=path:msrp://cf.home1.example:2855/abc;tcp\r\na=sendrecv\r\n";
+
+    fn own(setup: Setup) -> Own<'static> {
+        let address = "10.0.0.1:2855".parse().expect("an address");
+        Own { address, path: "msrp://pf.home1.example:2855/own;tcp", setup, origin: 7, version: 7 }
+    }
+
+    #[test]
+    fn the_way_is_replaced_and_the_content_passes() {
+        let offer = offer(OFFER, &own(Setup::ActPass), None);
+        assert_eq!(
+            offer,
+            "v=0\r\no=- 7 7 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=message 2855 TCP/MSRP *\r\n\
+             a=accept-types:message/cpim application/im-iscomposing+xml\r\n\
+             a=accept-wrapped-types:text/plain message/imdn+xml\r\na=max-size:65536\r\na=setup:actpass\r\n\
+             a=path:msrp://pf.home1.example:2855/own;tcp\r\na=sendrecv\r\n"
+        );
+    }
+
+    #[test]
+    fn an_answer_has_one_medium_for_each_offered_one() {
+        let offered = format!("{}m=audio 4000 RTP/AVP 0\r\n", OFFER.replace("a=sendrecv", "a=sendonly"));
+        let answer = answer(&offered, OFFER, &own(Setup::Passive));
+        assert!(answer.contains("a=setup:passive\r\n") && answer.contains("a=recvonly\r\n"), "{answer}");
+        assert!(answer.ends_with("m=audio 0 RTP/AVP 0\r\n"), "{answer}");
+    }
+
+    #[test]
+    fn an_active_answer_names_port_nine() {
+        let answer = answer(OFFER, OFFER, &own(Setup::Active));
+        assert!(answer.contains("m=message 9 TCP/MSRP *\r\n"), "{answer}");
+    }
+
+    #[test]
+    fn a_medium_without_path_or_port_is_none() {
+        let remote = read(OFFER).expect("a medium");
+        assert_eq!(remote.path, "msrp://cf.home1.example:2855/abc;tcp");
+        assert!(remote.receives && remote.accepts("message/cpim;charset=utf-8") && !remote.accepts("text/html"));
+        assert_eq!(read(&OFFER.replace("m=message 2855", "m=message 0")), None);
+        assert_eq!(read(&OFFER.replace("a=path", "a=way")), None);
+        assert_eq!(read(""), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! The PF's own deadlines, however many sessions there are.
+//!
+//! [`crate::time::Timers`] suits a machine with a handful of timers; here there are some for each
+//! user and group, so the order is kept beside the names and nothing is searched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::state::{GroupId, Side, UserId};
+use crate::time::Instant;
+
+/// What is due.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Alarm {
+    /// Sessions of the process before are to be taken up.
+    Restore,
+    /// The delay between a third-party REGISTER and the delivery is over.
+    Trigger(UserId),
+    /// A delivery INVITE that failed may be repeated.
+    Retry(GroupId),
+    /// A delivery INVITE has rung for too long.
+    Ringing(GroupId),
+    /// A refresh that met a 491 may be repeated (RFC 3261 14.1).
+    Refresh(GroupId, Side),
+}
+
+impl Alarm {
+    /// Its name in the trace.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Restore => "restore",
+            Self::Trigger(_) => "trigger-delay",
+            Self::Retry(_) => "retry-interval",
+            Self::Ringing(_) => "ringing-limit",
+            Self::Refresh(..) => "refresh-retry",
+        }
+    }
+}
+
+/// Alarms by name and by time.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    at: BTreeMap<Alarm, Instant>,
+    order: BTreeSet<(Instant, Alarm)>,
+}
+
+impl Schedule {
+    /// Sets an alarm, or moves it.
+    pub(super) fn set(&mut self, alarm: Alarm, at: Instant) {
+        self.stop(alarm);
+        self.at.insert(alarm, at);
+        self.order.insert((at, alarm));
+    }
+
+    /// Stops an alarm; one that is not set is left alone.
+    pub(super) fn stop(&mut self, alarm: Alarm) {
+        if let Some(at) = self.at.remove(&alarm) {
+            self.order.remove(&(at, alarm));
+        }
+    }
+
+    /// The next alarm.
+    pub(super) fn next(&self) -> Option<(Instant, &'static str)> {
+        self.order.first().map(|(at, alarm)| (*at, alarm.name()))
+    }
+
+    /// Removes and returns the earliest alarm that is due.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<Alarm> {
+        let (at, alarm) = *self.order.first()?;
+        (at <= now).then(|| {
+            self.stop(alarm);
+            alarm
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarms_ring_in_order_and_once() {
+        let mut schedule = Schedule::default();
+        schedule.set(Alarm::Retry(GroupId(1)), Instant::from_millis(20));
+        schedule.set(Alarm::Ringing(GroupId(1)), Instant::from_millis(10));
+        schedule.set(Alarm::Retry(GroupId(1)), Instant::from_millis(30));
+        schedule.set(Alarm::Trigger(UserId(0)), Instant::from_millis(40));
+        schedule.stop(Alarm::Trigger(UserId(0)));
+        assert_eq!(schedule.next(), Some((Instant::from_millis(10), "ringing-limit")));
+        assert_eq!(schedule.expire(Instant::from_millis(9)), None);
+        assert_eq!(schedule.expire(Instant::from_millis(99)), Some(Alarm::Ringing(GroupId(1))));
+        assert_eq!(schedule.expire(Instant::from_millis(99)), Some(Alarm::Retry(GroupId(1))));
+        assert_eq!(schedule.expire(Instant::from_millis(99)), None);
+    }
+}

@@ -1,0 +1,329 @@
+//! The state of the PF: users, groups, and the state of each CPM Group Session of one user.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::deferred::Deferred;
+use super::headers::Invitation;
+use super::leg::{Leg, Media};
+use super::registrar::Devices;
+use super::{PfConfig, ServedUser};
+use crate::endpoint::{SubscriptionId, TransactionId};
+use crate::time::Instant;
+use crate::wire::sip::{Scheme, Uri};
+use crate::wire::xml::roster::Roster;
+
+/// A served user.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct UserId(pub(super) u32);
+
+/// One CPM Group Session of one user.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct GroupId(pub(super) u32);
+
+/// The two sides of the B2BUA.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Side {
+    /// Towards the CPM Client, through the SIP/IP core.
+    Client,
+    /// Towards the Controlling Function.
+    Focus,
+}
+
+impl Side {
+    /// The other one.
+    pub(super) const fn opposite(self) -> Self {
+        match self {
+            Self::Client => Self::Focus,
+            Self::Focus => Self::Client,
+        }
+    }
+}
+
+/// How far the PF's own delivery INVITE has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Delivery {
+    /// The INVITE has no final response.
+    Invited {
+        /// The INVITE.
+        call: TransactionId,
+        /// Whether the PF has cancelled it.
+        cancelled: bool,
+    },
+    /// It was accepted; stored data is on its way.
+    Sending,
+}
+
+/// The state of a group session for its user.
+///
+/// ```text
+/// Inviting  -> Live | Held | Gone            the focus invited, the user is being asked
+/// Joining   -> Live | Dormant | Gone         the Client asked, the focus is being asked
+/// Live      -> Held | Dormant | Gone | DrainRj
+/// Held      -> DrainPf | DrainRj | Dormant
+/// DrainPf   -> Live | Held | Dormant | Gone
+/// DrainRj   -> Live | Held | Dormant | Gone
+/// Dormant   -> Inviting | Joining
+/// Gone      -> Inviting | Joining
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// The invitation of the focus was passed on to the user's devices.
+    Inviting {
+        /// The INVITE of the focus.
+        asked: TransactionId,
+        /// Ours to the user.
+        call: TransactionId,
+    },
+    /// An INVITE of the Client was passed on to the focus.
+    Joining {
+        /// The INVITE of the Client.
+        asked: TransactionId,
+        /// Ours to the focus.
+        call: TransactionId,
+    },
+    /// Both legs are up and joined.
+    Live,
+    /// The Client is away; the PF stays in the media path.
+    Held,
+    /// The PF invited the returning Client.
+    DrainPf(Delivery),
+    /// The Client re-joined; stored data is on its way.
+    DrainRj,
+    /// Neither leg; what is stored is kept.
+    Dormant,
+    /// The user left or declined.
+    Gone,
+}
+
+/// One CPM Group Session as the PF keeps it for one user.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// Whose it is.
+    pub(super) user: UserId,
+    /// The focus URI, as the CF knows it.
+    pub(super) focus: String,
+    /// The group session identity that the Client is shown: a URI of the PF, constant for the
+    /// life of the group.
+    pub(super) shown: String,
+    /// The original CPM Group Session information.
+    pub(super) invitation: Invitation,
+    /// The instance of the device that accepted.
+    pub(super) device: Option<String>,
+    /// The last known Participant Information.
+    pub(super) roster: Roster,
+    /// Where it stands.
+    pub(super) phase: Phase,
+    /// The leg to the Client.
+    pub(super) client: Option<Leg>,
+    /// The leg to the focus.
+    pub(super) focus_leg: Option<Leg>,
+    /// The medium that a pending INVITE of ours offers.
+    pub(super) offered: Option<Media>,
+    /// What is stored.
+    pub(super) deferred: Deferred,
+    /// The PF's own subscription to the focus.
+    pub(super) subscription: Option<SubscriptionId>,
+    /// The focus ended the session while data was on its way; the value of its Reason.
+    pub(super) closing: Option<Option<String>>,
+    /// The focus closed the group for good (cause 410).
+    pub(super) closed: bool,
+    /// Since when the Client is away.
+    pub(super) held_since: Instant,
+    /// How many delivery INVITEs failed since the last trigger.
+    pub(super) attempts: u64,
+    /// A change of the session that one side asked for and the other has not answered.
+    pub(super) modification: Option<Modification>,
+}
+
+/// A re-INVITE or UPDATE on its way through the B2BUA.
+#[derive(Clone, Debug)]
+pub(super) struct Modification {
+    /// The side that asked.
+    pub(super) from: Side,
+    /// Its request.
+    pub(super) asked: TransactionId,
+    /// Its offer.
+    pub(super) offer: String,
+    /// Our request on the other side.
+    pub(super) call: TransactionId,
+}
+
+impl Group {
+    /// A group session that nothing has happened in.
+    pub(super) fn new(user: UserId, focus: String, shown: String, invitation: Invitation) -> Self {
+        Self {
+            user,
+            focus,
+            shown,
+            invitation,
+            device: None,
+            roster: Roster::default(),
+            phase: Phase::Gone,
+            client: None,
+            focus_leg: None,
+            offered: None,
+            deferred: Deferred::default(),
+            subscription: None,
+            closing: None,
+            closed: false,
+            held_since: Instant::ZERO,
+            attempts: 0,
+            modification: None,
+        }
+    }
+
+    /// The leg of a side.
+    pub(super) const fn leg(&self, side: Side) -> Option<&Leg> {
+        match side {
+            Side::Client => self.client.as_ref(),
+            Side::Focus => self.focus_leg.as_ref(),
+        }
+    }
+
+    /// The leg of a side, to be changed.
+    pub(super) const fn leg_mut(&mut self, side: Side) -> Option<&mut Leg> {
+        match side {
+            Side::Client => self.client.as_mut(),
+            Side::Focus => self.focus_leg.as_mut(),
+        }
+    }
+
+    /// Takes the leg of a side away.
+    pub(super) const fn take_leg(&mut self, side: Side) -> Option<Leg> {
+        match side {
+            Side::Client => self.client.take(),
+            Side::Focus => self.focus_leg.take(),
+        }
+    }
+
+    /// The phase of a group without focus that keeps what is stored, if anything is.
+    pub(super) fn resting(&self) -> Phase {
+        if self.deferred.is_empty() { Phase::Gone } else { Phase::Dormant }
+    }
+}
+
+/// Whether a user is registered, as third-party REGISTERs tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Registration {
+    /// No third-party REGISTER came yet.
+    Unknown,
+    /// Registered until then.
+    Until(Instant),
+    /// De-registered.
+    Gone,
+}
+
+/// What the PF keeps of a served user.
+#[derive(Debug)]
+pub(super) struct User {
+    /// The main address.
+    pub(super) uri: String,
+    /// The Route of requests for this user: the S-CSCF.
+    pub(super) route: String,
+    /// Whether the user is registered.
+    pub(super) registration: Registration,
+    /// What the last third-party REGISTER told of devices.
+    pub(super) devices: Devices,
+    /// The user's groups.
+    pub(super) groups: Vec<GroupId>,
+    /// Groups to be delivered one after the other.
+    pub(super) waiting: VecDeque<GroupId>,
+    /// The group that is being delivered.
+    pub(super) delivering: Option<GroupId>,
+    /// How many messages are stored for the user.
+    pub(super) stored: u64,
+}
+
+/// All served users, by any of their addresses.
+#[derive(Debug)]
+pub(super) struct Users {
+    list: Vec<User>,
+    by_address: BTreeMap<String, UserId>,
+}
+
+impl Users {
+    /// The users of the configuration.
+    pub(super) fn new(config: &PfConfig) -> Self {
+        let route = format!("<{};lr>", config.core.trim_end_matches(";lr"));
+        let mut users = Self { list: Vec::new(), by_address: BTreeMap::new() };
+        for served in &config.users {
+            users.add(served, &route);
+        }
+        users
+    }
+
+    fn add(&mut self, served: &ServedUser, route: &str) {
+        let id = UserId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
+        for address in std::iter::once(&served.uri).chain(&served.aliases) {
+            self.by_address.insert(address_key(address), id);
+            // A SIP address whose user part is a number stands for the tel: URI too.
+            if let Ok(Uri { user: Some(number), .. }) = Uri::parse(address)
+                && number.starts_with('+')
+            {
+                self.by_address.entry(address_key(&format!("tel:{number}"))).or_insert(id);
+            }
+        }
+        self.list.push(User {
+            uri: served.uri.clone(),
+            route: route.to_owned(),
+            registration: Registration::Unknown,
+            devices: Devices::default(),
+            groups: Vec::new(),
+            waiting: VecDeque::new(),
+            delivering: None,
+            stored: 0,
+        });
+    }
+
+    /// The user whose address this is.
+    pub(super) fn find(&self, address: &str) -> Option<UserId> {
+        self.by_address.get(&address_key(address)).copied()
+    }
+}
+
+impl std::ops::Index<UserId> for Users {
+    type Output = User;
+
+    fn index(&self, id: UserId) -> &User {
+        &self.list[id.0 as usize]
+    }
+}
+
+impl std::ops::IndexMut<UserId> for Users {
+    fn index_mut(&mut self, id: UserId) -> &mut User {
+        &mut self.list[id.0 as usize]
+    }
+}
+
+/// What two spellings of one address have in common: parameters and port aside, hosts in lower
+/// case, telephone numbers without visual separators.
+pub(super) fn address_key(address: &str) -> String {
+    let Ok(uri) = Uri::parse(address) else { return address.to_owned() };
+    let user = uri.user.unwrap_or("");
+    match (uri.scheme, uri.host) {
+        (Scheme::Tel, _) => format!("tel:{}", user.chars().filter(|char| !"-.() ".contains(*char)).collect::<String>()),
+        (_, Some(host)) => format!("{user}@{}", host.0.to_ascii_lowercase()),
+        (_, None) => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_every_address() {
+        let served = ServedUser { uri: "sip:+15145550102@home1.example".to_owned(), aliases: vec!["sip:bob@home1.example".to_owned()] };
+        let core = "sip:scscf1.home1.example".to_owned();
+        let users = Users::new(&PfConfig { identity: String::new(), users: vec![served], core });
+        for address in [
+            "sip:+15145550102@HOME1.example;user=phone",
+            "tel:+1-514-555-0102",
+            "sip:bob@home1.example:5060;transport=tcp",
+        ] {
+            assert_eq!(users.find(address), Some(UserId(0)), "{address}");
+        }
+        assert_eq!(users.find("sip:+15145550102@home2.example"), None);
+        assert_eq!(users[UserId(0)].route, "<sip:scscf1.home1.example;lr>");
+    }
+}
