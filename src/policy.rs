@@ -343,6 +343,20 @@ const KNOBS: &[Knob] = &[
         reading: Some("AMB-37"),
     },
     Knob {
+        name: "group-active.send-group-state",
+        kind: Kind::Flag,
+        default: "false",
+        doc: "Whether the last roster is delivered as a group state object to an active group too",
+        reading: Some("AMB-13"),
+    },
+    Knob {
+        name: "group-state.if-not-accepted",
+        kind: Kind::Choice(&["skip", "send"]),
+        default: "skip",
+        doc: "Whether the group state object is sent to a Client that does not list its type",
+        reading: Some("AMB-34"),
+    },
+    Knob {
         name: "msrp.window",
         kind: Kind::Count(1, 1_000),
         default: "16",

@@ -43,6 +43,10 @@ pub struct Policy {
     pub pin_timeout: Option<Duration>,
     /// `accept-contact.merge` (AMB-37).
     pub merge_accept_contact: bool,
+    /// `group-active.send-group-state` (AMB-13).
+    pub send_group_state: bool,
+    /// `group-state.if-not-accepted` is `send` (AMB-34).
+    pub send_unaccepted_state: bool,
     /// `msrp.window`.
     pub window: usize,
     /// `msrp.chunk-size`.
@@ -102,6 +106,8 @@ impl Policy {
             race_per_device: values.flag("race.per-device"),
             pin_timeout: values.span("device.pin-timeout"),
             merge_accept_contact: values.flag("accept-contact.merge"),
+            send_group_state: values.flag("group-active.send-group-state"),
+            send_unaccepted_state: values.is("group-state.if-not-accepted", "send"),
             window: usize::try_from(values.count("msrp.window")).unwrap_or(1).max(1),
             chunk_size: usize::try_from(values.count("msrp.chunk-size")).unwrap_or(2048),
             max_messages: values.count("store.max-messages"),

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::state::{GroupId, Side, UserId};
+use crate::endpoint::MsrpId;
 use crate::time::Instant;
 
 /// What is due.
@@ -19,6 +20,8 @@ pub(super) enum Alarm {
     Retry(GroupId),
     /// A delivery INVITE has rung for too long.
     Ringing(GroupId),
+    /// An MSRP session whose dialog is over has had its time for late answers.
+    Linger(MsrpId),
     /// A refresh that met a 491 may be repeated (RFC 3261 14.1).
     Refresh(GroupId, Side),
 }
@@ -31,6 +34,7 @@ impl Alarm {
             Self::Trigger(_) => "trigger-delay",
             Self::Retry(_) => "retry-interval",
             Self::Ringing(_) => "ringing-limit",
+            Self::Linger(_) => "late-answers",
             Self::Refresh(..) => "refresh-retry",
         }
     }
@@ -56,6 +60,11 @@ impl Schedule {
         if let Some(at) = self.at.remove(&alarm) {
             self.order.remove(&(at, alarm));
         }
+    }
+
+    /// Whether an alarm is set.
+    pub(super) fn runs(&self, alarm: Alarm) -> bool {
+        self.at.contains_key(&alarm)
     }
 
     /// The next alarm.

@@ -105,6 +105,8 @@ pub(super) struct Group {
     /// The group session identity that the Client is shown: a URI of the PF, constant for the
     /// life of the group.
     pub(super) shown: String,
+    /// Whether the Client has seen that identity.
+    pub(super) named: bool,
     /// The original CPM Group Session information.
     pub(super) invitation: Invitation,
     /// The instance of the device that accepted.
@@ -129,6 +131,8 @@ pub(super) struct Group {
     pub(super) closed: bool,
     /// Since when the Client is away.
     pub(super) held_since: Instant,
+    /// The user came back while the PF was cancelling its invitation: a trigger is due.
+    pub(super) again: bool,
     /// How many delivery INVITEs failed since the last trigger.
     pub(super) attempts: u64,
     /// A change of the session that one side asked for and the other has not answered.
@@ -146,6 +150,8 @@ pub(super) struct Modification {
     pub(super) offer: String,
     /// Our request on the other side.
     pub(super) call: TransactionId,
+    /// The media of the other side before it.
+    pub(super) before: Media,
 }
 
 impl Group {
@@ -155,6 +161,7 @@ impl Group {
             user,
             focus,
             shown,
+            named: false,
             invitation,
             device: None,
             roster: Roster::default(),
@@ -167,6 +174,7 @@ impl Group {
             closing: None,
             closed: false,
             held_since: Instant::ZERO,
+            again: false,
             attempts: 0,
             modification: None,
         }

@@ -1,0 +1,217 @@
+//! The back-to-back user agent: legs come, are joined, and go.
+
+use std::time::Duration;
+
+use super::core::Core;
+use super::headers::{ELSEWHERE, own_contact, with_body};
+use super::leg::{Leg, Media, with_session_timer};
+use super::media;
+use super::procedures::deferred_handling::{self, Silence};
+use super::schedule::Alarm;
+use super::state::{GroupId, Phase, Side};
+use crate::endpoint::{DialogId, MsrpId, TransactionId};
+use crate::engine::Closure;
+use crate::time::Instant;
+use crate::wire::sip::{Builder, Message};
+
+pub(super) use super::relay::Flights;
+
+/// How long an MSRP session outlives its dialog when answers are due: a BYE can overtake them.
+const LINGER: Duration = Duration::from_secs(5);
+
+impl Core {
+    /// Opens the media side of a leg to come.
+    pub(super) fn open_media(&mut self, group: GroupId, side: Side) -> Media {
+        let media = Media::open(&mut self.endpoint, &mut self.ids);
+        self.media.insert(media.session, (group, side));
+        media
+    }
+
+    /// Makes a leg of a confirmed dialog and its media.
+    pub(super) fn attach(&mut self, group: GroupId, side: Side, leg: Leg) {
+        self.dialogs.insert(leg.dialog, (group, side));
+        self.media.insert(leg.media.session, (group, side));
+        self[group].named |= side == Side::Client;
+        match side {
+            Side::Client => self[group].client = Some(leg),
+            Side::Focus => self[group].focus_leg = Some(leg),
+        }
+        self.journal.touch(group);
+    }
+
+    /// Takes a leg away: its media is closed, what the Client did not acknowledge is due again.
+    pub(super) fn detach(&mut self, now: Instant, group: GroupId, side: Side) -> Option<Leg> {
+        let leg = self[group].take_leg(side)?;
+        self.dialogs.remove(&leg.dialog);
+        self.schedule.stop(Alarm::Refresh(group, side));
+        self.media.remove(&leg.media.session);
+        if self.flights.any_of(leg.media.session) {
+            self.schedule.set(Alarm::Linger(leg.media.session), now + LINGER);
+        } else {
+            self.endpoint.msrp_close(now, leg.media.session, Closure::Finished);
+        }
+        if side == Side::Client {
+            self[group].deferred.rewind();
+        }
+        super::procedures::session_modification::abandon(self, now, group, side);
+        self.journal.touch(group);
+        Some(leg)
+    }
+
+    /// Closes an MSRP session; what was on its way by it has no outcome any more.
+    pub(super) fn close_media(&mut self, now: Instant, session: MsrpId) {
+        self.flights.forget(session);
+        self.media.remove(&session);
+        self.endpoint.msrp_close(now, session, Closure::Finished);
+    }
+
+    /// Ends a leg with a BYE.
+    pub(super) fn hang_up(&mut self, now: Instant, group: GroupId, side: Side, reason: Option<&str>) {
+        if let Some(leg) = self.detach(now, group, side) {
+            self.bye(now, &leg, reason);
+        }
+    }
+
+    /// Sends the BYE of a leg that was detached; the UAS waits for the ACK (RFC 3261 15).
+    pub(super) fn bye(&mut self, now: Instant, leg: &Leg, reason: Option<&str>) {
+        if leg.acknowledged {
+            self.send_bye(now, leg.dialog, reason);
+        } else {
+            self.byes.insert(leg.dialog, reason.map(str::to_owned));
+        }
+    }
+
+    fn send_bye(&mut self, now: Instant, dialog: DialogId, reason: Option<&str>) {
+        self.endpoint.send_in(now, dialog, Builder::request("BYE", "").push_some("Reason", reason));
+    }
+
+    /// Confirms a dialog that nobody wants and ends it.
+    pub(super) fn release(&mut self, now: Instant, invite: TransactionId, dialog: DialogId) {
+        self.endpoint.acknowledge(now, invite, dialog, None);
+        self.send_bye(now, dialog, Some(ELSEWHERE));
+    }
+
+    /// The ACK to our 2xx came: the leg may send, and may be ended.
+    pub(super) fn on_ack(&mut self, now: Instant, dialog: DialogId, message: &Message) {
+        if let Some(reason) = self.byes.remove(&dialog) {
+            return self.send_bye(now, dialog, reason.as_deref());
+        }
+        let Some((group, side)) = self.dialogs.get(&dialog).copied() else { return };
+        let Some(leg) = self[group].leg_mut(side) else { return };
+        leg.acknowledged = true;
+        // The answer to an offer that our 2xx made.
+        if leg.media.remote.is_none() {
+            leg.media.remote = super::headers::sdp_of(message).as_deref().and_then(media::read);
+            let media = leg.media.clone();
+            if media.remote.is_none() {
+                return deferred_handling::on_silence(self, now, group, side, Silence::NoMedia);
+            }
+            media.start(&mut self.endpoint, now);
+        }
+        self.pump(now, group);
+    }
+
+    /// No ACK came within 64*T1 (RFC 3261 13.3.1.4).
+    pub(super) fn on_ack_missing(&mut self, now: Instant, dialog: DialogId) {
+        if let Some(reason) = self.byes.remove(&dialog) {
+            return self.send_bye(now, dialog, reason.as_deref());
+        }
+        let Some((group, side)) = self.dialogs.get(&dialog).copied() else { return };
+        if let Some(leg) = self[group].leg_mut(side) {
+            leg.acknowledged = true;
+        }
+        deferred_handling::on_silence(self, now, group, side, Silence::NoAck);
+    }
+
+    /// Answers the INVITE of a side by 200 and makes its leg: `attributes` is the SDP whose content
+    /// attributes the answer carries. `false` when the offer has no medium that could be used.
+    pub(super) fn accept(
+        &mut self,
+        now: Instant,
+        (group, side): (GroupId, Side),
+        transaction: TransactionId,
+        request: &Message,
+        attributes: &str,
+    ) -> bool {
+        let mut media = self.open_media(group, side);
+        let sdp = match super::headers::sdp_of(request) {
+            Some(offer) => {
+                let Some(remote) = media::read(&offer) else {
+                    self.close_media(now, media.session);
+                    return false;
+                };
+                media.answer(self.endpoint.config(), &offer, remote, attributes)
+            }
+            None => media.offer(self.endpoint.config(), attributes, None),
+        };
+        let contact = match side {
+            Side::Client => super::headers::group_contact(&self[group].shown),
+            Side::Focus => own_contact(&self.address()),
+        };
+        let response = self.endpoint.response(transaction, 200).set("Contact", contact);
+        let response = with_session_timer(response, request);
+        let Some(dialog) = self.endpoint.respond(now, transaction, with_body(response, &sdp, &[])) else {
+            self.close_media(now, media.session);
+            return false;
+        };
+        media.start(&mut self.endpoint, now);
+        let leg = Leg::new(dialog, media, request, false);
+        self.attach(group, side, leg);
+        true
+    }
+
+    /// Makes the leg of a 2xx to our INVITE from the medium that it offered. When the answer has
+    /// none that could be used, the dialog is acknowledged and ended, and there is no leg.
+    pub(super) fn confirm(
+        &mut self,
+        now: Instant,
+        (group, side): (GroupId, Side),
+        invite: TransactionId,
+        dialog: Option<DialogId>,
+        response: &Message,
+    ) -> bool {
+        let (Some(dialog), Some(mut media)) = (dialog, self[group].offered.take()) else { return false };
+        self.endpoint.acknowledge(now, invite, dialog, None);
+        media.remote = super::headers::sdp_of(response).as_deref().and_then(media::read);
+        let leg = Leg::new(dialog, media, response, true);
+        if leg.media.remote.is_none() {
+            self.close_media(now, leg.media.session);
+            self.bye(now, &leg, None);
+            return false;
+        }
+        leg.media.start(&mut self.endpoint, now);
+        self.attach(group, side, leg);
+        true
+    }
+
+    /// Starts an MSRP session anew where the peer has another path than before.
+    pub(super) fn start_again(&mut self, now: Instant, media: &Media) {
+        if media.moved() {
+            media.start(&mut self.endpoint, now);
+        }
+    }
+
+    /// Closes the medium that a failed INVITE of ours offered.
+    pub(super) fn give_up_offer(&mut self, now: Instant, group: GroupId) {
+        if let Some(media) = self[group].offered.take() {
+            self.close_media(now, media.session);
+        }
+    }
+
+    /// The group is over for its user: both legs are gone, and what is stored stays or goes.
+    pub(super) fn finish(&mut self, now: Instant, group: GroupId, discard: bool) {
+        if discard {
+            self.discard(group);
+        }
+        self.unsubscribe(now, group);
+        self[group].phase = self[group].resting();
+        self[group].closing = None;
+        self.schedule.stop(Alarm::Retry(group));
+        self.journal.touch(group);
+    }
+
+    /// Whether the group has both legs and nothing under way.
+    pub(super) fn is_live(&self, group: GroupId) -> bool {
+        matches!(self[group].phase, Phase::Live)
+    }
+}

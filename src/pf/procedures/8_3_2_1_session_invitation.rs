@@ -1,0 +1,184 @@
+//! 8.3.2.1 step 7, as reconstructed: the focus invites a served user to a group.
+//!
+//! The PF keeps the invitation, offers it to all devices of the user, and joins the two legs. A
+//! user who cannot be reached is joined to the group by the PF alone, which then stores.
+//!
+//! ```text
+//! INVITE  -> Inviting
+//! 2xx     Inviting -> Live                   both legs
+//! 408, 480, 503, timeout                     Inviting -> Held, the PF accepts for the user
+//! other   Inviting -> Gone | Dormant         relayed
+//! ```
+
+use crate::clause::Clause;
+use crate::endpoint::{DialogId, TransactionId};
+use crate::pf::core::{Call, Core};
+use crate::pf::headers::{self, ELSEWHERE, GROUP_SERVICE, Invitation, ToUser};
+use crate::pf::leg::SESSION_EXPIRES;
+use crate::pf::media;
+use crate::pf::procedures::{deferred_handling, group_delivery};
+use crate::pf::state::{Delivery, GroupId, Phase, Registration, Side, UserId};
+use crate::time::Instant;
+use crate::wire::sip::{Message, Name};
+
+const AS_B2BUA: Clause = Clause::of("DGC-1.2-20");
+const ALL_DEVICES: Clause = Clause::of("DGC-1.2-17");
+
+/// Takes an INVITE whose Request-URI is a served user.
+pub(in crate::pf) fn start(core: &mut Core, now: Instant, asked: TransactionId, message: &Message) {
+    let user = message.request_uri().and_then(|target| core.users.find(target));
+    let (Some(user), Some(focus)) = (user, headers::contact_uri(message)) else { return core.reply(now, asked, 400) };
+    let offer = headers::sdp_of(message);
+    if !is_group(message) || offer.as_deref().is_some_and(|offer| media::read(offer).is_none()) {
+        return core.reply(now, asked, 488);
+    }
+    let group = locate(core, user, &focus, message);
+    let busy = matches!(core[group].phase, Phase::Inviting { .. } | Phase::Joining { .. });
+    if busy {
+        core.reply(now, asked, 491);
+    } else if core[group].focus_leg.is_some() {
+        replace_focus(core, now, group, asked, message);
+    } else if core.users[user].registration == Registration::Gone {
+        accept_for_user(core, now, group, asked, message);
+    } else {
+        offer_to_user(core, now, group, asked, message);
+    }
+}
+
+/// Passes a provisional response of the user on.
+pub(in crate::pf) fn on_provisional(core: &mut Core, now: Instant, group: GroupId, status: u16) {
+    if let Phase::Inviting { asked, .. } = core[group].phase {
+        core.reply(now, asked, status);
+    }
+}
+
+/// Takes the final response of the user.
+pub(in crate::pf) fn handle(
+    core: &mut Core,
+    now: Instant,
+    group: GroupId,
+    invite: TransactionId,
+    dialog: Option<DialogId>,
+    response: &Message,
+) {
+    let Phase::Inviting { asked, .. } = core[group].phase else { return };
+    match response.status().unwrap_or(500) {
+        200..=299 => on_accepted(core, now, (group, asked), invite, dialog, response),
+        408 | 480 | 503 => on_failed(core, now, group),
+        status => {
+            core.give_up_offer(now, group);
+            core.because(AS_B2BUA, "the answer of the user is passed on").pass_on(now, asked, status);
+            if status == 603 {
+                core.discard(group);
+            }
+            core[group].phase = core[group].resting();
+        }
+    }
+}
+
+/// No device answered: the PF takes part for the user (step 7.b).
+pub(in crate::pf) fn on_failed(core: &mut Core, now: Instant, group: GroupId) {
+    let Phase::Inviting { asked, .. } = core[group].phase else { return };
+    core.give_up_offer(now, group);
+    core.asked.remove(&asked);
+    let Some(request) = core.endpoint.request(asked).cloned() else {
+        core[group].phase = core[group].resting();
+        return;
+    };
+    accept_for_user(core, now, group, asked, &request);
+}
+
+fn on_accepted(
+    core: &mut Core,
+    now: Instant,
+    (group, asked): (GroupId, TransactionId),
+    invite: TransactionId,
+    dialog: Option<DialogId>,
+    response: &Message,
+) {
+    core.asked.remove(&asked);
+    let request = core.endpoint.request(asked).cloned();
+    let joined = core.confirm(now, (group, Side::Client), invite, dialog, response);
+    let attributes = headers::sdp_of(response).unwrap_or_default();
+    core.because(AS_B2BUA, "the user has accepted, so the PF accepts towards the focus");
+    let accepted = joined && request.is_some_and(|request| core.accept(now, (group, Side::Focus), asked, &request, &attributes));
+    if !accepted {
+        core.hang_up(now, group, Side::Client, None);
+        core[group].phase = core[group].resting();
+        return core.reply(now, asked, 488);
+    }
+    core[group].device = headers::instance_of(response);
+    core[group].phase = if core[group].deferred.is_empty() { Phase::Live } else { Phase::DrainPf(Delivery::Sending) };
+    core.pump(now, group);
+}
+
+/// 7.c: builds the INVITE to the user's devices from that of the focus.
+fn offer_to_user(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
+    let mut media = core.open_media(group, Side::Client);
+    let invitation = core[group].invitation.clone();
+    let user = &core.users[core[group].user];
+    let mut accept_contact: Vec<String> = message.elements(Name::AcceptContact).map(str::to_owned).collect();
+    if accept_contact.is_empty() {
+        accept_contact = headers::accept_contact(None, false);
+    }
+    let invite = headers::invite_user(&ToUser {
+        target: message.request_uri().unwrap_or(&user.uri),
+        shown: &core[group].shown,
+        route: &user.route,
+        sdp: media.offer(core.endpoint.config(), &invitation.sdp, None),
+        invitation: &invitation,
+        accept_contact,
+        interval: SESSION_EXPIRES,
+    });
+    core[group].offered = Some(media);
+    let call = core.because(ALL_DEVICES, "the invitation goes to all devices of the user").endpoint.send(now, invite);
+    core.calls.insert(call, Call::Invitation(group));
+    core.asked.insert(asked, group);
+    core[group].phase = Phase::Inviting { asked, call };
+}
+
+/// 7.b: accepts in place of a user who cannot be reached, and stores from now on.
+fn accept_for_user(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, request: &Message) {
+    let attributes = core[group].invitation.sdp.clone();
+    core.because(ALL_DEVICES, "no device can be reached: the PF takes part for the user");
+    if !core.accept(now, (group, Side::Focus), asked, request, &attributes) {
+        core[group].phase = core[group].resting();
+        return core.reply(now, asked, 488);
+    }
+    core[group].device = None;
+    deferred_handling::hold(core, now, group);
+    group_delivery::on_over(core, now, group, false);
+}
+
+/// The focus invites to a group whose leg stands: the new leg takes the place of the old one.
+fn replace_focus(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
+    let old = core.detach(now, group, Side::Focus);
+    let attributes = core[group].invitation.sdp.clone();
+    if !core.accept(now, (group, Side::Focus), asked, message, &attributes) {
+        core.reply(now, asked, 488);
+    }
+    if let Some(old) = old {
+        core.bye(now, &old, Some(ELSEWHERE));
+    }
+}
+
+/// The group of an invitation: known by its focus or its Contribution-ID, else new.
+fn locate(core: &mut Core, user: UserId, focus: &str, message: &Message) -> GroupId {
+    let invitation = Invitation::of_focus(message);
+    let contribution = invitation.value(Name::ContributionId).and_then(|value| core.find_contribution(user, value));
+    match core.find_group(user, focus).or(contribution) {
+        None => core.add_group(user, focus, invitation),
+        Some(group) => {
+            core[group].invitation = invitation;
+            focus.clone_into(&mut core[group].focus);
+            core[group].closed = false;
+            core.index_group(group);
+            group
+        }
+    }
+}
+
+fn is_group(message: &Message) -> bool {
+    message.contact().is_ok_and(|contact| contact.is_focus())
+        || message.value(Name::PAssertedService).is_some_and(|service| service.contains(GROUP_SERVICE))
+}

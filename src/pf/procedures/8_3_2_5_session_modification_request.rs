@@ -1,0 +1,292 @@
+//! 8.3.2.5, by 8.2.2.5 as reconstructed: a re-INVITE or UPDATE on a leg of an established session.
+//!
+//! A change of the media goes to the other leg, and the answer comes back. A refresh of the session
+//! timer stays on its leg, for each leg has a timer of its own; so does a change that comes while
+//! there is no other leg (AMB-19).
+//!
+//! ```text
+//! new offer, other leg up      mirrored; 2xx and refusal come back, 408 and 481 end the other leg
+//! same offer, none, no leg     answered 200 with the present description
+//! ```
+
+use std::time::Duration;
+
+use crate::clause::Clause;
+use crate::endpoint::TransactionId;
+use crate::pf::core::{Call, Core};
+use crate::pf::headers::{self, group_contact, own_contact, with_body};
+use crate::pf::leg::{MIN_SE, SESSION_EXPIRES, interval_too_small, with_session_timer};
+use crate::pf::media;
+use crate::pf::procedures::deferred_handling::{self, Silence};
+use crate::pf::schedule::Alarm;
+use crate::pf::state::{GroupId, Modification, Side};
+use crate::time::Instant;
+use crate::wire::sip::{Builder, Message, Method};
+
+const AS_B2BUA: Clause = Clause::of("DGC-5-01");
+
+/// Takes a re-INVITE or UPDATE.
+pub(in crate::pf) fn start(core: &mut Core, now: Instant, asked: TransactionId, group: GroupId, side: Side, message: &Message) {
+    if interval_too_small(message) {
+        let refusal = core.endpoint.response(asked, 422).push("Min-SE", MIN_SE);
+        core.endpoint.respond(now, asked, refusal);
+        return;
+    }
+    if core[group].modification.is_some() {
+        return core.reply(now, asked, 491);
+    }
+    let Some(offer) = headers::sdp_of(message) else { return answer_locally(core, now, asked, (group, side), message, None) };
+    let Some(remote) = media::read(&offer) else { return core.reply(now, asked, 488) };
+    let known = core[group].leg(side).and_then(|leg| leg.media.remote.as_ref()).map(|known| known.origin.clone());
+    let other_is_up = core[group].leg(side.opposite()).is_some_and(|leg| leg.acknowledged);
+    if known.as_ref() == Some(&remote.origin) || !other_is_up {
+        answer_locally(core, now, asked, (group, side), message, Some(offer));
+    } else {
+        mirror(core, now, asked, (group, side), message, offer);
+    }
+}
+
+/// 200 with our own description, and the session timer of this leg.
+fn answer_locally(
+    core: &mut Core,
+    now: Instant,
+    asked: TransactionId,
+    (group, side): (GroupId, Side),
+    message: &Message,
+    offer: Option<String>,
+) {
+    core.because(AS_B2BUA, "no other leg is concerned: answered by the PF");
+    let config = core.endpoint.config().clone();
+    let Some(leg) = core[group].leg_mut(side) else { return };
+    let sdp = match offer.as_deref().map(|offer| (offer, media::read(offer))) {
+        Some((offer, Some(remote))) if leg.media.remote.as_ref() != Some(&remote) => {
+            let attributes = leg.media.sdp.clone();
+            Some(leg.media.answer(&config, offer, remote, &attributes))
+        }
+        Some(_) => Some(leg.media.sdp.clone()),
+        None if message.method() == Some(Method::Invite) => Some(leg.media.sdp.clone()),
+        None => None,
+    };
+    finish(core, now, asked, (group, side), message, sdp);
+}
+
+/// Sends the 200 of a change and takes over what the request said of the leg.
+fn finish(
+    core: &mut Core,
+    now: Instant,
+    asked: TransactionId,
+    (group, side): (GroupId, Side),
+    message: &Message,
+    sdp: Option<String>,
+) {
+    let contact = contact_of(core, group, side);
+    let response = core.endpoint.response(asked, 200).set("Contact", contact);
+    let response = with_session_timer(response, message);
+    let response = match sdp {
+        Some(sdp) => with_body(response, &sdp, &[]),
+        None => response,
+    };
+    core.endpoint.respond(now, asked, response);
+    let Some(leg) = core[group].leg_mut(side) else { return };
+    leg.learn(message);
+    let media = leg.media.clone();
+    core.start_again(now, &media);
+    core.pump(now, group);
+}
+
+/// Passes a new offer on to the other leg.
+fn mirror(
+    core: &mut Core,
+    now: Instant,
+    asked: TransactionId,
+    (group, side): (GroupId, Side),
+    message: &Message,
+    offer: String,
+) {
+    let other = side.opposite();
+    let contact = contact_of(core, group, other);
+    let config = core.endpoint.config().clone();
+    let Some(leg) = core[group].leg_mut(other) else { return };
+    let (before, dialog) = (leg.media.clone(), leg.dialog);
+    let sdp = leg.media.offer(&config, &offer, None);
+    let interval = if leg.interval == 0 { SESSION_EXPIRES } else { leg.interval };
+    let updates = message.method() == Some(Method::Update) && leg.updates;
+    let request = Builder::request(if updates { "UPDATE" } else { "INVITE" }, "")
+        .push("Contact", contact)
+        .push("Supported", "timer")
+        .push("Session-Expires", interval);
+    core.because(AS_B2BUA, "the change goes to the other leg");
+    let call = core.endpoint.send_in(now, dialog, with_body(request, &sdp, &[]));
+    let Some(call) = call else {
+        restore(core, group, other, before);
+        return core.reply(now, asked, 500);
+    };
+    core.calls.insert(call, Call::Modification(group, other));
+    core.asked.insert(asked, group);
+    core[group].modification = Some(Modification { from: side, asked, offer, call, before });
+}
+
+/// Takes the final response of the other leg.
+pub(in crate::pf) fn handle(
+    core: &mut Core,
+    now: Instant,
+    (group, side): (GroupId, Side),
+    call: TransactionId,
+    response: &Message,
+) {
+    let status = response.status().unwrap_or(500);
+    if status >= 300 {
+        return on_failed(core, now, (group, side), status);
+    }
+    acknowledge(core, now, (group, side), call, response);
+    let answer = headers::sdp_of(response).unwrap_or_default();
+    let remote = media::read(&answer);
+    if let (Some(leg), Some(remote)) = (core[group].leg_mut(side), remote) {
+        leg.media.remote = Some(remote);
+        leg.learn(response);
+        let media = leg.media.clone();
+        core.start_again(now, &media);
+    }
+    let Some(modification) = core[group].modification.take() else { return };
+    core.asked.remove(&modification.asked);
+    let Some(request) = core.endpoint.request(modification.asked).cloned() else { return };
+    let config = core.endpoint.config().clone();
+    let Some(leg) = core[group].leg_mut(modification.from) else { return };
+    let sdp = media::read(&modification.offer).map(|remote| leg.media.answer(&config, &modification.offer, remote, &answer));
+    core.because(AS_B2BUA, "the answer of the other leg is passed on");
+    finish(core, now, modification.asked, (group, modification.from), &request, sdp);
+}
+
+/// The other leg refuses: the session stays as it was; 408 and 481 end that leg (RFC 5057).
+pub(in crate::pf) fn on_failed(core: &mut Core, now: Instant, (group, side): (GroupId, Side), status: u16) {
+    let Some(modification) = core[group].modification.take() else { return };
+    restore(core, group, side, modification.before);
+    core.because(AS_B2BUA, "the refusal of the other leg is passed on").pass_on(now, modification.asked, status);
+    if matches!(status, 408 | 481) {
+        deferred_handling::on_silence(core, now, group, side, Silence::Unanswered);
+    }
+}
+
+/// The side that asked for a change has cancelled it; its request is answered already.
+pub(in crate::pf) fn on_cancelled(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId) {
+    let Some(modification) = core[group].modification.take_if(|modification| modification.asked == asked) else { return };
+    core.calls.remove(&modification.call);
+    core.endpoint.cancel(now, modification.call);
+    restore(core, group, modification.from.opposite(), modification.before);
+}
+
+/// A leg goes away while a change is under way.
+pub(in crate::pf) fn abandon(core: &mut Core, now: Instant, group: GroupId, side: Side) {
+    let Some(modification) = core[group].modification.take() else { return };
+    core.calls.remove(&modification.call);
+    if modification.from != side {
+        core.pass_on(now, modification.asked, 481);
+    } else {
+        core.asked.remove(&modification.asked);
+    }
+}
+
+/// Half of the session interval is over and the refresh is ours (RFC 4028 10).
+pub(in crate::pf) fn refresh(core: &mut Core, now: Instant, group: GroupId, side: Side) {
+    let contact = contact_of(core, group, side);
+    let Some(leg) = core[group].leg(side) else { return };
+    let (dialog, updates, interval, sdp) = (leg.dialog, leg.updates, leg.interval, leg.media.sdp.clone());
+    if !core.endpoint.may_offer(dialog) {
+        return core.schedule.set(Alarm::Refresh(group, side), now + Duration::from_secs(2));
+    }
+    let request = Builder::request(if updates { "UPDATE" } else { "INVITE" }, "")
+        .push("Contact", contact)
+        .push("Supported", "timer")
+        .push("Session-Expires", format!("{};refresher=uac", interval.max(MIN_SE)));
+    let request = if updates { request } else { with_body(request, &sdp, &[]) };
+    core.note("the session timer of this leg is refreshed");
+    if let Some(call) = core.endpoint.send_in(now, dialog, request) {
+        core.calls.insert(call, Call::Refresh(group, side));
+    }
+}
+
+/// Takes the final response to a refresh: 408 and 481 mean that the peer is gone (RFC 4028 10).
+pub(in crate::pf) fn on_refreshed(
+    core: &mut Core,
+    now: Instant,
+    (group, side): (GroupId, Side),
+    call: TransactionId,
+    response: &Message,
+) {
+    match response.status().unwrap_or(500) {
+        200..=299 => {
+            acknowledge(core, now, (group, side), call, response);
+            if let Some(leg) = core[group].leg_mut(side) {
+                leg.learn(response);
+            }
+        }
+        408 | 481 => deferred_handling::on_silence(core, now, group, side, Silence::Unanswered),
+        491 => {
+            // RFC 3261 14.1: 2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other.
+            let wait = 2_100 + 10 * core.ids.below(191);
+            core.schedule.set(Alarm::Refresh(group, side), now + Duration::from_millis(wait));
+        }
+        405 | 501 => {
+            let again = core[group].leg_mut(side).is_some_and(|leg| std::mem::take(&mut leg.updates));
+            if again {
+                refresh(core, now, group, side);
+            }
+        }
+        _ => core.note("the refresh was refused: the session runs until its interval ends"),
+    }
+}
+
+/// After a restart the media with the focus is set up anew, by a re-INVITE with a new path.
+pub(in crate::pf) fn repair(core: &mut Core, now: Instant, group: GroupId) {
+    let contact = contact_of(core, group, Side::Focus);
+    let Some(dialog) = core[group].focus_leg.as_ref().map(|leg| leg.dialog) else { return };
+    let template = core[group].invitation.sdp.clone();
+    let config = core.endpoint.config().clone();
+    let Some(leg) = core[group].leg_mut(Side::Focus) else { return };
+    let sdp = leg.media.offer(&config, &template, None);
+    let request = Builder::request("INVITE", "")
+        .push("Contact", contact)
+        .push("Supported", "timer")
+        .push("Session-Expires", SESSION_EXPIRES);
+    if let Some(call) = core.endpoint.send_in(now, dialog, with_body(request, &sdp, &[])) {
+        core.calls.insert(call, Call::Repair(group));
+    }
+}
+
+/// Takes the final response to that re-INVITE.
+pub(in crate::pf) fn on_repaired(core: &mut Core, now: Instant, group: GroupId, call: TransactionId, response: &Message) {
+    let remote = headers::sdp_of(response).as_deref().and_then(media::read);
+    let accepted = response.status().is_some_and(|status| status < 300);
+    if accepted {
+        acknowledge(core, now, (group, Side::Focus), call, response);
+    }
+    match (core[group].leg_mut(Side::Focus), remote) {
+        (Some(leg), Some(remote)) if accepted => {
+            leg.media.remote = Some(remote);
+            leg.learn(response);
+            let media = leg.media.clone();
+            media.start(&mut core.endpoint, now);
+        }
+        _ => deferred_handling::on_focus_gone(core, now, group, "the focus does not take the session up again"),
+    }
+}
+
+fn acknowledge(core: &mut Core, now: Instant, (group, side): (GroupId, Side), call: TransactionId, response: &Message) {
+    let dialog = core[group].leg(side).map(|leg| leg.dialog);
+    if let (Some(Method::Invite), Some(dialog)) = (response.method(), dialog) {
+        core.endpoint.acknowledge(now, call, dialog, None);
+    }
+}
+
+fn restore(core: &mut Core, group: GroupId, side: Side, before: crate::pf::leg::Media) {
+    if let Some(leg) = core[group].leg_mut(side) {
+        leg.media = before;
+    }
+}
+
+fn contact_of(core: &Core, group: GroupId, side: Side) -> String {
+    match side {
+        Side::Client => group_contact(&core[group].shown),
+        Side::Focus => own_contact(&core.address()),
+    }
+}

@@ -1,0 +1,116 @@
+//! 8.3.2.7, by 8.2.2.7 as reconstructed: the focus tells who takes part.
+//!
+//! Each NOTIFY is answered 200, its document applied under the version rules of RFC 4575 4.6, and
+//! the Client told where it has subscribed. For an absent Client the roster is kept.
+
+use crate::clause::Clause;
+use crate::endpoint::{SubscriptionId, TransactionId};
+use crate::pf::core::{Call, Core, Watch};
+use crate::pf::procedures::{deferred_handling, participants_information};
+use crate::pf::state::{GroupId, Phase};
+use crate::time::Instant;
+use crate::wire::sip::{Builder, Message, Name};
+use crate::wire::xml::conference_info::ConferenceInfo;
+use crate::wire::xml::roster::{Applied, Roster};
+
+const AS_ORIGINATING: Clause = Clause::of("DGC-7-01");
+
+/// Takes a NOTIFY of the focus.
+pub(in crate::pf) fn handle(core: &mut Core, now: Instant, id: SubscriptionId, notify: TransactionId, message: &Message) {
+    core.because(AS_ORIGINATING, "the roster follows the NOTIFY").reply(now, notify, 200);
+    let gap = match core.watches.get(&id).copied() {
+        Some(Watch::Own(group)) => apply_own(core, group, message),
+        Some(Watch::Relayed(group)) => {
+            participants_information::answer_client(core, now, id, None);
+            let gap = apply_relayed(core, id, group, message);
+            relay(core, now, id, message);
+            gap
+        }
+        None => false,
+    };
+    if gap {
+        core.note("the roster has a gap: full state is asked for");
+        core.endpoint.refresh_subscription(now, id);
+    }
+}
+
+/// Applies a document to the group's roster; whether documents are missing before it.
+fn apply_own(core: &mut Core, group: GroupId, message: &Message) -> bool {
+    match apply(&mut core[group].roster, message) {
+        Some(Applied::Updated) => {
+            core.journal.touch(group);
+            false
+        }
+        Some(Applied::Gap { .. }) => true,
+        Some(Applied::Stale) | None => false,
+    }
+}
+
+/// The Client's subscription feeds the group's roster as long as the PF has none of its own.
+fn apply_relayed(core: &mut Core, id: SubscriptionId, group: GroupId, message: &Message) -> bool {
+    let Some(relay) = core.relays.list.get_mut(&id) else { return false };
+    let applied = apply(&mut relay.roster, message);
+    if applied == Some(Applied::Updated) && core.groups[group.0 as usize].subscription.is_none() {
+        core.groups[group.0 as usize].roster = relay.roster.clone();
+        core.journal.touch(group);
+    }
+    matches!(applied, Some(Applied::Gap { .. }))
+}
+
+/// What cannot be read changes nothing.
+fn apply(roster: &mut Roster, message: &Message) -> Option<Applied> {
+    message.content_type().filter(|own| own.is(participants_information::DOCUMENT))?;
+    ConferenceInfo::parse(&message.body()).ok().map(|info| roster.apply(&info))
+}
+
+/// Passes a NOTIFY on to the Client, if it is there.
+fn relay(core: &mut Core, now: Instant, id: SubscriptionId, message: &Message) {
+    let Some((group, Some(dialog))) = core.relays.list.get(&id).map(|relay| (relay.group, relay.dialog)) else { return };
+    let ended = message.value(Name::SubscriptionState).is_some_and(|state| state.trim_start().starts_with("terminated"));
+    if core[group].client.is_none() && !ended {
+        return;
+    }
+    let mut out = Builder::request("NOTIFY", "");
+    for name in [Name::Event, Name::SubscriptionState] {
+        out = out.push_some(name.canonical(), message.value(name));
+    }
+    if let Some(content_type) = message.value(Name::ContentType) {
+        out = out.body(content_type, message.body());
+    }
+    if let Some(call) = core.endpoint.send_in(now, dialog, out) {
+        core.calls.insert(call, Call::Notify(id));
+    }
+}
+
+/// The Client has answered a relayed NOTIFY: 481 and silence end its subscription (RFC 6665 4.2.2).
+pub(in crate::pf) fn on_relayed(core: &mut Core, now: Instant, id: SubscriptionId, status: u16) {
+    if matches!(status, 404 | 408 | 410 | 481) && core.relays.remove(id).is_some() {
+        core.watches.remove(&id);
+        core.endpoint.unsubscribe(now, id, Builder::request("SUBSCRIBE", ""));
+    }
+}
+
+/// Ends the Client's subscription from the PF's side.
+pub(in crate::pf) fn end_relay(core: &mut Core, now: Instant, id: SubscriptionId, reason: &str) {
+    let Some(dialog) = core.relays.remove(id).and_then(|relay| relay.dialog) else { return };
+    let state = format!("terminated;reason={reason}");
+    let notify = Builder::request("NOTIFY", "").push("Event", "conference").push("Subscription-State", state);
+    core.endpoint.send_in(now, dialog, notify);
+}
+
+/// A subscription is over: a conference that is no more makes the group inactive.
+pub(in crate::pf) fn on_terminated(core: &mut Core, now: Instant, id: SubscriptionId, reason: Option<&str>) {
+    match core.watches.remove(&id) {
+        Some(Watch::Relayed(_)) => drop(core.relays.remove(id)),
+        Some(Watch::Own(group)) => {
+            if core[group].subscription == Some(id) {
+                core[group].subscription = None;
+            }
+            let over = reason.is_some_and(|reason| reason.eq_ignore_ascii_case("noresource"));
+            if over && core[group].phase == Phase::Held {
+                deferred_handling::on_focus_gone(core, now, group, "the conference is no more");
+            }
+        }
+        None => {}
+    }
+}

@@ -1,0 +1,344 @@
+//! The form of the records: keys that sort as the PF reads them, values of length-prefixed fields.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::endpoint::{Dialog, Side as Role, State};
+use crate::pf::core::Core;
+use crate::pf::headers::{Invitation, Part};
+use crate::pf::leg::Leg;
+use crate::pf::state::{GroupId, Phase, Registration, Side, User};
+use crate::time::Instant;
+use crate::wire::xml::conference_info::ConferenceInfo;
+use crate::wire::xml::roster::Roster;
+
+/// The key of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::pf) enum Key {
+    /// A served user.
+    User(u32),
+    /// A group session.
+    Group(u32),
+    /// A stored message: its group and its number.
+    Message(u32, u64),
+}
+
+impl Key {
+    /// The bytes of the key: users before groups before messages, messages in their order.
+    pub(in crate::pf) fn encode(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(13);
+        match self {
+            Self::User(user) => {
+                out.push(b'a');
+                out.extend_from_slice(&user.to_be_bytes());
+            }
+            Self::Group(group) => {
+                out.push(b'g');
+                out.extend_from_slice(&group.to_be_bytes());
+            }
+            Self::Message(group, number) => {
+                out.push(b'm');
+                out.extend_from_slice(&group.to_be_bytes());
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+        }
+        out
+    }
+
+    fn decode(mut key: &[u8]) -> Option<Self> {
+        match (key.try_get_u8().ok()?, key.len()) {
+            (b'a', 4) => Some(Self::User(key.get_u32())),
+            (b'g', 4) => Some(Self::Group(key.get_u32())),
+            (b'm', 12) => Some(Self::Message(key.get_u32(), key.get_u64())),
+            _ => None,
+        }
+    }
+}
+
+/// A record that was read back.
+#[derive(Debug)]
+pub(in crate::pf) enum Record {
+    /// A user: address, S-CSCF, registration.
+    User(String, String, Registration),
+    /// A group.
+    Group(u32, Box<GroupRecord>),
+    /// A message: group, number, Content-Type, body.
+    Message(u32, u64, String, Bytes),
+}
+
+/// Reads a record; `None` for one that this version does not know.
+pub(in crate::pf) fn decode(key: &[u8], value: Bytes) -> Option<Record> {
+    let mut fields = Fields(value);
+    Some(match Key::decode(key)? {
+        Key::User(_) => Record::User(fields.text()?, fields.text()?, fields.registration()?),
+        Key::Group(group) => Record::Group(group, Box::new(GroupRecord::decode(&mut fields)?)),
+        Key::Message(group, number) => Record::Message(group, number, fields.text()?, fields.bytes()?),
+    })
+}
+
+/// The value of a message's record.
+pub(in crate::pf) fn encode_message(content_type: &str, body: &[u8]) -> Bytes {
+    Values::default().text(content_type).bytes(body).done()
+}
+
+/// The value of a user's record.
+pub(in crate::pf) fn encode_user(user: &User) -> Bytes {
+    let until = match user.registration {
+        Registration::Unknown => 0,
+        Registration::Gone => 1,
+        Registration::Until(end) => end.as_micros().max(2),
+    };
+    Values::default().text(&user.uri).text(&user.route).number(until).done()
+}
+
+/// What is kept of a group session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::pf) struct GroupRecord {
+    pub(in crate::pf) user: String,
+    pub(in crate::pf) focus: String,
+    pub(in crate::pf) shown: String,
+    pub(in crate::pf) named: bool,
+    pub(in crate::pf) closed: bool,
+    pub(in crate::pf) left: bool,
+    pub(in crate::pf) held_since: Instant,
+    pub(in crate::pf) invitation: Invitation,
+    pub(in crate::pf) device: Option<String>,
+    pub(in crate::pf) roster: Roster,
+    /// The dialogs of the legs to the Client and to the focus.
+    pub(in crate::pf) dialogs: [Option<(Dialog, bool)>; 2],
+}
+
+impl GroupRecord {
+    /// What is to be kept of a group now.
+    pub(in crate::pf) fn of(core: &Core, id: GroupId) -> Self {
+        let group = &core[id];
+        let dialog = |leg: &Leg| core.endpoint.dialog(leg.dialog).map(|dialog| (dialog.clone(), leg.updates));
+        Self {
+            user: core.users[group.user].uri.clone(),
+            focus: group.focus.clone(),
+            shown: group.shown.clone(),
+            named: group.named,
+            closed: group.closed,
+            left: group.phase == Phase::Gone,
+            held_since: group.held_since,
+            invitation: group.invitation.clone(),
+            device: group.device.clone(),
+            roster: group.roster.clone(),
+            dialogs: [Side::Client, Side::Focus].map(|side| group.leg(side).and_then(dialog)),
+        }
+    }
+
+    /// The value of the record.
+    pub(in crate::pf) fn encode(&self) -> Bytes {
+        let roster = self.roster.version.map(|version| self.roster.to_document(version).to_xml());
+        let mut out = Values::default().text(&self.user).text(&self.focus).text(&self.shown);
+        out = out.flag(self.named).flag(self.closed).flag(self.left).number(self.held_since.as_micros());
+        out = out.text(&self.invitation.from).text(&self.invitation.sdp).number(self.invitation.fields.len() as u64);
+        for (name, value) in &self.invitation.fields {
+            out = out.text(name).text(value);
+        }
+        out = out.number(self.invitation.parts.len() as u64);
+        for part in &self.invitation.parts {
+            out = out.text(&part.content_type).option(part.disposition.as_deref()).bytes(&part.body);
+        }
+        out = out.option(self.device.as_deref()).option(roster.as_deref());
+        for dialog in &self.dialogs {
+            out = out.dialog(dialog.as_ref());
+        }
+        out.done()
+    }
+
+    fn decode(fields: &mut Fields) -> Option<Self> {
+        let (user, focus, shown) = (fields.text()?, fields.text()?, fields.text()?);
+        let (named, closed, left) = (fields.flag()?, fields.flag()?, fields.flag()?);
+        let held_since = Instant::from_micros(fields.number()?);
+        let (from, sdp) = (fields.text()?, fields.text()?);
+        let repeated = fields.many(|fields| Some((fields.text()?, fields.text()?)))?;
+        let parts = fields.many(|fields| {
+            Some(Part { content_type: fields.text()?, disposition: fields.option()?, body: fields.bytes()? })
+        })?;
+        let (device, document) = (fields.option()?, fields.option()?);
+        let mut roster = Roster::default();
+        if let Some(info) = document.and_then(|document| ConferenceInfo::parse(document.as_bytes()).ok()) {
+            roster.apply(&info);
+        }
+        let dialogs = [fields.dialog()?, fields.dialog()?];
+        let invitation = Invitation { fields: repeated, from, sdp, parts };
+        Some(Self { user, focus, shown, named, closed, left, held_since, invitation, device, roster, dialogs })
+    }
+}
+
+/// Writes fields.
+#[derive(Default)]
+struct Values(BytesMut);
+
+impl Values {
+    fn bytes(mut self, value: &[u8]) -> Self {
+        self.0.put_u64(value.len() as u64);
+        self.0.put_slice(value);
+        self
+    }
+
+    fn text(self, value: &str) -> Self {
+        self.bytes(value.as_bytes())
+    }
+
+    fn number(mut self, value: u64) -> Self {
+        self.0.put_u64(value);
+        self
+    }
+
+    fn flag(self, value: bool) -> Self {
+        self.number(u64::from(value))
+    }
+
+    fn option(self, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.flag(true).text(value),
+            None => self.flag(false),
+        }
+    }
+
+    fn dialog(self, value: Option<&(Dialog, bool)>) -> Self {
+        let Some((dialog, updates)) = value else { return self.flag(false) };
+        let mut out = self.flag(true).flag(*updates).flag(dialog.side == Role::Uac);
+        for text in [&dialog.call_id, &dialog.local_tag, &dialog.remote_tag, &dialog.local_uri, &dialog.remote_uri] {
+            out = out.text(text);
+        }
+        out = out.number(dialog.local_cseq.into()).number(dialog.remote_cseq.map_or(0, |cseq| u64::from(cseq) + 1));
+        out = out.text(&dialog.remote_target).number(dialog.route_set.len() as u64);
+        dialog.route_set.iter().fold(out, |out, route| out.text(route))
+    }
+
+    fn done(self) -> Bytes {
+        self.0.freeze()
+    }
+}
+
+/// Reads fields; anything unexpected is `None`.
+struct Fields(Bytes);
+
+impl Fields {
+    fn number(&mut self) -> Option<u64> {
+        self.0.try_get_u64().ok()
+    }
+
+    fn bytes(&mut self) -> Option<Bytes> {
+        let length = usize::try_from(self.number()?).ok()?;
+        (length <= self.0.len()).then(|| self.0.split_to(length))
+    }
+
+    fn text(&mut self) -> Option<String> {
+        String::from_utf8(self.bytes()?.to_vec()).ok()
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        self.number().map(|number| number != 0)
+    }
+
+    fn option(&mut self) -> Option<Option<String>> {
+        if self.flag()? { self.text().map(Some) } else { Some(None) }
+    }
+
+    fn many<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        (0..self.number()?).map(|_| read(self)).collect()
+    }
+
+    fn registration(&mut self) -> Option<Registration> {
+        Some(match self.number()? {
+            0 => Registration::Unknown,
+            1 => Registration::Gone,
+            until => Registration::Until(Instant::from_micros(until)),
+        })
+    }
+
+    fn dialog(&mut self) -> Option<Option<(Dialog, bool)>> {
+        if !self.flag()? {
+            return Some(None);
+        }
+        let (updates, uac) = (self.flag()?, self.flag()?);
+        let (call_id, local_tag, remote_tag) = (self.text()?, self.text()?, self.text()?);
+        let (local_uri, remote_uri) = (self.text()?, self.text()?);
+        let local_cseq = u32::try_from(self.number()?).ok()?;
+        let remote_cseq = self.number()?.checked_sub(1).and_then(|cseq| u32::try_from(cseq).ok());
+        let (remote_target, route_set) = (self.text()?, self.many(Self::text)?);
+        let side = if uac { Role::Uac } else { Role::Uas };
+        let state = State::Confirmed;
+        let dialog = Dialog {
+            state,
+            side,
+            call_id,
+            local_tag,
+            remote_tag,
+            local_uri,
+            remote_uri,
+            local_cseq,
+            remote_cseq,
+            remote_target,
+            route_set,
+        };
+        Some(Some((dialog, updates)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> GroupRecord {
+        let dialog = Dialog {
+            state: State::Confirmed,
+            side: Role::Uas,
+            call_id: "c@cf".to_owned(),
+            local_tag: "l".to_owned(),
+            remote_tag: "r".to_owned(),
+            local_uri: "<sip:bob@home1.example>".to_owned(),
+            remote_uri: "<sip:gc-1@cf.home1.example>".to_owned(),
+            local_cseq: 7,
+            remote_cseq: Some(2),
+            remote_target: "sip:gc-1@cf.home1.example".to_owned(),
+            route_set: vec!["<sip:a;lr>".to_owned()],
+        };
+        let part = Part { content_type: "a/b".to_owned(), disposition: None, body: Bytes::from_static(b"\0\xff") };
+        GroupRecord {
+            user: "sip:bob@home1.example".to_owned(),
+            focus: "sip:gc-1@cf.home1.example".to_owned(),
+            shown: "sip:gc-1@pf.home1.example".to_owned(),
+            named: true,
+            closed: false,
+            left: false,
+            held_since: Instant::from_millis(5),
+            invitation: Invitation {
+                fields: vec![("Subject".to_owned(), "Trip".to_owned())],
+                from: "sip:gc-1@cf.home1.example".to_owned(),
+                sdp: "v=0\r\n".to_owned(),
+                parts: vec![part],
+            },
+            device: Some("urn:uuid:1".to_owned()),
+            roster: Roster::default(),
+            dialogs: [None, Some((dialog, true))],
+        }
+    }
+
+    #[test]
+    fn a_group_reads_back_as_it_was_written() {
+        let read = decode(&Key::Group(3).encode(), record().encode());
+        assert!(matches!(read, Some(Record::Group(3, group)) if *group == record()));
+    }
+
+    #[test]
+    fn a_record_that_is_cut_off_is_none() {
+        let whole = record().encode();
+        for length in 0..whole.len() {
+            assert!(decode(&Key::Group(3).encode(), whole.slice(..length)).is_none(), "{length}");
+        }
+        assert!(decode(b"x", Bytes::new()).is_none());
+    }
+
+    #[test]
+    fn keys_sort_users_before_groups_before_messages_in_order() {
+        let keys = [Key::User(9), Key::Group(1), Key::Message(1, 2), Key::Message(1, 300), Key::Message(2, 1)];
+        let encoded: Vec<Vec<u8>> = keys.iter().map(|key| key.encode()).collect();
+        assert!(encoded.is_sorted());
+        assert!(encoded.iter().zip(keys).all(|(bytes, key)| Key::decode(bytes) == Some(key)));
+    }
+}
