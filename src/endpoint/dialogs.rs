@@ -67,3 +67,13 @@ impl Dialogs {
         Some(entry)
     }
 }
+
+impl super::Endpoint {
+    /// Takes up a confirmed dialog that another process of this node had: requests within it match
+    /// again. Its session timer starts with the next refresh.
+    pub fn restore_dialog(&mut self, dialog: Dialog) -> DialogId {
+        let mut entry = Entry::new(dialog);
+        entry.has_invite = true;
+        self.dialogs.insert(entry)
+    }
+}

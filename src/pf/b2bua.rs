@@ -102,11 +102,10 @@ impl Core {
         // The answer to an offer that our 2xx made.
         if leg.media.remote.is_none() {
             leg.media.remote = super::headers::sdp_of(message).as_deref().and_then(media::read);
-            let media = leg.media.clone();
-            if media.remote.is_none() {
+            if leg.media.remote.is_none() {
                 return deferred_handling::on_silence(self, now, group, side, Silence::NoMedia);
             }
-            media.start(&mut self.endpoint, now);
+            self.start_media(now, group, side);
         }
         self.pump(now, group);
     }
@@ -173,7 +172,7 @@ impl Core {
         let (Some(dialog), Some(mut media)) = (dialog, self[group].offered.take()) else { return false };
         self.endpoint.acknowledge(now, invite, dialog, None);
         media.remote = super::headers::sdp_of(response).as_deref().and_then(media::read);
-        let leg = Leg::new(dialog, media, response, true);
+        let mut leg = Leg::new(dialog, media, response, true);
         if leg.media.remote.is_none() {
             self.close_media(now, leg.media.session);
             self.bye(now, &leg, None);
@@ -184,10 +183,10 @@ impl Core {
         true
     }
 
-    /// Starts an MSRP session anew where the peer has another path than before.
-    pub(super) fn start_again(&mut self, now: Instant, media: &Media) {
-        if media.moved() {
-            media.start(&mut self.endpoint, now);
+    /// Starts the MSRP session of a leg, unless it runs towards the same path already.
+    pub(super) fn start_media(&mut self, now: Instant, group: GroupId, side: Side) {
+        if let Some(leg) = self.groups[group.0 as usize].leg_mut(side) {
+            leg.media.start(&mut self.endpoint, now);
         }
     }
 

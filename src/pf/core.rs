@@ -152,6 +152,7 @@ impl Core {
     pub(super) fn wake(&mut self, now: Instant) {
         while let Some(alarm) = self.schedule.expire(now) {
             match alarm {
+                Alarm::WriteAgain => self.journal.write_again(),
                 Alarm::Restore => deferred_handling::resume(self, now),
                 Alarm::Trigger(user) => group_delivery::trigger(self, now, user),
                 Alarm::Retry(group) => group_delivery::retry(self, now, group),
@@ -361,6 +362,11 @@ impl Core {
         self.users[user].groups.push(id);
         self.index_group(id);
         id
+    }
+
+    /// Takes up a number that belongs to no group.
+    pub(super) fn add_hole(&mut self, user: UserId) {
+        self.groups.push(Group::new(user, String::new(), String::new(), Invitation::default()));
     }
 
     fn shown_identity(&self, user: UserId, focus: &str, id: GroupId) -> String {

@@ -4,9 +4,11 @@
 //! of the input that changed it, in one batch; a batch of that kind that fails is written again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::core::Core;
 use super::deferred::Item;
+use super::schedule::Alarm;
 use super::state::{GroupId, UserId};
 use super::store::{self, Key};
 use crate::endpoint::MsrpId;
@@ -29,15 +31,33 @@ pub(super) enum Waiting {
         incoming: Incoming,
     },
     /// Nothing; if it fails it is written again.
-    Changes {
-        /// The groups whose records are in it.
-        groups: BTreeSet<GroupId>,
-        /// The users whose records are in it.
-        users: BTreeSet<UserId>,
-        /// What it deletes.
-        deleted: Vec<Key>,
-    },
+    Nothing(Changes),
 }
+
+/// What has changed since it was written down.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Changes {
+    life: Option<u64>,
+    groups: BTreeSet<GroupId>,
+    users: BTreeSet<UserId>,
+    deleted: Vec<Key>,
+}
+
+impl Changes {
+    fn is_empty(&self) -> bool {
+        self.life.is_none() && self.groups.is_empty() && self.users.is_empty() && self.deleted.is_empty()
+    }
+
+    fn add(&mut self, other: Self) {
+        self.life = self.life.or(other.life);
+        self.groups.extend(other.groups);
+        self.users.extend(other.users);
+        self.deleted.extend(other.deleted);
+    }
+}
+
+/// How long the PF waits before it writes again what could not be written.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The PF's side of its store.
 #[derive(Debug, Default)]
@@ -46,25 +66,35 @@ pub(super) struct Journal {
     /// The number of the last message.
     pub(super) last_number: u64,
     waiting: BTreeMap<BatchId, Waiting>,
-    groups: BTreeSet<GroupId>,
-    users: BTreeSet<UserId>,
-    deleted: Vec<Key>,
+    changes: Changes,
+    /// What could not be written.
+    failed: Changes,
 }
 
 impl Journal {
+    /// Notes that the PF was started once more.
+    pub(super) fn begin_life(&mut self, number: u64) {
+        self.changes.life = Some(number);
+    }
+
+    /// Takes up again what could not be written.
+    pub(super) fn write_again(&mut self) {
+        self.changes.add(std::mem::take(&mut self.failed));
+    }
+
     /// Notes that a group has changed.
     pub(super) fn touch(&mut self, group: GroupId) {
-        self.groups.insert(group);
+        self.changes.groups.insert(group);
     }
 
     /// Notes that a user has changed.
     pub(super) fn touch_user(&mut self, user: UserId) {
-        self.users.insert(user);
+        self.changes.users.insert(user);
     }
 
     /// Notes that a message is not needed any more.
     pub(super) fn delete(&mut self, key: Key) {
-        self.deleted.push(key);
+        self.changes.deleted.push(key);
     }
 }
 
@@ -85,22 +115,16 @@ impl Core {
 
     /// Writes down what has changed since the last time.
     pub(super) fn save_changes(&mut self) {
-        let groups = std::mem::take(&mut self.journal.groups);
-        let users = std::mem::take(&mut self.journal.users);
-        let deleted = std::mem::take(&mut self.journal.deleted);
-        if groups.is_empty() && users.is_empty() && deleted.is_empty() {
+        let changes = std::mem::take(&mut self.journal.changes);
+        if changes.is_empty() {
             return;
         }
-        let mut writes = Vec::new();
-        for user in &users {
-            writes.push(Write::Put { key: Key::User(user.0).encode(), value: store::encode_user(&self.users[*user]) });
-        }
-        for group in &groups {
-            let value = store::GroupRecord::of(self, *group).encode();
-            writes.push(Write::Put { key: Key::Group(group.0).encode(), value });
-        }
-        writes.extend(deleted.iter().map(|key| Write::Delete { key: key.encode() }));
-        self.commit(writes, Waiting::Changes { groups, users, deleted });
+        let put = |key: Key, value| Write::Put { key: key.encode(), value };
+        let mut writes: Vec<Write> = changes.life.map(|life| put(Key::Life, store::encode_life(life))).into_iter().collect();
+        writes.extend(changes.users.iter().map(|user| put(Key::User(user.0), store::encode_user(&self.users[*user]))));
+        writes.extend(changes.groups.iter().map(|group| put(Key::Group(group.0), store::GroupRecord::of(self, *group).encode())));
+        writes.extend(changes.deleted.iter().map(|key| Write::Delete { key: key.encode() }));
+        self.commit(writes, Waiting::Nothing(changes));
     }
 
     /// The store is done with a batch.
@@ -123,12 +147,11 @@ impl Core {
                 }
                 self.pump(now, group);
             }
-            (Some(Waiting::Changes { groups, users, deleted }), CommitOutcome::Failed) => {
-                self.journal.groups.extend(groups);
-                self.journal.users.extend(users);
-                self.journal.deleted.extend(deleted);
+            (Some(Waiting::Nothing(changes)), CommitOutcome::Failed) => {
+                self.journal.failed.add(changes);
+                self.schedule.set(Alarm::WriteAgain, now + WRITE_AGAIN);
             }
-            (Some(Waiting::Changes { .. }), CommitOutcome::Durable) | (None, _) => {}
+            (Some(Waiting::Nothing(_)), CommitOutcome::Durable) | (None, _) => {}
         }
     }
 

@@ -1,7 +1,6 @@
 //! One leg of the B2BUA: a dialog with its session timer, and the MSRP session beside it.
 
 use super::media::{self, Own, Remote, Setup};
-use super::state::Side;
 use crate::endpoint::{Config, DialogId, Endpoint, MsrpId};
 use crate::ids::Ids;
 use crate::time::Instant;
@@ -26,6 +25,8 @@ pub(super) struct Media {
     origin: u64,
     version: u32,
     setup: Setup,
+    /// The path of the peer to which the session was started.
+    started: String,
 }
 
 impl Media {
@@ -33,7 +34,7 @@ impl Media {
     pub(super) fn open(endpoint: &mut Endpoint, ids: &mut Ids) -> Self {
         let (session, path) = endpoint.msrp_open();
         let origin = 3_000_000_000 + ids.below(1_000_000_000);
-        Self { session, path, origin, version: 0, setup: Setup::ActPass, sdp: String::new(), remote: None }
+        Self { session, path, origin, version: 0, setup: Setup::ActPass, sdp: String::new(), remote: None, started: String::new() }
     }
 
     fn own(&self, config: &Config) -> Own<'_> {
@@ -58,14 +59,15 @@ impl Media {
         self.sdp.clone()
     }
 
-    /// Starts the session as the answerer, or again when the peer's path has changed.
-    pub(super) fn start(&self, endpoint: &mut Endpoint, now: Instant) {
-        let Some(remote) = &self.remote else { return };
+    /// Starts the session once the peer's description is known, and again when its path changes.
+    pub(super) fn start(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        let Some(remote) = self.remote.as_ref().filter(|remote| remote.path != self.started) else { return };
         let active = match self.setup {
             Setup::Active => true,
             Setup::Passive => false,
             Setup::ActPass => remote.answered_passive(),
         };
+        remote.path.clone_into(&mut self.started);
         endpoint.msrp_start(now, self.session, &remote.path, active);
     }
 }
@@ -129,9 +131,6 @@ pub(super) fn interval_too_small(request: &Message) -> bool {
     let supported = request.elements(Name::Supported).any(|option| option == "timer");
     supported && session_expires(request).is_some_and(|session| session.seconds < MIN_SE)
 }
-
-/// What an MSRP session is for: a side of a group.
-pub(super) type Use = (super::state::GroupId, Side);
 
 #[cfg(test)]
 mod tests {

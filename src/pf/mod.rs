@@ -3,14 +3,30 @@
 //! It is a B2BUA with MSRP on both legs, fed with registrar events, that stores what an absent
 //! user misses in a group and delivers it later. It is not a production PF: one node, no
 //! charging, no interworking. It stands on [`crate::endpoint`] and knows neither peers nor judge.
+//!
+//! The state of a group session is in `state`, what moves it in `procedures`, a file for each
+//! clause. Events come in by `core`, legs are made and ended in `b2bua`, messages pass in `relay`.
 
+mod b2bua;
+mod core;
+mod deferred;
+mod headers;
+mod journal;
+mod leg;
+mod media;
 pub mod policy;
-
-use std::collections::VecDeque;
+mod procedures;
+mod registrar;
+mod relay;
+mod restore;
+mod schedule;
+mod state;
+pub mod store;
 
 use bytes::Bytes;
 
-use crate::endpoint::{Config, Endpoint};
+use self::core::Core;
+use crate::endpoint::Config;
 use crate::engine::{Engine, Input, Output};
 use crate::time::Instant;
 
@@ -44,35 +60,45 @@ pub struct ServedUser {
 /// The reference PF.
 #[derive(Debug)]
 pub struct Pf {
-    endpoint: Endpoint,
-    outputs: VecDeque<Output>,
+    core: Core,
 }
 
 impl Pf {
-    /// A PF that knows no session.
-    pub fn new(config: Config, _pf: PfConfig, _policy: Policy) -> Self {
-        Self { endpoint: Endpoint::new(config), outputs: VecDeque::new() }
+    /// A PF that knows no session. `config` is the node's; User-Agent and Allow are the PF's own.
+    pub fn new(config: Config, pf: PfConfig, policy: Policy) -> Self {
+        Self { core: Core::new(as_pf(config), pf, policy) }
     }
 
     /// A PF that takes up where a process that died left off: `records` are those of its store.
-    pub fn restored(config: Config, pf: PfConfig, policy: Policy, _records: impl IntoIterator<Item = (Vec<u8>, Bytes)>) -> Self {
-        Self::new(config, pf, policy)
+    /// It acts at its first deadline, which is at once.
+    pub fn restored(config: Config, pf: PfConfig, policy: Policy, records: impl IntoIterator<Item = (Vec<u8>, Bytes)>) -> Self {
+        Self { core: restore::restored(as_pf(config), pf, policy, records) }
     }
+}
+
+fn as_pf(config: Config) -> Config {
+    Config { agent: AGENT.to_owned(), allow: ALLOW.to_owned(), ..config }
 }
 
 impl Engine for Pf {
     fn handle(&mut self, now: Instant, input: Input) {
-        self.endpoint.handle(now, input);
-        while let Some(output) = self.endpoint.poll_output() {
-            self.outputs.push_back(output);
+        match input {
+            Input::Committed { batch, outcome } => self.core.on_committed(now, batch, outcome),
+            Input::Timeout => {
+                self.core.endpoint.handle(now, Input::Timeout);
+                self.core.wake(now);
+            }
+            other => self.core.endpoint.handle(now, other),
         }
+        self.core.run(now);
     }
 
     fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.core.poll_output()
     }
 
     fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        self.endpoint.poll_timeout()
+        let own = self.core.schedule.next();
+        self.core.endpoint.poll_timeout().into_iter().chain(own).min()
     }
 }

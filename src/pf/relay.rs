@@ -10,8 +10,9 @@ use super::procedures::deferred_handling::{self, Silence};
 use super::procedures::group_delivery;
 use super::state::{Delivery, GroupId, Phase, Side};
 use crate::endpoint::MsrpId;
-use crate::msrp::{self, FailureReport, Incoming, Outcome, Outgoing, Report};
+use crate::msrp::{self, Incoming, Outcome, Outgoing, Report};
 use crate::time::Instant;
+use crate::wire::msrp::FailureReport;
 
 /// A message of ours that has no outcome yet.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -12,6 +12,8 @@ use crate::time::Instant;
 /// What is due.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Alarm {
+    /// What could not be written is written again.
+    WriteAgain,
     /// Sessions of the process before are to be taken up.
     Restore,
     /// The delay between a third-party REGISTER and the delivery is over.
@@ -30,6 +32,7 @@ impl Alarm {
     /// Its name in the trace.
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Self::WriteAgain => "write-again",
             Self::Restore => "restore",
             Self::Trigger(_) => "trigger-delay",
             Self::Retry(_) => "retry-interval",

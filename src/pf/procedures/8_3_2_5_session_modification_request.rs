@@ -89,8 +89,7 @@ fn finish(
     core.endpoint.respond(now, asked, response);
     let Some(leg) = core[group].leg_mut(side) else { return };
     leg.learn(message);
-    let media = leg.media.clone();
-    core.start_again(now, &media);
+    core.start_media(now, group, side);
     core.pump(now, group);
 }
 
@@ -144,8 +143,7 @@ pub(in crate::pf) fn handle(
     if let (Some(leg), Some(remote)) = (core[group].leg_mut(side), remote) {
         leg.media.remote = Some(remote);
         leg.learn(response);
-        let media = leg.media.clone();
-        core.start_again(now, &media);
+        core.start_media(now, group, side);
     }
     let Some(modification) = core[group].modification.take() else { return };
     core.asked.remove(&modification.asked);
@@ -264,8 +262,7 @@ pub(in crate::pf) fn on_repaired(core: &mut Core, now: Instant, group: GroupId, 
         (Some(leg), Some(remote)) if accepted => {
             leg.media.remote = Some(remote);
             leg.learn(response);
-            let media = leg.media.clone();
-            media.start(&mut core.endpoint, now);
+            core.start_media(now, group, Side::Focus);
         }
         _ => deferred_handling::on_focus_gone(core, now, group, "the focus does not take the session up again"),
     }

@@ -30,7 +30,7 @@ pub(in crate::pf) fn handle(core: &mut Core, now: Instant, id: SubscriptionId, n
     };
     if gap {
         core.note("the roster has a gap: full state is asked for");
-        core.endpoint.refresh_subscription(now, id);
+        core.refresh_subscription(now, id);
     }
 }
 

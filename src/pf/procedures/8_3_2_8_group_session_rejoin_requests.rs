@@ -47,10 +47,12 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, asked: TransactionId, 
 fn dispatch(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
     match core[group].phase {
         Phase::Inviting { .. } | Phase::Joining { .. } => core.reply(now, asked, 491),
-        Phase::DrainPf(_) if race_conditions::start(core, now, group, asked, message) => {}
-        Phase::DrainPf(_) | Phase::Held | Phase::Live | Phase::DrainRj => {
-            rejoin_delivery::start(core, now, group, asked, message);
+        Phase::DrainPf(_) => {
+            if !race_conditions::start(core, now, group, asked, message) {
+                rejoin_delivery::start(core, now, group, asked, message);
+            }
         }
+        Phase::Held | Phase::Live | Phase::DrainRj => rejoin_delivery::start(core, now, group, asked, message),
         // The focus closed the group for good: no re-start is tried (AMB-29).
         Phase::Dormant | Phase::Gone if core[group].closed => core.reply(now, asked, 410),
         Phase::Dormant | Phase::Gone => forward(core, now, group, asked, message),

@@ -21,6 +21,7 @@ use crate::pf::procedures::{group_delivery, session_modification};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{Delivery, GroupId, Phase, Side};
 use crate::time::Instant;
+use crate::wire::msrp::FailureReport;
 use crate::wire::sip::header::Reason;
 use crate::wire::sip::{Message, Name};
 
@@ -198,7 +199,7 @@ pub(in crate::pf) fn on_message(core: &mut Core, now: Instant, group: GroupId, s
     }
     core.journal.last_number += 1;
     let number = core.journal.last_number;
-    let wants_report = incoming.failure_report != crate::msrp::FailureReport::No;
+    let wants_report = incoming.failure_report != FailureReport::No;
     let origin = wants_report.then(|| Origin { session, message_id: incoming.message_id.clone() });
     let item = Item { content_type: incoming.content_type.clone(), body: incoming.body.clone(), durable: false, origin };
     core[group].deferred.push(number, item);

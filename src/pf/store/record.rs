@@ -14,6 +14,8 @@ use crate::wire::xml::roster::Roster;
 /// The key of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::pf) enum Key {
+    /// How often the PF was started.
+    Life,
     /// A served user.
     User(u32),
     /// A group session.
@@ -27,6 +29,7 @@ impl Key {
     pub(in crate::pf) fn encode(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(13);
         match self {
+            Self::Life => out.push(b'L'),
             Self::User(user) => {
                 out.push(b'a');
                 out.extend_from_slice(&user.to_be_bytes());
@@ -46,6 +49,7 @@ impl Key {
 
     fn decode(mut key: &[u8]) -> Option<Self> {
         match (key.try_get_u8().ok()?, key.len()) {
+            (b'L', 0) => Some(Self::Life),
             (b'a', 4) => Some(Self::User(key.get_u32())),
             (b'g', 4) => Some(Self::Group(key.get_u32())),
             (b'm', 12) => Some(Self::Message(key.get_u32(), key.get_u64())),
@@ -57,6 +61,8 @@ impl Key {
 /// A record that was read back.
 #[derive(Debug)]
 pub(in crate::pf) enum Record {
+    /// How often the PF was started.
+    Life(u64),
     /// A user: address, S-CSCF, registration.
     User(String, String, Registration),
     /// A group.
@@ -69,10 +75,16 @@ pub(in crate::pf) enum Record {
 pub(in crate::pf) fn decode(key: &[u8], value: Bytes) -> Option<Record> {
     let mut fields = Fields(value);
     Some(match Key::decode(key)? {
+        Key::Life => Record::Life(fields.number()?),
         Key::User(_) => Record::User(fields.text()?, fields.text()?, fields.registration()?),
         Key::Group(group) => Record::Group(group, Box::new(GroupRecord::decode(&mut fields)?)),
         Key::Message(group, number) => Record::Message(group, number, fields.text()?, fields.bytes()?),
     })
+}
+
+/// The value of the record of a life.
+pub(in crate::pf) fn encode_life(number: u64) -> Bytes {
+    Values::default().number(number).done()
 }
 
 /// The value of a message's record.

@@ -1,0 +1,83 @@
+//! A PF that starts with the records of a process that died.
+
+use bytes::Bytes;
+
+use super::core::Core;
+use super::deferred::Item;
+use super::leg::{Leg, Media};
+use super::schedule::Alarm;
+use super::state::{GroupId, Phase, Side};
+use super::store::{GroupRecord, Record, decode};
+use super::{PfConfig, Policy};
+use crate::endpoint::{Config, Dialog};
+use crate::time::Instant;
+
+/// The core with the state that the records tell.
+pub(super) fn restored(
+    mut config: Config,
+    pf: PfConfig,
+    policy: Policy,
+    records: impl IntoIterator<Item = (Vec<u8>, Bytes)>,
+) -> Core {
+    let records: Vec<Record> = records.into_iter().filter_map(|(key, value)| decode(&key, value)).collect();
+    let lives = records.iter().map(|record| if let Record::Life(number) = record { *number } else { 0 }).max().unwrap_or(0) + 1;
+    // Each life has identifiers of its own: a branch or tag that comes again would be mistaken for
+    // the one of the life before (RFC 3261 8.1.1.7, 19.3).
+    config.seed = config.seed.wrapping_add(lives.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut core = Core::new(config, pf, policy);
+    core.journal.begin_life(lives);
+    for record in records {
+        match record {
+            Record::Life(_) => {}
+            Record::User(address, route, registration) => {
+                if let Some(user) = core.users.find(&address) {
+                    core.users[user].route = route;
+                    core.users[user].registration = registration;
+                }
+            }
+            Record::Group(number, record) => restore_group(&mut core, number, *record),
+            Record::Message(number, message, content_type, body) => {
+                restore_message(&mut core, number, message, Item { content_type, body, durable: true, origin: None });
+            }
+        }
+    }
+    core.schedule.set(Alarm::Restore, Instant::ZERO);
+    core
+}
+
+fn restore_group(core: &mut Core, number: u32, record: GroupRecord) {
+    let Some(user) = core.users.find(&record.user) else { return };
+    // Numbers without a record belong to groups that were never set up.
+    while core.groups.len() < number as usize {
+        core.add_hole(user);
+    }
+    let id = core.add_group(user, &record.focus, record.invitation);
+    let group = &mut core[id];
+    group.shown = record.shown;
+    group.named = record.named;
+    group.closed = record.closed;
+    group.held_since = record.held_since;
+    group.device = record.device;
+    group.roster = record.roster;
+    group.phase = if record.left { Phase::Gone } else { Phase::Dormant };
+    core.index_group(id);
+    let [client, focus] = record.dialogs;
+    restore_leg(core, id, Side::Client, client);
+    restore_leg(core, id, Side::Focus, focus);
+}
+
+fn restore_leg(core: &mut Core, group: GroupId, side: Side, dialog: Option<(Dialog, bool)>) {
+    let Some((dialog, updates)) = dialog else { return };
+    let dialog = core.endpoint.restore_dialog(dialog);
+    let media = Media::open(&mut core.endpoint, &mut core.ids);
+    core.attach(group, side, Leg { dialog, media, acknowledged: true, updates, interval: 0 });
+}
+
+fn restore_message(core: &mut Core, group: u32, number: u64, item: Item) {
+    core.journal.last_number = core.journal.last_number.max(number);
+    if let Some(group) = core.groups.get_mut(group as usize) {
+        group.deferred.push(number, item);
+        let user = group.user;
+        core.users[user].stored += 1;
+    }
+}
