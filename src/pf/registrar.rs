@@ -90,7 +90,8 @@ fn expires(message: &Message) -> Result<u64, u16> {
         Some("*") if header == Some(0) => Ok(0),
         Some("*") => Err(400),
         Some(contact) => {
-            let own = NameAddr::parse(contact).ok().and_then(|contact| contact.params.get("expires").and_then(|text| number(text).ok()));
+            let own =
+                NameAddr::parse(contact).ok().and_then(|contact| contact.params.get("expires").and_then(|text| number(text).ok()));
             Ok(own.or(header).unwrap_or(DEFAULT_EXPIRES))
         }
         None => Ok(header.unwrap_or(DEFAULT_EXPIRES)),

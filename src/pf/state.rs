@@ -321,14 +321,13 @@ mod tests {
 
     #[test]
     fn a_user_is_found_by_every_address() {
-        let served = ServedUser { uri: "sip:+15145550102@home1.example".to_owned(), aliases: vec!["sip:bob@home1.example".to_owned()] };
+        let served =
+            ServedUser { uri: "sip:+15145550102@home1.example".to_owned(), aliases: vec!["sip:bob@home1.example".to_owned()] };
         let core = "sip:scscf1.home1.example".to_owned();
         let users = Users::new(&PfConfig { identity: String::new(), users: vec![served], core });
-        for address in [
-            "sip:+15145550102@HOME1.example;user=phone",
-            "tel:+1-514-555-0102",
-            "sip:bob@home1.example:5060;transport=tcp",
-        ] {
+        for address in
+            ["sip:+15145550102@HOME1.example;user=phone", "tel:+1-514-555-0102", "sip:bob@home1.example:5060;transport=tcp"]
+        {
             assert_eq!(users.find(address), Some(UserId(0)), "{address}");
         }
         assert_eq!(users.find("sip:+15145550102@home2.example"), None);

@@ -94,14 +94,7 @@ fn finish(
 }
 
 /// Passes a new offer on to the other leg.
-fn mirror(
-    core: &mut Core,
-    now: Instant,
-    asked: TransactionId,
-    (group, side): (GroupId, Side),
-    message: &Message,
-    offer: String,
-) {
+fn mirror(core: &mut Core, now: Instant, asked: TransactionId, (group, side): (GroupId, Side), message: &Message, offer: String) {
     let other = side.opposite();
     let contact = contact_of(core, group, other);
     let config = core.endpoint.config().clone();
@@ -242,10 +235,8 @@ pub(in crate::pf) fn repair(core: &mut Core, now: Instant, group: GroupId) {
     let config = core.endpoint.config().clone();
     let Some(leg) = core[group].leg_mut(Side::Focus) else { return };
     let sdp = leg.media.offer(&config, &template, None);
-    let request = Builder::request("INVITE", "")
-        .push("Contact", contact)
-        .push("Supported", "timer")
-        .push("Session-Expires", SESSION_EXPIRES);
+    let request =
+        Builder::request("INVITE", "").push("Contact", contact).push("Supported", "timer").push("Session-Expires", SESSION_EXPIRES);
     if let Some(call) = core.endpoint.send_in(now, dialog, with_body(request, &sdp, &[])) {
         core.calls.insert(call, Call::Repair(group));
     }

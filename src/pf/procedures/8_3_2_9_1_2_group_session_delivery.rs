@@ -188,14 +188,7 @@ pub(in crate::pf) fn handle(
 }
 
 /// 1.c.i: stored data goes out in order; the Client may write at once.
-fn on_accepted(
-    core: &mut Core,
-    now: Instant,
-    group: GroupId,
-    invite: TransactionId,
-    dialog: Option<DialogId>,
-    response: &Message,
-) {
+fn on_accepted(core: &mut Core, now: Instant, group: GroupId, invite: TransactionId, dialog: Option<DialogId>, response: &Message) {
     if !core.confirm(now, (group, Side::Client), invite, dialog, response) {
         core.note("the answer has no medium that could be used");
         return on_failed(core, now, group, 488, None);

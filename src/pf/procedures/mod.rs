@@ -3,25 +3,25 @@
 //! Files are named by clause and title. A clause is here when it is implemented: delivery of an
 //! inactive group (item 2 of 8.3.2.9.1.2, by 8.3.2.9.1.1) is not yet, its data is kept.
 
+#[path = "8_3_2_9_deferred_group_session_handling.rs"]
+pub(super) mod deferred_handling;
+#[path = "8_3_2_9_1_2_group_session_delivery.rs"]
+pub(super) mod group_delivery;
+#[path = "8_3_2_8_group_session_rejoin_requests.rs"]
+pub(super) mod group_rejoin;
+#[path = "8_3_2_6_participants_information.rs"]
+pub(super) mod participants_information;
+#[path = "8_3_2_7_participant_information_notification.rs"]
+pub(super) mod participants_notification;
+#[path = "8_3_2_9_1_4_race_conditions.rs"]
+pub(super) mod race_conditions;
+/// Trigger A of 8.3.2.9.
+#[path = "8_3_2_9_a_third_party_register.rs"]
+pub(super) mod registration;
+#[path = "8_3_2_9_1_3_delivery_upon_rejoin.rs"]
+pub(super) mod rejoin_delivery;
 /// Set-up of a group session for a served user: step 7 of 8.3.2.1, which item 3 of 8.3.2.9.1.2 cites.
 #[path = "8_3_2_1_session_invitation.rs"]
 pub(super) mod session_invitation;
 #[path = "8_3_2_5_session_modification_request.rs"]
 pub(super) mod session_modification;
-#[path = "8_3_2_6_participants_information.rs"]
-pub(super) mod participants_information;
-#[path = "8_3_2_7_participant_information_notification.rs"]
-pub(super) mod participants_notification;
-#[path = "8_3_2_8_group_session_rejoin_requests.rs"]
-pub(super) mod group_rejoin;
-#[path = "8_3_2_9_deferred_group_session_handling.rs"]
-pub(super) mod deferred_handling;
-/// Trigger A of 8.3.2.9.
-#[path = "8_3_2_9_a_third_party_register.rs"]
-pub(super) mod registration;
-#[path = "8_3_2_9_1_2_group_session_delivery.rs"]
-pub(super) mod group_delivery;
-#[path = "8_3_2_9_1_3_delivery_upon_rejoin.rs"]
-pub(super) mod rejoin_delivery;
-#[path = "8_3_2_9_1_4_race_conditions.rs"]
-pub(super) mod race_conditions;

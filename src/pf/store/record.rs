@@ -165,9 +165,8 @@ impl GroupRecord {
         let held_since = Instant::from_micros(fields.number()?);
         let (from, sdp) = (fields.text()?, fields.text()?);
         let repeated = fields.many(|fields| Some((fields.text()?, fields.text()?)))?;
-        let parts = fields.many(|fields| {
-            Some(Part { content_type: fields.text()?, disposition: fields.option()?, body: fields.bytes()? })
-        })?;
+        let parts = fields
+            .many(|fields| Some(Part { content_type: fields.text()?, disposition: fields.option()?, body: fields.bytes()? }))?;
         let (device, document) = (fields.option()?, fields.option()?);
         let mut roster = Roster::default();
         if let Some(info) = document.and_then(|document| ConferenceInfo::parse(document.as_bytes()).ok()) {
