@@ -18,6 +18,9 @@
 //! | refresh due | re-INVITE | re-INVITE | - |
 //! | MSRP SEND | 200 to every chunk; a success REPORT when it was asked for | the same | - |
 //!
+//! A *reference* focus, which no script moves, also passes every message that it receives on to the
+//! other sessions of the group.
+//!
 //! A scripted PF, which stands in for the IUT in tests of the peers, follows the list of the client.
 //!
 //! 100, 481, the answer to CANCEL, the ACK to a refusal and the 200 to all chunks but the last are
@@ -29,6 +32,7 @@ use crate::endpoint::{Change, DialogId, Event, MsrpId, TransactionId};
 use crate::msrp;
 use crate::pattern::ast::Role;
 use crate::time::Instant;
+use crate::wire::msrp::FailureReport;
 use crate::wire::sip::{Message, Method};
 
 /// The status with which a role answers a request that no script answers.
@@ -91,13 +95,33 @@ fn acknowledge(actor: &mut Scripted, now: Instant, dialog: DialogId) {
 }
 
 fn take(actor: &mut Scripted, now: Instant, session: MsrpId, incoming: &msrp::Incoming) {
-    if actor.answer_message(now, &incoming.message_id, 200).is_err() || !incoming.success_report {
+    if actor.answer_message(now, &incoming.message_id, 200).is_err() {
         return;
     }
-    if let Some(dialog) = actor.dialog_of_session(session) {
+    let Some(dialog) = actor.dialog_of_session(session) else { return };
+    if incoming.success_report {
         let size = u64::try_from(incoming.body.len()).unwrap_or(u64::MAX);
         let report = msrp::Report { message_id: incoming.message_id.clone(), code: 200, size };
         let sent = actor.report(now, dialog, report);
         debug_assert!(sent.is_ok(), "the session of a message that came has a dialog");
+    }
+    if actor.is_focus() && actor.profile().reference && !incoming.body.is_empty() {
+        relay(actor, now, dialog, incoming);
+    }
+}
+
+/// A focus sends what one participant wrote to all others.
+fn relay(actor: &mut Scripted, now: Instant, from: DialogId, incoming: &msrp::Incoming) {
+    for dialog in actor.others_in_group(from) {
+        let message = msrp::Outgoing {
+            message_id: None,
+            content_type: incoming.content_type.clone(),
+            body: incoming.body.clone(),
+            success_report: false,
+            failure_report: FailureReport::Yes,
+            chunk_size: 2_048,
+        };
+        let sent = actor.send_message(now, dialog, message);
+        debug_assert!(sent.is_ok(), "the dialogs of a group have sessions");
     }
 }

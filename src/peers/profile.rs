@@ -53,6 +53,9 @@ pub struct Profile {
     pub pf: String,
     /// The groups that a focus hosts.
     pub groups: Vec<GroupProfile>,
+    /// Whether no script moves it: it acts on everything by itself, and as a focus passes on what
+    /// its participants write.
+    pub reference: bool,
 }
 
 impl Profile {
@@ -67,6 +70,7 @@ impl Profile {
             route: None,
             pf: "sip:pf.home1.example".to_owned(),
             groups: Vec::new(),
+            reference: false,
         }
     }
 

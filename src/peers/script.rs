@@ -118,12 +118,12 @@ impl Scripted {
         let ids = Ids::new(config.seed, &format!("{}/script", config.name));
         let place = Place { address: config.msrp.ip().to_string(), port: config.msrp.port() };
         Self {
-            profile,
             endpoint: Endpoint::new(config),
             ids,
             place,
             events: VecDeque::new(),
-            unattended: false,
+            unattended: profile.reference,
+            profile,
             pending: Vec::new(),
             unacknowledged: BTreeMap::new(),
             offers: BTreeMap::new(),
@@ -208,6 +208,17 @@ impl Scripted {
     pub fn paths(&self, dialog: DialogId) -> Option<(&str, &str)> {
         let media = self.media.get(&dialog)?;
         Some((media.remote_path()?, media.path.as_str()))
+    }
+
+    /// The sessions of other users in the group of this dialog; our own URI in it names the group.
+    pub(super) fn others_in_group(&self, dialog: DialogId) -> Vec<DialogId> {
+        let ends = |id: DialogId| {
+            let dialog = self.endpoint.dialog(id)?;
+            Some((templates::bare(&dialog.local_uri), templates::bare(&dialog.remote_uri)))
+        };
+        let Some((group, user)) = ends(dialog) else { return Vec::new() };
+        let other = |id: &DialogId| ends(*id).is_some_and(|(own, peer)| own == group && peer != user);
+        self.media.keys().copied().filter(other).collect()
     }
 
     /// A received MSRP message whose last chunk is not answered: its session and what to answer.
@@ -446,6 +457,18 @@ impl Scripted {
     pub fn report(&mut self, now: Instant, dialog: DialogId, report: msrp::Report) -> Result<(), Refusal> {
         let session = self.session_of(dialog).ok_or(Refusal::NoSession)?;
         self.endpoint.msrp_report(now, session, report);
+        self.collect(now);
+        Ok(())
+    }
+
+    /// Sends bytes as they are on the MSRP connection of a dialog: single chunks of any form.
+    ///
+    /// # Errors
+    ///
+    /// When the dialog has no session.
+    pub fn send_chunk(&mut self, now: Instant, dialog: DialogId, bytes: Bytes) -> Result<(), Refusal> {
+        let session = self.session_of(dialog).ok_or(Refusal::NoSession)?;
+        self.endpoint.msrp_raw(now, session, bytes);
         self.collect(now);
         Ok(())
     }
