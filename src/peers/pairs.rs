@@ -220,6 +220,44 @@ fn a_focus_invites_exchanges_messages_and_hangs_up() {
 }
 
 #[test]
+fn the_offer_may_come_with_the_200_and_the_answer_with_the_ack() {
+    let mut world = World::new(&Settings::default());
+    let (focus, pf) = (world.focus, world.pf);
+    world.act(focus, |actor, now| {
+        let mut draft = actor.draft_request(&Method::Invite, Aim::Outside(BOB.to_owned())).expect("a draft");
+        draft.message = draft.message.remove("Content-Type").bare_body(Bytes::new());
+        actor.send(now, draft).expect("sent")
+    });
+    let events = world.run(20, &[focus, pf]);
+    assert!(has_msrp(&events, pf, |event| matches!(event, msrp::Event::Bound)), "{events:?}");
+    assert!(has_msrp(&events, focus, |event| matches!(event, msrp::Event::Bound)), "{events:?}");
+}
+
+#[test]
+fn a_reference_focus_passes_messages_on_to_the_others_of_the_group() {
+    let mut world = World::new(&Settings::default());
+    let (focus, pf) = (world.focus, world.pf);
+    world.sim.act(focus, |node, _| {
+        let Node::Actor(actor) = node else { return };
+        let profile = Profile { reference: true, ..actor.profile().clone() };
+        **actor = Scripted::new(profile, config("focus", "10.0.1.1", "cf.home1.example"));
+    });
+    for user in [BOB, "sip:+15145550101@home1.example"] {
+        world.act(pf, |actor, now| {
+            let mut draft = actor.draft_request(&Method::Invite, Aim::Outside(FOCUS.to_owned())).expect("a draft");
+            draft.message = draft.message.remove("Route").set("From", format!("<{user}>;tag={}", user.len()));
+            actor.send(now, draft).expect("sent")
+        });
+    }
+    let events = world.run(20, &[pf]);
+    let (dialog, _) = response(&events, pf, 200);
+    world.message(pf, dialog.expect("a dialog"), "Content-Type: text/plain\r\n\r\nhello");
+    let events = world.run(20, &[pf]);
+    let relayed = |event: &msrp::Event| matches!(event, msrp::Event::Received(incoming) if incoming.body.ends_with(b"hello"));
+    assert!(has_msrp(&events, pf, relayed), "{events:?}");
+}
+
+#[test]
 fn a_subscription_at_a_focus_gets_the_full_roster_at_once() {
     let mut world = World::new(&Settings::default());
     let (focus, pf) = (world.focus, world.pf);

@@ -9,7 +9,7 @@
 //! moment when offer and answer are known, the active side connects with the ACK, and a BYE that
 //! was answered ends the session.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use bytes::Bytes;
@@ -104,6 +104,8 @@ pub struct Scripted {
     offers: BTreeMap<TransactionId, Media>,
     media: BTreeMap<DialogId, Media>,
     sessions: BTreeMap<MsrpId, DialogId>,
+    /// Sessions that have their connection.
+    bound: BTreeSet<MsrpId>,
     notifiers: BTreeMap<DialogId, Notifier>,
     /// The latest dialog of each Call-ID.
     dialogs: BTreeMap<String, DialogId>,
@@ -129,6 +131,7 @@ impl Scripted {
             offers: BTreeMap::new(),
             media: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            bound: BTreeSet::new(),
             notifiers: BTreeMap::new(),
             dialogs: BTreeMap::new(),
             unanswered: Vec::new(),
@@ -461,16 +464,14 @@ impl Scripted {
         Ok(())
     }
 
-    /// Sends bytes as they are on the MSRP connection of a dialog: single chunks of any form.
-    ///
-    /// # Errors
-    ///
-    /// When the dialog has no session.
-    pub fn send_chunk(&mut self, now: Instant, dialog: DialogId, bytes: Bytes) -> Result<(), Refusal> {
-        let session = self.session_of(dialog).ok_or(Refusal::NoSession)?;
-        self.endpoint.msrp_raw(now, session, bytes);
-        self.collect(now);
-        Ok(())
+    /// Sends bytes as they are, in an MSRP session; returns whether it has a connection.
+    pub fn send_raw_msrp(&mut self, now: Instant, session: MsrpId, bytes: Bytes) -> bool {
+        let bound = self.bound.contains(&session);
+        if bound {
+            self.endpoint.msrp_raw(now, session, bytes);
+            self.collect(now);
+        }
+        bound
     }
 
     /// Sends bytes as they are, as SIP.
@@ -553,7 +554,11 @@ impl Scripted {
             Event::Msrp { session, event: msrp::Event::Received(incoming) } => {
                 self.unanswered.push((*session, incoming.clone()));
             }
-            Event::Msrp { session, event: msrp::Event::Lost } => self.unanswered.retain(|(of, _)| of != session),
+            Event::Msrp { session, event: msrp::Event::Bound } => drop(self.bound.insert(*session)),
+            Event::Msrp { session, event: msrp::Event::Lost } => {
+                self.bound.remove(session);
+                self.unanswered.retain(|(of, _)| of != session);
+            }
             Event::Msrp { .. }
             | Event::Cancelled { .. }
             | Event::AckMissing { .. }
@@ -616,6 +621,7 @@ impl Scripted {
         self.unacknowledged.remove(&dialog);
         if let Some(media) = self.media.remove(&dialog) {
             self.sessions.remove(&media.session);
+            self.bound.remove(&media.session);
             self.endpoint.msrp_close(now, media.session, Closure::Finished);
         }
     }
