@@ -137,7 +137,8 @@ impl Node {
         }
         let limit = own.accept.max_size.unwrap_or(limits.message).min(limits.message);
         let known = own.inbox.assemblies.contains_key(id);
-        if !known && own.inbox.assemblies.len() >= limits.messages || own.inbox.held() + body.len() as u64 > limits.unfinished {
+        let crowded = !known && own.inbox.assemblies.len() >= limits.messages || own.inbox.owed.len() >= limits.unanswered;
+        if crowded || own.inbox.held() + body.len() as u64 > limits.unfinished {
             return Err(413);
         }
         let assembly = own.inbox.assemblies.entry(id.to_owned()).or_default();
@@ -380,6 +381,18 @@ mod tests {
         assert_eq!(begin("m-0002", "abcdefg"), ["413"]);
         assert_eq!(begin("m-0003", "abcd"), ["200"]);
         assert_eq!(begin("m-0004", "a"), ["413"]);
+    }
+
+    #[test]
+    fn messages_that_wait_for_the_user_are_bounded() {
+        let limits = Limits { unanswered: 1, ..Limits::default() };
+        let mut bench = Bench::bound(Config { limits, ..config() });
+        assert_eq!(bench.feed("abcd1", "SEND", "Message-ID: m-0001\nByte-Range: 1-1/1\nData: x"), [""; 0]);
+        assert_eq!(bench.feed("abcd2", "SEND", "Message-ID: m-0002\nByte-Range: 1-1/1\nData: x"), ["413"]);
+        let token = bench.received().token;
+        bench.node.answer(ms(1), bench.session, token, 200);
+        assert_eq!(bench.answers(), ["200"]);
+        assert_eq!(bench.feed("abcd3", "SEND", "Message-ID: m-0002\nByte-Range: 1-1/1\nData: x"), [""; 0]);
     }
 
     #[test]

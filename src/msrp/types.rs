@@ -56,6 +56,8 @@ pub struct Limits {
     pub unfinished: u64,
     /// The unfinished messages of one session.
     pub messages: usize,
+    /// The whole messages of one session that wait for the user's answer.
+    pub unanswered: usize,
     /// The framing of one connection.
     pub framing: crate::wire::msrp::Limits,
 }
@@ -63,7 +65,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let framing = crate::wire::msrp::Limits::default();
-        Self { message: 10 * 1024 * 1024, unfinished: 16 * 1024 * 1024, messages: 32, framing }
+        Self { message: 10 * 1024 * 1024, unfinished: 16 * 1024 * 1024, messages: 32, unanswered: 4096, framing }
     }
 }
 
