@@ -3,6 +3,7 @@
 //! It sees a trace and nothing else, and shares only the parsers with the player. A [`Judge`] is
 //! prepared once per catalogue; a [`Session`] judges one trace, event by event or at once.
 
+pub mod invariants;
 mod rules;
 pub mod verdict;
 
@@ -63,6 +64,7 @@ impl Judge {
             facts: Vec::new(),
             names: self.names.clone(),
             rules: rules::Run::new(&self.rules, header, self.setup),
+            invariants: invariants::Run::default(),
         }
     }
 }
@@ -75,6 +77,7 @@ pub struct Session<'j> {
     facts: Vec<Facts>,
     names: Names,
     rules: rules::Run,
+    invariants: invariants::Run,
 }
 
 impl Session<'_> {
@@ -87,6 +90,7 @@ impl Session<'_> {
                 self.names.add_address(&group, uri);
             }
             self.rules.event(&self.judge.rules, events, &self.facts, at, &self.names);
+            self.invariants.event(events, &self.facts, at);
         }
     }
 
@@ -117,7 +121,8 @@ impl Session<'_> {
             rules: results[entry.rules.clone()].to_vec(),
         });
         let requirements: Vec<_> = requirements.collect();
-        let findings = requirements.iter().flat_map(RequirementResult::findings).collect();
+        let mut findings: Vec<_> = requirements.iter().flat_map(RequirementResult::findings).collect();
+        findings.extend(self.invariants.finish(ended, complete));
         Judgement { findings, requirements, facts: self.facts }
     }
 }

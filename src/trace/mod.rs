@@ -6,6 +6,8 @@
 
 pub mod correlate;
 pub mod event;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tap;
 
 use std::collections::{BTreeMap, BTreeSet};

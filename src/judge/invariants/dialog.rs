@@ -1,0 +1,193 @@
+//! Dialogs (RFC 3261 12, 15): sequence numbers, remote target, route set, the end.
+
+use std::collections::BTreeMap;
+
+use super::{Invariant, PATIENCE, Report, Seen};
+use crate::time::Instant;
+use crate::trace::correlate::Symbol;
+use crate::wire::sip::header::NameAddr;
+use crate::wire::sip::{Message, Name, Uri};
+
+const CSEQ: Invariant =
+    Invariant::must("cseq-increases", "RFC 3261 12.2.1.1", "a CSeq number one above the last one of this side of the dialog");
+const REMOTE_TARGET: Invariant =
+    Invariant::must("remote-target", "RFC 3261 12.2.1.1", "the Contact that the peer last gave as the Request-URI");
+const ROUTE_SET: Invariant =
+    Invariant::must("route-set", "RFC 3261 12.2.1.1, 12.1", "the route set of the dialog as Route values, in order");
+const BYE_BEFORE_ACK: Invariant =
+    Invariant::must("bye-after-ack", "RFC 3261 15", "no BYE of the UAS before the ACK of its 2xx, or 64*T1");
+const AFTER_BYE: Invariant = Invariant::must("nothing-after-bye", "RFC 3261 15.1.1, 15.1.2", "no request in a dialog after BYE");
+const TAGS: Invariant = Invariant::must(
+    "dialog-uris-kept",
+    "RFC 3261 12.2.1.1",
+    "the local and remote tags of the dialog in From and To, each on its side",
+);
+
+pub(super) const ALL: &[&Invariant] = &[&CSEQ, &REMOTE_TARGET, &ROUTE_SET, &BYE_BEFORE_ACK, &AFTER_BYE, &TAGS];
+
+#[derive(Clone, Debug, Default)]
+struct Dialog {
+    /// The last CSeq number that the IUT used.
+    cseq: Option<u32>,
+    remote_target: Option<String>,
+    route_set: Option<Vec<String>>,
+    /// The tag on the IUT's side.
+    local_tag: Option<String>,
+    /// Of an INVITE that the IUT accepted: when, until its ACK comes.
+    unacknowledged: Option<Instant>,
+    ended: bool,
+    has_subscription: bool,
+}
+
+/// What is known of all dialogs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    all: BTreeMap<Symbol, Dialog>,
+}
+
+impl State {
+    pub(super) fn sip(&mut self, seen: &Seen<'_>, message: &Message, report: &mut Report) {
+        let Some(symbol) = seen.facts.dialog else { return };
+        let dialog = self.all.entry(symbol).or_default();
+        dialog.has_subscription |= seen.facts.subscription.is_some();
+        match (message.is_request(), seen.sent) {
+            (true, true) => dialog.request_sent(seen, message, report),
+            (true, false) => dialog.request_received(message),
+            (false, sent) => {
+                let request = seen.facts.answers.and_then(|event| seen.message(event));
+                if let Some(request) = request {
+                    dialog.response(seen, message, request, sent);
+                }
+            }
+        }
+    }
+}
+
+fn is_target_refresh(method: &str) -> bool {
+    matches!(method, "INVITE" | "UPDATE" | "SUBSCRIBE" | "NOTIFY" | "REFER")
+}
+
+fn contact(message: &Message) -> Option<String> {
+    message.contact().ok().map(|contact| contact.uri.text.to_owned())
+}
+
+fn routes(message: &Message, name: Name) -> Vec<String> {
+    let uri = |value: &str| NameAddr::parse(value).map_or_else(|_| value.to_owned(), |route| route.uri.text.to_owned());
+    message.elements(name).filter(|value| !value.is_empty()).map(uri).collect()
+}
+
+fn tag(address: Result<NameAddr<'_>, crate::wire::Fault>) -> Option<String> {
+    address.ok().and_then(|address| address.tag().map(str::to_owned))
+}
+
+fn equivalent(one: &str, two: &str) -> bool {
+    one == two || Uri::parse(one).ok().zip(Uri::parse(two).ok()).is_some_and(|(one, two)| one.equivalent(&two))
+}
+
+impl Dialog {
+    fn request_sent(&mut self, seen: &Seen<'_>, message: &Message, report: &mut Report) {
+        let method = message.method_token().unwrap_or("");
+        let in_dialog = message.has_to_tag();
+        // A CANCEL and the ACK of a refusal belong to their INVITE (RFC 3261 9.1, 17.1.1.3).
+        let own_transaction = method != "CANCEL" && !(method == "ACK" && is_ack_of_refusal(seen, message));
+        if !own_transaction {
+            return;
+        }
+        let number = message.cseq().ok().map(|cseq| cseq.number);
+        if method != "ACK" {
+            if let Some((last, number)) = self.cseq.zip(number)
+                && in_dialog
+                && number != last.wrapping_add(1)
+            {
+                report.broken(&CSEQ, seen.number, format!("{number} after {last}"));
+            }
+            self.cseq = number.or(self.cseq);
+        }
+        if self.local_tag.is_none() {
+            self.local_tag = tag(message.from());
+        }
+        if !in_dialog {
+            return;
+        }
+        if self.local_tag.is_some() && tag(message.from()) != self.local_tag {
+            report.broken(&TAGS, seen.number, "another From tag");
+        }
+        self.target_and_route(seen, message, report);
+        if self.ended && method != "ACK" && !self.has_subscription {
+            report.broken(&AFTER_BYE, seen.number, format!("{method}"));
+        }
+        if method == "BYE" {
+            if self.unacknowledged.is_some_and(|since| seen.at.since(since) < PATIENCE) {
+                report.broken(&BYE_BEFORE_ACK, seen.number, "no ACK came yet");
+            }
+            self.ended = true;
+        }
+    }
+
+    fn target_and_route(&self, seen: &Seen<'_>, message: &Message, report: &mut Report) {
+        let Some(route_set) = &self.route_set else { return };
+        let loose = route_set.first().is_none_or(|first| Uri::parse(first).is_ok_and(|uri| uri.params.has("lr")));
+        if !loose {
+            return;
+        }
+        let target = message.request_uri().unwrap_or("");
+        if let Some(expected) = self.remote_target.as_deref().filter(|expected| !equivalent(expected, target)) {
+            report.broken(&REMOTE_TARGET, seen.number, format!("{target} in place of {expected}"));
+        }
+        let route = routes(message, Name::Route);
+        let same = route.len() == route_set.len() && route.iter().zip(route_set).all(|(one, two)| equivalent(one, two));
+        if !same {
+            report.broken(&ROUTE_SET, seen.number, format!("[{}] in place of [{}]", route.join(", "), route_set.join(", ")));
+        }
+    }
+
+    fn request_received(&mut self, message: &Message) {
+        let method = message.method_token().unwrap_or("");
+        if is_target_refresh(method) {
+            self.remote_target = contact(message).or(self.remote_target.take());
+        }
+        if !message.has_to_tag() {
+            self.route_set = Some(routes(message, Name::RecordRoute));
+        }
+        match method {
+            "ACK" => self.unacknowledged = None,
+            "BYE" => self.ended = true,
+            _ => {}
+        }
+    }
+
+    fn response(&mut self, seen: &Seen<'_>, response: &Message, request: &Message, sent: bool) {
+        let status = response.status().unwrap_or(0);
+        let method = request.method_token().unwrap_or("");
+        if !(101..300).contains(&status) {
+            return;
+        }
+        let initial = !request.has_to_tag();
+        if sent {
+            if self.local_tag.is_none() {
+                self.local_tag = tag(response.to());
+            }
+            if method == "INVITE" && initial && status >= 200 {
+                self.unacknowledged = Some(seen.at);
+            }
+            return;
+        }
+        self.cseq = self.cseq.or_else(|| request.cseq().ok().map(|cseq| cseq.number));
+        if self.local_tag.is_none() {
+            self.local_tag = tag(request.from());
+        }
+        if is_target_refresh(method) && (initial || status >= 200) {
+            self.remote_target = contact(response).or(self.remote_target.take());
+        }
+        // The 2xx decides anew what an early dialog had learnt (RFC 3261 13.2.2.4).
+        if initial && (self.route_set.is_none() || status >= 200) {
+            self.route_set = Some(routes(response, Name::RecordRoute).into_iter().rev().collect());
+        }
+    }
+}
+
+fn is_ack_of_refusal(seen: &Seen<'_>, ack: &Message) -> bool {
+    let invite = seen.facts.answers.and_then(|event| seen.message(event));
+    let branch = |message: &Message| message.via().ok().and_then(|via| via.branch().map(str::to_owned));
+    invite.is_some_and(|invite| branch(invite) == branch(ack))
+}

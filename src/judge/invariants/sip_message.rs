@@ -1,0 +1,132 @@
+//! One SIP message and the request that it answers (RFC 3261 8, 12, 18).
+
+use super::{Invariant, Report, Seen};
+use crate::wire::sip::{Message, Name, Scheme};
+
+const CONTACT: Invariant = Invariant::must(
+    "contact-forms-dialog",
+    "RFC 3261 12.1.1, 8.1.1.8",
+    "one SIP or SIPS Contact in a message that forms a dialog",
+);
+const RESPONSE_COPIES: Invariant = Invariant::must(
+    "response-copies",
+    "RFC 3261 8.2.6.2",
+    "Via, From, Call-ID and CSeq of the response equal to those of the request",
+);
+const TO_TAG: Invariant = Invariant::must("response-to-tag", "RFC 3261 8.2.6.2", "a To tag in every response but 100");
+const TO_TAG_KEPT: Invariant =
+    Invariant::must("to-tag-kept", "RFC 3261 8.2.6.2", "the To tag of the request in the response to it");
+const RECORD_ROUTE: Invariant = Invariant::must(
+    "record-route-copied",
+    "RFC 3261 12.1.1",
+    "all Record-Route values of the request, in order, in the response that forms the dialog",
+);
+const STRAY_TAG: Invariant =
+    Invariant::must("to-tag-initial", "RFC 3261 8.1.1.2", "no To tag in a request outside dialogs");
+const REFUSAL_FIELDS: Invariant = Invariant::must(
+    "refusal-fields",
+    "RFC 3261 8.2.1-8.2.3, 20.5; RFC 6665 7.2.2, 8.2.1",
+    "what the refusal says would be acceptable",
+);
+const UNDERSTOOD: Invariant =
+    Invariant::must("require-supported", "RFC 3261 8.2.4", "no extension in a response that the request did not support");
+
+pub(super) const ALL: &[&Invariant] =
+    &[&CONTACT, &RESPONSE_COPIES, &TO_TAG, &TO_TAG_KEPT, &RECORD_ROUTE, &STRAY_TAG, &REFUSAL_FIELDS, &UNDERSTOOD];
+
+/// Judges a message that the IUT sent.
+pub(super) fn judge(seen: &Seen<'_>, message: &Message, report: &mut Report) {
+    report.violations(seen.number, crate::wire::sip::validate(message, seen.link.transport));
+    if message.is_request() {
+        request(seen, message, report);
+    } else if let Some(request) = seen.facts.answers.and_then(|event| seen.message(event)) {
+        response(seen, message, request, report);
+    }
+}
+
+fn request(seen: &Seen<'_>, message: &Message, report: &mut Report) {
+    let method = message.method_token().unwrap_or("");
+    if matches!(method, "INVITE" | "SUBSCRIBE" | "NOTIFY" | "UPDATE" | "REFER") {
+        contact(seen, message, report);
+    }
+    if message.has_to_tag() && seen.facts.dialog.is_none() && method != "CANCEL" {
+        report.broken(&STRAY_TAG, seen.number, format!("{method} carries one and belongs to no dialog"));
+    }
+}
+
+fn contact(seen: &Seen<'_>, message: &Message, report: &mut Report) {
+    let count = message.elements(Name::Contact).count();
+    let is_sip = message.contact().is_ok_and(|contact| matches!(contact.uri.scheme, Scheme::Sip | Scheme::Sips));
+    if count != 1 || !is_sip {
+        report.broken(&CONTACT, seen.number, format!("{count} Contact values, {}", message.value(Name::Contact).unwrap_or("none")));
+    }
+}
+
+fn response(seen: &Seen<'_>, message: &Message, request: &Message, report: &mut Report) {
+    let status = message.status().unwrap_or(0);
+    copies(seen, message, request, report);
+    let asked = request.to().ok().and_then(|to| to.tag());
+    let told = message.to().ok().and_then(|to| to.tag());
+    match (asked, told) {
+        (None, None) if status > 100 => report.broken(&TO_TAG, seen.number, "none"),
+        (Some(asked), told) if told != Some(asked) => {
+            report.broken(&TO_TAG_KEPT, seen.number, format!("{} in place of {asked}", told.unwrap_or("none")));
+        }
+        _ => {}
+    }
+    let method = request.method_token().unwrap_or("");
+    let forms = matches!(method, "INVITE" | "SUBSCRIBE" | "REFER") && !request.has_to_tag();
+    if forms && (200..300).contains(&status) || (method == "INVITE" && (200..300).contains(&status)) {
+        contact(seen, message, report);
+    }
+    if forms && (101..300).contains(&status) && !message.elements(Name::RecordRoute).eq(request.elements(Name::RecordRoute)) {
+        report.broken(&RECORD_ROUTE, seen.number, format!("{} of them", message.elements(Name::RecordRoute).count()));
+    }
+    refusal(seen, message, status, report);
+    extensions(seen, message, request, report);
+}
+
+fn copies(seen: &Seen<'_>, message: &Message, request: &Message, report: &mut Report) {
+    for name in [Name::CallId, Name::CSeq] {
+        if message.value(name) != request.value(name) {
+            report.broken(&RESPONSE_COPIES, seen.number, format!("another {}", name.canonical()));
+        }
+    }
+    let same_from = message.from().ok().map(|from| (from.uri.text, from.tag()))
+        == request.from().ok().map(|from| (from.uri.text, from.tag()));
+    if !same_from {
+        report.broken(&RESPONSE_COPIES, seen.number, "another From");
+    }
+    // The top Via gains `received` and `rport` on its way (RFC 3261 18.2.1), so values are counted
+    // and the branches compared.
+    let branches = |message: &Message| {
+        let vias = message.elements(Name::Via).filter_map(|via| crate::wire::sip::header::Via::parse(via).ok());
+        vias.map(|via| via.branch().unwrap_or("").to_owned()).collect::<Vec<_>>()
+    };
+    if branches(message) != branches(request) {
+        report.broken(&RESPONSE_COPIES, seen.number, "other Via values");
+    }
+}
+
+fn refusal(seen: &Seen<'_>, message: &Message, status: u16, report: &mut Report) {
+    let owed = match status {
+        405 => Name::Allow,
+        420 => Name::Unsupported,
+        422 => Name::MinSe,
+        423 => Name::MinExpires,
+        489 => Name::AllowEvents,
+        _ => return,
+    };
+    if message.value(owed).is_none() {
+        report.broken(&REFUSAL_FIELDS, seen.number, format!("{status} without {}", owed.canonical()));
+    }
+}
+
+fn extensions(seen: &Seen<'_>, message: &Message, request: &Message, report: &mut Report) {
+    let known: Vec<&str> = [Name::Supported, Name::Require].into_iter().flat_map(|name| request.elements(name)).collect();
+    for tag in message.elements(Name::Require).filter(|tag| !tag.is_empty()) {
+        if !known.iter().any(|known| known.eq_ignore_ascii_case(tag)) {
+            report.broken(&UNDERSTOOD, seen.number, format!("Require: {tag}"));
+        }
+    }
+}
