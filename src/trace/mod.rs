@@ -6,9 +6,9 @@
 
 pub mod correlate;
 pub mod event;
+pub mod tap;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod tap;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -56,11 +56,7 @@ pub(crate) fn book() -> AddressBook {
         nodes: nodes.into_iter().map(|(name, party)| (address(name), party.clone())).collect(),
         users: vec![(BOB.into(), bob.clone()), ("tel:+15145550102".into(), bob)],
         instances: vec![("urn:one".into(), phone), ("urn:two".into(), tablet)],
-        hosts: vec![
-            ("scscf1.home1.example".into(), core),
-            ("cf.home1.example".into(), focus),
-            ("pf.home1.example".into(), pf),
-        ],
+        hosts: vec![("scscf1.home1.example".into(), core), ("cf.home1.example".into(), focus), ("pf.home1.example".into(), pf)],
         groups: vec![(FOCUS.into(), "trip".into()), ("conv-1".into(), "trip".into())],
     }
 }
@@ -190,7 +186,9 @@ impl Tape {
 
     /// Records a whole MSRP message in one chunk, with a CPIM header section.
     pub(crate) fn send(&mut self, from: &str, to: &str, id: &str) -> u32 {
-        let body = format!("From: <{BOB}>\r\nTo: <{FOCUS}>\r\nNS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: {id}\r\n\r\nContent-Type: text/plain\r\n\r\nhello {id}");
+        let body = format!(
+            "From: <{BOB}>\r\nTo: <{FOCUS}>\r\nNS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: {id}\r\n\r\nContent-Type: text/plain\r\n\r\nhello {id}"
+        );
         let chunk = self.send_chunk(from, to, id, 1, body.len(), body, Flag::Complete);
         self.chunk(from, to, chunk)
     }

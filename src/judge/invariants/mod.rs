@@ -160,7 +160,14 @@ impl Run {
                     Content::Sip(message) => self.sip(&seen, message),
                     Content::Msrp(chunk) => self.msrp(&seen, chunk),
                     Content::Broken { fault, .. } if *sent => {
-                        self.report.push(fault.code, "RFC 3261 7", Level::Shall, event.number, fault.expected.to_owned(), "something else".to_owned());
+                        self.report.push(
+                            fault.code,
+                            "RFC 3261 7",
+                            Level::Shall,
+                            event.number,
+                            fault.expected.to_owned(),
+                            "something else".to_owned(),
+                        );
                     }
                     Content::Broken { .. } => {}
                 }

@@ -28,8 +28,7 @@ const RESPONSE_PATHS: Invariant = Invariant::must(
     "RFC 4975 7.2",
     "the first URI of the request's From-Path in To-Path and of its To-Path in From-Path",
 );
-const NO_REQUEST: Invariant =
-    Invariant::must("msrp-response-stray", "RFC 4975 7.2", "no response but to a SEND, and one only");
+const NO_REQUEST: Invariant = Invariant::must("msrp-response-stray", "RFC 4975 7.2", "no response but to a SEND, and one only");
 const REPORT_UNASKED: Invariant =
     Invariant::must("msrp-report-unasked", "RFC 4975 7.1.2", "no REPORT that Success-Report or Failure-Report rules out");
 const REPORT_OWED: Invariant =
@@ -116,7 +115,8 @@ fn same_path(one: &str, two: &str) -> bool {
         match (one.next(), two.next()) {
             (None, None) => return true,
             (Some(one), Some(two)) => {
-                let equivalent = MsrpUri::parse(one).ok().zip(MsrpUri::parse(two).ok()).is_some_and(|(one, two)| one.equivalent(&two));
+                let equivalent =
+                    MsrpUri::parse(one).ok().zip(MsrpUri::parse(two).ok()).is_some_and(|(one, two)| one.equivalent(&two));
                 if one != two && !equivalent {
                     return false;
                 }
@@ -238,7 +238,11 @@ impl State {
         let accepts = |list: &[String], essence: &str| {
             list.iter().any(|known| {
                 let range = known.split(';').next().unwrap_or("").trim();
-                let of_kind = || range.strip_suffix("/*").is_some_and(|kind| essence.split('/').next().is_some_and(|own| own.eq_ignore_ascii_case(kind)));
+                let of_kind = || {
+                    range
+                        .strip_suffix("/*")
+                        .is_some_and(|kind| essence.split('/').next().is_some_and(|own| own.eq_ignore_ascii_case(kind)))
+                };
                 range == "*" || range.eq_ignore_ascii_case(essence) || of_kind()
             })
         };

@@ -4,11 +4,11 @@ use super::{Invariant, Report, Seen};
 use crate::wire::sip::header::{Refresher, SessionExpires, number};
 use crate::wire::sip::{Message, Name};
 
-const SMALLEST: Invariant = Invariant::must("session-expires-least", "RFC 4028 4, 5", "a Session-Expires of at least 90 s and at least Min-SE");
+const SMALLEST: Invariant =
+    Invariant::must("session-expires-least", "RFC 4028 4, 5", "a Session-Expires of at least 90 s and at least Min-SE");
 const REFRESHER: Invariant =
     Invariant::must("refresher-named", "RFC 4028 9", "a refresher in the Session-Expires of a 2xx, the one that the request named");
-const REQUIRED: Invariant =
-    Invariant::must("require-timer", "RFC 4028 9", "Require: timer in a 2xx whose refresher is the UAC");
+const REQUIRED: Invariant = Invariant::must("require-timer", "RFC 4028 9", "Require: timer in a 2xx whose refresher is the UAC");
 const NOT_LONGER: Invariant =
     Invariant::must("session-expires-not-longer", "RFC 4028 9", "an interval in the 2xx no longer than that of the request");
 const SUPPORTED: Invariant =

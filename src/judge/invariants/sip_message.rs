@@ -3,11 +3,8 @@
 use super::{Invariant, Report, Seen};
 use crate::wire::sip::{Message, Name, Scheme};
 
-const CONTACT: Invariant = Invariant::must(
-    "contact-forms-dialog",
-    "RFC 3261 12.1.1, 8.1.1.8",
-    "one SIP or SIPS Contact in a message that forms a dialog",
-);
+const CONTACT: Invariant =
+    Invariant::must("contact-forms-dialog", "RFC 3261 12.1.1, 8.1.1.8", "one SIP or SIPS Contact in a message that forms a dialog");
 const RESPONSE_COPIES: Invariant = Invariant::must(
     "response-copies",
     "RFC 3261 8.2.6.2",
@@ -21,8 +18,7 @@ const RECORD_ROUTE: Invariant = Invariant::must(
     "RFC 3261 12.1.1",
     "all Record-Route values of the request, in order, in the response that forms the dialog",
 );
-const STRAY_TAG: Invariant =
-    Invariant::must("to-tag-initial", "RFC 3261 8.1.1.2", "no To tag in a request outside dialogs");
+const STRAY_TAG: Invariant = Invariant::must("to-tag-initial", "RFC 3261 8.1.1.2", "no To tag in a request outside dialogs");
 const REFUSAL_FIELDS: Invariant = Invariant::must(
     "refusal-fields",
     "RFC 3261 8.2.1-8.2.3, 20.5; RFC 6665 7.2.2, 8.2.1",
@@ -92,8 +88,8 @@ fn copies(seen: &Seen<'_>, message: &Message, request: &Message, report: &mut Re
             report.broken(&RESPONSE_COPIES, seen.number, format!("another {}", name.canonical()));
         }
     }
-    let same_from = message.from().ok().map(|from| (from.uri.text, from.tag()))
-        == request.from().ok().map(|from| (from.uri.text, from.tag()));
+    let same_from =
+        message.from().ok().map(|from| (from.uri.text, from.tag())) == request.from().ok().map(|from| (from.uri.text, from.tag()));
     if !same_from {
         report.broken(&RESPONSE_COPIES, seen.number, "another From");
     }

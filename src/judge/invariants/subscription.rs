@@ -8,8 +8,10 @@ use crate::trace::correlate::Symbol;
 use crate::wire::sip::header::{Token, number};
 use crate::wire::sip::{Message, Name};
 
-const FIELDS: Invariant = Invariant::must("event-fields", "RFC 6665 4.1.2.1, 4.2.2, 8.2", "Event in SUBSCRIBE and NOTIFY, Subscription-State in NOTIFY");
-const SAME_EVENT: Invariant = Invariant::must("event-kept", "RFC 6665 4.2.2, 8.2.1", "the event package of the subscription in its NOTIFY");
+const FIELDS: Invariant =
+    Invariant::must("event-fields", "RFC 6665 4.1.2.1, 4.2.2, 8.2", "Event in SUBSCRIBE and NOTIFY, Subscription-State in NOTIFY");
+const SAME_EVENT: Invariant =
+    Invariant::must("event-kept", "RFC 6665 4.2.2, 8.2.1", "the event package of the subscription in its NOTIFY");
 const GRANTED: Invariant =
     Invariant::must("expires-granted", "RFC 6665 4.2.1.1", "Expires in the 2xx to a SUBSCRIBE, no longer than was asked for");
 const NOTIFIED: Invariant =
@@ -48,8 +50,8 @@ impl State {
         if !matches!(method, "SUBSCRIBE" | "NOTIFY") {
             return;
         }
-        let missing = message.value(Name::Event).is_none()
-            || (method == "NOTIFY" && message.value(Name::SubscriptionState).is_none());
+        let missing =
+            message.value(Name::Event).is_none() || (method == "NOTIFY" && message.value(Name::SubscriptionState).is_none());
         if message.is_request() && seen.sent && missing {
             report.broken(&FIELDS, seen.number, format!("a {method} without"));
         }

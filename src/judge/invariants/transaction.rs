@@ -8,10 +8,16 @@ use crate::time::Instant;
 use crate::trace::correlate::Symbol;
 use crate::wire::sip::Message;
 
-const BRANCH_UNIQUE: Invariant =
-    Invariant::must("branch-unique", "RFC 3261 8.1.1.7", "a branch of its own for every request but CANCEL and the ACK of a refusal");
-const ANSWERED: Invariant =
-    Invariant::must("request-answered", "RFC 3261 8.2, 17.1.2.2", "a final response within 64*T1 to every request but INVITE and ACK");
+const BRANCH_UNIQUE: Invariant = Invariant::must(
+    "branch-unique",
+    "RFC 3261 8.1.1.7",
+    "a branch of its own for every request but CANCEL and the ACK of a refusal",
+);
+const ANSWERED: Invariant = Invariant::must(
+    "request-answered",
+    "RFC 3261 8.2, 17.1.2.2",
+    "a final response within 64*T1 to every request but INVITE and ACK",
+);
 const INVITE_ANSWERED: Invariant =
     Invariant::must("invite-answered", "RFC 3261 17.2.1", "some response to an INVITE within 200 ms");
 const ONE_FINAL: Invariant = Invariant::must("one-final-response", "RFC 3261 17.2.1, 17.2.2", "one final response per request");
@@ -24,8 +30,11 @@ const ACK_FORM: Invariant = Invariant::must(
     "RFC 3261 17.1.1.3",
     "Request-URI, branch, CSeq number and Call-ID of the INVITE and the To of the response in the ACK of a refusal",
 );
-const ACK_2XX: Invariant =
-    Invariant::must("ack-of-2xx", "RFC 3261 13.2.2.4, 8.1.1.7", "the CSeq number of the INVITE and a new branch in the ACK of a 2xx");
+const ACK_2XX: Invariant = Invariant::must(
+    "ack-of-2xx",
+    "RFC 3261 13.2.2.4, 8.1.1.7",
+    "the CSeq number of the INVITE and a new branch in the ACK of a 2xx",
+);
 const ACK_WITHOUT_FINAL: Invariant =
     Invariant::must("ack-unasked", "RFC 3261 13.2.2.4, 17.1.1.3", "no ACK before a final response");
 const CANCEL_EARLY: Invariant =
@@ -35,14 +44,11 @@ const CANCEL_FORM: Invariant = Invariant::must(
     "RFC 3261 9.1",
     "Request-URI, Call-ID, To, From and CSeq number of the request in its CANCEL, and only its top Via",
 );
-const CANCEL_LATE: Invariant =
-    Invariant::should("cancel-after-final", "RFC 3261 9.1", "no CANCEL after the final response");
-const SAME_2XX: Invariant =
-    Invariant::must("same-2xx", "RFC 3261 13.3.1.4", "the same 2xx again while no ACK comes");
+const CANCEL_LATE: Invariant = Invariant::should("cancel-after-final", "RFC 3261 9.1", "no CANCEL after the final response");
+const SAME_2XX: Invariant = Invariant::must("same-2xx", "RFC 3261 13.3.1.4", "the same 2xx again while no ACK comes");
 const QUIET_STREAM: Invariant =
     Invariant::must("no-repetition-on-streams", "RFC 3261 17.1.1.2, 17.1.2.2", "no request twice over a reliable transport");
-const NO_408: Invariant =
-    Invariant::must("no-408-to-non-invite", "RFC 4320 4.2", "no 408 to a request other than INVITE");
+const NO_408: Invariant = Invariant::must("no-408-to-non-invite", "RFC 4320 4.2", "no 408 to a request other than INVITE");
 const NO_100: Invariant = Invariant::must(
     "no-100-to-non-invite",
     "RFC 4320 4.1",
