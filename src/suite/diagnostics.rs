@@ -106,8 +106,10 @@ impl Diagnostic {
     pub fn allowed<'a>(self, what: &str, written: &str, names: impl IntoIterator<Item = &'a str>) -> Self {
         let names: Vec<&str> = names.into_iter().collect();
         let near = nearest(written, names.iter().copied());
-        let mut text =
-            if names.is_empty() { format!("no {what} is known here") } else { format!("{what}: {}", listed(&names, near)) };
+        if names.is_empty() {
+            return self;
+        }
+        let mut text = format!("{what} {}", listed(&names, near));
         if let Some(near) = near {
             let _ = write!(text, "; did you mean `{near}`?");
         }
@@ -161,6 +163,17 @@ impl Mistakes {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
+    }
+
+    /// Forgets those after the first `mark` that follow from another one.
+    pub fn forget_since(&mut self, mark: usize, follows: impl Fn(&Diagnostic) -> bool) {
+        let later = self.found.split_off(mark.min(self.found.len()));
+        self.found.extend(later.into_iter().filter(|diagnostic| !follows(diagnostic)));
+    }
+
+    /// Whether a code is among those after the first `mark`.
+    pub fn has_code_since(&self, mark: usize, code: &str) -> bool {
+        self.found.iter().skip(mark).any(|diagnostic| diagnostic.code == code)
     }
 
     /// Whether an error is among those after the first `mark`.
@@ -331,7 +344,7 @@ mod tests {
         let text = render(&[diagnostic], &sources, Look::Full { colour: false });
         assert_eq!(
             text,
-            "error[Y0011]: step names actor `bobb`, which is not declared\n --> a.yaml:2:5\n  |\n2 |   - bobb -> pf BYE: {}\n  |     ^^^^ not declared\n  |\n  = help: declared are: `bob`, `pf`, `focus`; did you mean `bob`?\n\n"
+            "error[Y0011]: step names actor `bobb`, which is not declared\n --> a.yaml:2:5\n  |\n2 |   - bobb -> pf BYE: {}\n  |     ^^^^ not declared\n  |\n  = help: declared are `bob`, `pf`, `focus`; did you mean `bob`?\n\n"
         );
     }
 

@@ -65,6 +65,8 @@ pub(super) struct Flow<'a> {
     pub(super) numbers: Cell<u32>,
     /// How many demands on the IUT were read.
     pub(super) checks: Cell<u32>,
+    /// Whether a step could not be read, so that later ones miss it.
+    pub(super) broken: Cell<bool>,
 }
 
 /// Where in the nesting a step is read.
@@ -87,7 +89,12 @@ impl Flow<'_> {
         if members.is_empty() {
             self.desk.say(Diagnostic::new("Y0040", node.place, format!("{what} has no steps")).label("empty"));
         }
-        let steps: Vec<Step> = members.iter().filter_map(|member| self.step(member, spot)).collect();
+        let step = |member: &Node| {
+            let step = self.step(member, spot);
+            self.broken.set(self.broken.get() || step.is_none());
+            step
+        };
+        let steps: Vec<Step> = members.iter().filter_map(step).collect();
         if let (Some(Step { act: Act::Never(_), place, .. }), false) = (steps.last(), spot.top) {
             self.desk.say(
                 Diagnostic::new("Y0041", *place, "this `never` ends with its block, so it watches nothing")
@@ -455,8 +462,8 @@ impl Flow<'_> {
         self.check_ends(&pattern)?;
         let sends = self.sends(&pattern.from);
         self.check_words(&pattern, &words, sends);
-        let dialog = self.reference(&words, "in", spot)?;
-        let answers = self.reference(&words, "answers", spot)?;
+        let dialog = self.reference(&words, "in", spot);
+        let answers = self.reference(&words, "answers", spot);
         let unanswered = words.get("unanswered").is_some_and(|node| reader::flag(self.desk, node, "`unanswered`") == Some(true));
         let id = words.get("id").and_then(|node| reader::text(self.desk, node, "`id`"));
         let thread = Thread {
@@ -555,17 +562,17 @@ impl Flow<'_> {
         out
     }
 
-    /// The full name that `in` or `answers` means; `Some(None)` when the word is not there.
-    #[expect(clippy::option_option, reason = "nothing written, and something wrong, are not the same")]
-    fn reference(&self, words: &Words, word: &str, spot: Spot<'_>) -> Option<Option<(String, Place)>> {
-        let Some(node) = words.get(word) else { return Some(None) };
+    /// The full name that `in` or `answers` means.
+    fn reference(&self, words: &Words, word: &str, spot: Spot<'_>) -> Option<(String, Place)> {
+        let node = words.get(word)?;
         let name = reader::text(self.desk, node, &format!("`{word}`"))?;
         let found = self.threads.borrow().resolve(spot.prefix, name);
         if found.is_none() {
             let threads = self.threads.borrow();
             self.desk.say(unknown_id(name, node.place).allowed("known are", name, threads.names()));
+            self.broken.set(true);
         }
-        Some(Some((found?, node.place)))
+        Some((found?, node.place))
     }
 
     /// Whether the harness plays this end.

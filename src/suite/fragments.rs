@@ -64,7 +64,7 @@ impl Library {
             desk.say(
                 Diagnostic::new("Y0017", place, format!("no {kind} is called `{name}`"))
                     .label(format!("flows/{name}.yaml does not exist"))
-                    .allowed(&format!("each {kind} here"), name, names),
+                    .allowed(&format!("each {kind} is a file below `flows/`:"), name, names),
             );
             return None;
         };
@@ -145,7 +145,7 @@ impl Fragment {
             }
         }
         for (name, default) in &self.parameters {
-            let value = given.as_ref().and_then(|fields| fields.get(&name.text)).unwrap_or(default);
+            let mut value = given.as_ref().and_then(|fields| fields.get(&name.text)).unwrap_or(default).clone();
             if value.is_empty() {
                 desk.say(
                     Diagnostic::new("Y0018", used, format!("parameter `{}` of `{}` has no value", name.text, self.name))
@@ -153,7 +153,10 @@ impl Fragment {
                         .secondary(name.place, "declared here, without a default"),
                 );
             }
-            scope.define(&name.text, value.clone(), name.place);
+            if value.is_empty() {
+                value.kind = Kind::Scalar { text: String::new(), quoted: true };
+            }
+            scope.define(&name.text, value, name.place);
         }
         scope
     }

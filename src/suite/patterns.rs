@@ -306,7 +306,10 @@ impl Patterns<'_> {
                 "absent" if special => Value::Absent,
                 "present" if special => Value::Present,
                 text => match variable(text) {
-                    Some(name) => Value::Variable(name.to_owned()),
+                    Some(name) => {
+                        self.check_variable(name, node.place);
+                        Value::Variable(name.to_owned())
+                    }
                     None => Value::Literal(text.to_owned()),
                 },
             }),
@@ -320,6 +323,17 @@ impl Patterns<'_> {
                     None
                 }
             },
+        }
+    }
+
+    /// `$v` is the form of rules; a scenario puts its variables in.
+    fn check_variable(&self, name: &str, place: Place) {
+        if matches!(self.ends, Ends::Actors { .. }) {
+            self.desk.say(
+                Diagnostic::new("Y0019", place, format!("`${name}` is a variable of a rule, and this is a scenario"))
+                    .label("not known here")
+                    .help(format!("write `\"${{{name}}}\"` for a variable of the scenario")),
+            );
         }
     }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use super::diagnostics::{Diagnostic, Mistakes};
+use super::diagnostics::{Diagnostic, Mistakes, nearest};
 use super::yaml::{Entry, Node};
 use crate::pattern::ast::Place;
 
@@ -24,6 +24,17 @@ impl Desk {
 
     pub(super) fn has_errors_since(&self, mark: usize) -> bool {
         self.mistakes.borrow().has_errors_since(mark)
+    }
+
+    /// Forgets what follows from mistakes that were told: a step that could not be read leaves the
+    /// others without request, dialog and use; a misspelt variable leaves one that nobody reads.
+    pub(super) fn forget_consequences(&self, mark: usize, broken: bool) {
+        const OF_BROKEN: [&str; 6] = ["Y0029", "Y0030", "Y0031", "Y0033", "Y0044", "Y0045"];
+        let mut mistakes = self.mistakes.borrow_mut();
+        let misspelt = mistakes.has_code_since(mark, "Y0019");
+        mistakes.forget_since(mark, |diagnostic| {
+            (broken && OF_BROKEN.contains(&diagnostic.code)) || (misspelt && diagnostic.code == "Y0044")
+        });
     }
 
     /// Lets a reader that takes mistakes by reference report here.
@@ -72,7 +83,8 @@ impl<'n> Fields<'n> {
     /// The value of a field that must be there.
     pub(super) fn need(&self, desk: &Desk, name: &str, what: &str) -> Option<&'n Node> {
         let node = self.get(name).filter(|node| !node.is_empty());
-        if node.is_none() {
+        let misspelt = self.entries.iter().any(|entry| entry.key.text != name && nearest(&entry.key.text, [name]).is_some());
+        if node.is_none() && !misspelt {
             desk.say(
                 Diagnostic::new("Y0009", head(self.place), format!("{what} lacks `{name}`"))
                     .label("in this mapping")

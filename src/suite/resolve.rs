@@ -68,6 +68,7 @@ impl Surroundings<'_> {
             files: RefCell::new(BTreeSet::from([file])),
             numbers: Cell::new(0),
             checks: Cell::new(0),
+            broken: Cell::new(false),
         };
         let ignore = self.ignore(fields.get("ignore"), &scope, &actors, iut, &flow.used);
         let steps = fields.need(self.desk, "flow", "a scenario").map(|node| {
@@ -78,6 +79,7 @@ impl Surroundings<'_> {
         set_answered_by(&mut steps, &flow.threads.borrow().answered_by);
         let variants = self.variants(&fields);
         self.report_unused(&scope, &fields, &actors, &flow);
+        self.desk.forget_consequences(mark, flow.broken.get());
         super::lint::constant_branches(self.desk, &steps, &variants);
         let requirements = self.requirements(fields.get("requirements"));
         let texts = |name: &str| fields.get(name).map(|node| owned(&reader::texts(self.desk, node, name))).unwrap_or_default();

@@ -375,7 +375,7 @@ impl<'a> Rules<'a> {
         let [act] = acts.as_slice() else {
             let message = if acts.is_empty() { "does nothing" } else { "does two things" };
             self.desk.say(Diagnostic::new("Y0047", place, format!("tamper case `{name}` {message}")).label("here").allowed(
-                "one of these is done",
+                "it does one of",
                 "",
                 TAMPER_ACTS.iter().copied(),
             ));

@@ -129,6 +129,14 @@ impl Sources {
         sources
     }
 
+    /// Puts a file at a path below the suite, in place of one that is there: a scenario that is read
+    /// as if it belonged to the suite.
+    pub fn put(&mut self, path: &str, shown: &str, text: String) {
+        self.files.retain(|file| file.path != path);
+        self.files.push(SourceFile::new(path.to_owned(), shown.to_owned(), text));
+        self.sort();
+    }
+
     fn add_bytes(&mut self, path: String, shown: String, bytes: Vec<u8>) {
         match String::from_utf8(bytes) {
             Ok(text) if path.ends_with(".yaml") || path.ends_with(".yml") => self.files.push(SourceFile::new(path, shown, text)),

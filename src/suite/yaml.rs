@@ -270,7 +270,8 @@ impl<'s> Reader<'s, '_> {
             self.mistakes.push(diagnostic.help("share steps and keys with `use`"));
             return;
         }
-        if flow && !quoted && value.is_empty() {
+        let colon = self.source.text[place.end as usize..].trim_start().starts_with(':');
+        if flow && !quoted && !colon && value.is_empty() {
             self.mistakes.push(slip_in_flow(&text, place, entries.last(), &self.source.text));
             return;
         }
@@ -372,10 +373,11 @@ fn unquoted_sign(file: u32, source: &SourceFile, line: usize) -> Option<Diagnost
 }
 
 fn value_with_sign(line: &str) -> Option<(usize, &str)> {
-    let at = line.find(": ")? + 2;
-    let at = at + line[at..].len() - line[at..].trim_start().len();
-    let value = line[at..].split(" #").next()?.trim_end().trim_end_matches([' ', '}', ',', ']']);
-    value.starts_with(['*', '&', '%', '@', '`', '!']).then_some((at, value))
+    let starts = line.match_indices(": ").map(|(at, sign)| at + sign.len());
+    starts.map(|at| at + line[at..].len() - line[at..].trim_start().len()).find_map(|at| {
+        let value = line[at..].split(" #").next()?.split(" }").next()?.trim_end().trim_end_matches([',', ']']);
+        value.starts_with(['*', '&', '%', '@', '`', '!']).then_some((at, value))
+    })
 }
 
 /// A line whose column is none of its neighbours': mock-up `line 4 is indented 3 columns; its
