@@ -60,27 +60,15 @@ pub const CODES: &[Code] = &[
          after it, and some signs cannot begin a plain value. Quote the value: `Reason: \
          'SIP;cause=503;text=\"Radio, lost\"'`.",
     ),
-    code(
-        "Y0007",
-        "a value of the wrong shape",
-        "A text stands where a mapping or a list belongs, or the other way round.",
-    ),
+    code("Y0007", "a value of the wrong shape", "A text stands where a mapping or a list belongs, or the other way round."),
     code(
         "Y0008",
         "wrong indentation",
         "A line is indented differently from its siblings, or a key stands beside the message that it belongs to. \
          Indent the keys of a message by two more columns than its arrow, or put them between braces.",
     ),
-    code(
-        "Y0009",
-        "a field is missing",
-        "A field that must be there is not.",
-    ),
-    code(
-        "Y0010",
-        "a value that is not allowed",
-        "The field takes one of a few words, which are listed.",
-    ),
+    code("Y0009", "a field is missing", "A field that must be there is not."),
+    code("Y0010", "a value that is not allowed", "The field takes one of a few words, which are listed."),
     code(
         "Y0011",
         "an actor that is not declared",
@@ -99,22 +87,14 @@ pub const CODES: &[Code] = &[
         "The identifier is not in requirements.yaml. Identifiers are frozen, so it is a slip or a requirement that \
          was never written down.",
     ),
-    code(
-        "Y0014",
-        "a requirement is listed twice",
-        "A scenario lists each requirement once.",
-    ),
+    code("Y0014", "a requirement is listed twice", "A scenario lists each requirement once."),
     code(
         "Y0015",
         "an unknown policy knob",
         "The reference PF has no such knob. `cpmcheck explain --policies` lists all of them with their values and \
          defaults.",
     ),
-    code(
-        "Y0016",
-        "a policy value that is not allowed",
-        "The knob takes other values; they are listed.",
-    ),
+    code("Y0016", "a policy value that is not allowed", "The knob takes other values; they are listed."),
     code(
         "Y0017",
         "an unknown fragment or template",
@@ -164,16 +144,8 @@ pub const CODES: &[Code] = &[
         "A span is a number and a unit: `100ms`, `5s`, `2m`, `1h`. In a rule it may be an expression over bound \
          numbers, which counts seconds.",
     ),
-    code(
-        "Y0025",
-        "not a number, or out of range",
-        "The field takes a number.",
-    ),
-    code(
-        "Y0026",
-        "not a regular expression",
-        "The text after `matches:` cannot be read as a regular expression.",
-    ),
+    code("Y0025", "not a number, or out of range", "The field takes a number."),
+    code("Y0026", "not a regular expression", "The text after `matches:` cannot be read as a regular expression."),
     code(
         "Y0027",
         "two steps with one identifier",
@@ -219,11 +191,7 @@ pub const CODES: &[Code] = &[
         "A response that is owed for ever can never be missed, so the rule could not be violated. Say until when: \
          `within: 5s`, or `before:` a message. A `count` has at least one bound.",
     ),
-    code(
-        "Y0035",
-        "a loop that never runs",
-        "`for-each` goes through an empty list, or `repeat` is 0.",
-    ),
+    code("Y0035", "a loop that never runs", "`for-each` goes through an empty list, or `repeat` is 0."),
     code(
         "Y0036",
         "a word that does not fit the step",
@@ -243,16 +211,8 @@ pub const CODES: &[Code] = &[
         "`control` and the readings name scenarios of this suite by their path without the extension: \
          `group/missed-messages`.",
     ),
-    code(
-        "Y0039",
-        "a scenario that checks nothing",
-        "No step expects or forbids anything, so the scenario could not fail.",
-    ),
-    code(
-        "Y0040",
-        "an empty block",
-        "A list that must hold something is empty, or a choice has fewer than two branches.",
-    ),
+    code("Y0039", "a scenario that checks nothing", "No step expects or forbids anything, so the scenario could not fail."),
+    code("Y0040", "an empty block", "A list that must hold something is empty, or a choice has fewer than two branches."),
     code(
         "Y0041",
         "something that is never reached or does nothing",
@@ -265,16 +225,8 @@ pub const CODES: &[Code] = &[
         "`either` is decided by the first message that fits. When two branches begin with the same message, it \
          decides nothing: put what they share before the block.",
     ),
-    code(
-        "Y0043",
-        "a fragment that nobody uses",
-        "No scenario uses the file. Use it or delete it.",
-    ),
-    code(
-        "Y0044",
-        "a variable that is never read",
-        "It is declared and no `\"${…}\"` reads it: a slip in a name, or a left-over.",
-    ),
+    code("Y0043", "a fragment that nobody uses", "No scenario uses the file. Use it or delete it."),
+    code("Y0044", "a variable that is never read", "It is declared and no `\"${…}\"` reads it: a slip in a name, or a left-over."),
     code(
         "Y0045",
         "an actor that takes part in nothing",
@@ -304,11 +256,7 @@ pub const CODES: &[Code] = &[
         "an unknown address or name",
         "An address is a SIP or TEL URI; the members of a group are names of identities in suite.yaml.",
     ),
-    code(
-        "Y0051",
-        "a fragment that uses itself",
-        "Fragments may use others, but not in a circle.",
-    ),
+    code("Y0051", "a fragment that uses itself", "Fragments may use others, but not in a circle."),
     code(
         "Y0052",
         "two ends that cannot talk",
@@ -325,21 +273,13 @@ pub const CODES: &[Code] = &[
         "a variable of a rule that nothing binds",
         "`$v` is read in a rule, but no key of its trigger says `{ bind: v }`.",
     ),
-    code(
-        "Y0061",
-        "no suite",
-        "The folder holds no suite.yaml.",
-    ),
+    code("Y0061", "no suite", "The folder holds no suite.yaml."),
     code(
         "Y0063",
         "a word of a rule without its owner",
         "`within` bounds `then` or `never`, `before` bounds `then`, `until` ends `never`; alone they say nothing.",
     ),
-    code(
-        "Y0070",
-        "a file that is no UTF-8",
-        "Every file of a suite is UTF-8 text.",
-    ),
+    code("Y0070", "a file that is no UTF-8", "Every file of a suite is UTF-8 text."),
 ];
 
 #[cfg(test)]

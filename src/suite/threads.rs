@@ -205,10 +205,14 @@ impl Threads {
         let later = tagged.or_else(|| keys.iter().find(|_| thread.pattern.initial == Some(false)));
         let Some(key) = later else { return };
         desk.say(
-            Diagnostic::new("Y0032", thread.pattern.place, format!("{} {method} inside a dialog says in which", if *method == Method::Invite { "an" } else { "a" }))
-                .label("no `in`")
-                .secondary(key.place, "this makes it a request inside a dialog")
-                .help("add `in: <identifier of the step that opened the dialog>`"),
+            Diagnostic::new(
+                "Y0032",
+                thread.pattern.place,
+                format!("{} {method} inside a dialog says in which", if *method == Method::Invite { "an" } else { "a" }),
+            )
+            .label("no `in`")
+            .secondary(key.place, "this makes it a request inside a dialog")
+            .help("add `in: <identifier of the step that opened the dialog>`"),
         );
     }
 
