@@ -151,7 +151,7 @@ pub(super) fn quoted(input: &str) -> Parsed<'_, &str> {
 }
 
 /// `comment`, nested ones included.
-fn comment(input: &str) -> Parsed<'_, &str> {
+pub(super) fn comment(input: &str) -> Parsed<'_, &str> {
     if !input.starts_with('(') {
         return miss(input, "a comment");
     }
@@ -576,13 +576,18 @@ pub(super) fn products(input: &str) -> Parsed<'_> {
     Ok((rest, ()))
 }
 
+/// One Warning: code, agent, text with its quotes.
+pub(super) fn warning(input: &str) -> Parsed<'_, (&str, &str, &str)> {
+    let three = nom::bytes::complete::take_while_m_n(3, 3, |char: char| char.is_ascii_digit());
+    let code = terminated(named("a warning code of three digits", three), lws);
+    let is_agent = |char: char| is_token_char(char) || matches!(char, ':' | '[' | ']');
+    let agent = terminated(named("a host or a name", take_while1(is_agent)), lws);
+    (code, agent, quoted).parse(input)
+}
+
 /// Warning.
 pub(super) fn warnings(input: &str) -> Parsed<'_> {
-    let code =
-        named("a warning code of three digits", nom::bytes::complete::take_while_m_n(3, 3, |char: char| char.is_ascii_digit()));
-    let agent = named("a host or a name", take_while1(|char: char| is_token_char(char) || matches!(char, ':' | '[' | ']')));
-    let mut item = value((), (code, lws, agent, lws, quoted));
-    separated(',', |input| item.parse(input), input)
+    separated(',', |input| value((), warning).parse(input), input)
 }
 
 /// Date: `rfc1123-date`, always GMT.

@@ -24,7 +24,8 @@ pub struct Host<'a>(pub &'a str);
 impl Host<'_> {
     /// The address, when the host is one.
     pub fn ip(self) -> Option<IpAddr> {
-        self.0.trim_start_matches('[').trim_end_matches(']').parse().ok()
+        let bare = self.0.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(self.0);
+        bare.parse().ok().or_else(|| super::grammar::ipv6(bare).map(IpAddr::V6))
     }
 }
 
@@ -35,8 +36,8 @@ pub struct Params<'a>(pub &'a str);
 impl<'a> Params<'a> {
     /// All parameters in order; a value keeps its quotes.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
-        super::header::split(self.0, b';').filter(|part| !part.is_empty()).map(|part| match part.split_once('=') {
-            Some((name, value)) => (name.trim(), Some(value.trim())),
+        super::header::split(self.0, b';').filter(|part| !part.is_empty()).map(|part| match memchr::memchr(b'=', part.as_bytes()) {
+            Some(at) => (part[..at].trim_ascii_end(), Some(part[at + 1..].trim_ascii_start())),
             None => (part, None),
         })
     }
@@ -78,7 +79,8 @@ impl<'a> Uri<'a> {
     ///
     /// When the scheme is missing, or a SIP URI has no valid host or port.
     pub fn parse(text: &'a str) -> Result<Self, Fault> {
-        let (scheme, rest) = text.split_once(':').ok_or(Fault::new("uri-scheme", 0, "a URI scheme and a colon"))?;
+        let colon = memchr::memchr(b':', text.as_bytes()).ok_or(Fault::new("uri-scheme", 0, "a URI scheme and a colon"))?;
+        let (scheme, rest) = (&text[..colon], &text[colon + 1..]);
         let base = scheme.len() + 1;
         if scheme.eq_ignore_ascii_case("sip") {
             Self::parse_sip(text, Scheme::Sip, rest, base)
@@ -105,13 +107,14 @@ impl<'a> Uri<'a> {
     }
 
     fn parse_sip(text: &'a str, scheme: Scheme, rest: &'a str, base: usize) -> Result<Self, Fault> {
-        let (user, after) = match rest.rfind('@') {
-            Some(at) => (Some(rest[..at].split(':').next().unwrap_or("")), at + 1),
+        // A user part holds no raw at-sign, so the first one ends it, whatever else stands before.
+        let (user, after) = match memchr::memchr(b'@', rest.as_bytes()) {
+            Some(at) => (Some(cut(&rest[..at], b':').0), at + 1),
             None => (None, 0),
         };
-        let (addr, headers) = match rest[after..].find('?') {
-            Some(at) => (&rest[after..after + at], Some(&rest[after + at + 1..])),
-            None => (&rest[after..], None),
+        let (addr, headers) = match cut(&rest[after..], b'?') {
+            (addr, "") => (addr, None),
+            (addr, headers) => (addr, Some(&headers[1..])),
         };
         let (authority, params) = cut(addr, b';');
         let (host, port) = host_port(authority).map_err(|fault| fault.at(base + after))?;
@@ -160,7 +163,7 @@ pub fn host_port(text: &str) -> Result<(Host<'_>, Option<u16>), Fault> {
     let host_end = if text.starts_with('[') {
         text.find(']').ok_or(fault(0, "a closing bracket"))? + 1
     } else {
-        text.find(':').unwrap_or(text.len())
+        memchr::memchr(b':', text.as_bytes()).unwrap_or(text.len())
     };
     let host = &text[..host_end];
     let named = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
