@@ -1,0 +1,252 @@
+//! An actor that a script moves: a client's device, a focus, the registrar side of an S-CSCF.
+//!
+//! Sending takes two steps. A *draft* is the complete message that the role would send, bodies
+//! included; the owner alters what the script says and hands it back. What came in is told by
+//! [`Scripted::poll_event`], and the owner decides for each event whether the script deals with it
+//! or [`Scripted::act_automatically`] does.
+//!
+//! MSRP sessions follow their dialogs by themselves: the passive side of a connection waits from the
+//! moment when offer and answer are known, the active side connects with the ACK, and a BYE that
+//! was answered ends the session.
+
+mod hear;
+mod send;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+
+use super::automatic;
+use super::focus::Notifier;
+use super::media::{Media, Place};
+use super::profile::Profile;
+use super::templates;
+use crate::endpoint::{Config, DialogId, Endpoint, Event, MsrpId, TransactionId};
+use crate::engine::{Engine, Input, Output};
+use crate::ids::Ids;
+use crate::msrp;
+use crate::time::Instant;
+use crate::wire::sip::{Builder, Message, Method, Name};
+
+/// Where a request goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Aim {
+    /// To this URI, outside of any dialog.
+    Outside(String),
+    /// To the peer of this dialog.
+    Inside(DialogId),
+}
+
+/// A message as the role would send it, to be altered and then sent.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Draft {
+    /// The message, complete.
+    pub message: Builder,
+    of: Subject,
+    media: Option<Media>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Subject {
+    Request { dialog: Option<DialogId>, method: Method, target: String },
+    Response { transaction: TransactionId, status: u16 },
+    Ack { invite: TransactionId, dialog: DialogId },
+}
+
+/// Why an actor cannot do what the script says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The dialog is gone.
+    NoDialog,
+    /// The request is gone, or was answered already.
+    NoRequest,
+    /// No 2xx waits for an ACK in this dialog.
+    NothingToAcknowledge,
+    /// The dialog has no MSRP session.
+    NoSession,
+    /// The draft is of another kind.
+    WrongDraft,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoDialog => "the dialog is gone",
+            Self::NoRequest => "there is no such request to answer",
+            Self::NothingToAcknowledge => "no 2xx waits for an ACK in this dialog",
+            Self::NoSession => "the dialog has no MSRP session",
+            Self::WrongDraft => "the draft is of another kind",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// A request that waits for its final response.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Pending {
+    transaction: TransactionId,
+    message: Message,
+}
+
+/// An actor that a script moves.
+#[derive(Debug)]
+pub struct Scripted {
+    profile: Profile,
+    endpoint: Endpoint,
+    ids: Ids,
+    place: Place,
+    events: VecDeque<Event>,
+    unattended: bool,
+    pending: Vec<Pending>,
+    /// 2xx to our INVITEs without ACK so far.
+    unacknowledged: BTreeMap<DialogId, TransactionId>,
+    /// The sessions that our INVITEs offered, until their 2xx.
+    offers: BTreeMap<TransactionId, Media>,
+    media: BTreeMap<DialogId, Media>,
+    sessions: BTreeMap<MsrpId, DialogId>,
+    /// Sessions that have their connection.
+    bound: BTreeSet<MsrpId>,
+    notifiers: BTreeMap<DialogId, Notifier>,
+    /// The latest dialog of each Call-ID.
+    dialogs: BTreeMap<String, DialogId>,
+    /// Messages whose last chunk is not answered.
+    unanswered: Vec<(MsrpId, msrp::Incoming)>,
+}
+
+impl Scripted {
+    /// An actor of this profile on a node of its own.
+    pub fn new(profile: Profile, config: Config) -> Self {
+        let config = profile.dress(config);
+        let ids = Ids::new(config.seed, &format!("{}/script", config.name));
+        let place = Place { address: config.msrp.ip().to_string(), port: config.msrp.port() };
+        Self {
+            endpoint: Endpoint::new(config),
+            ids,
+            place,
+            events: VecDeque::new(),
+            unattended: profile.reference,
+            profile,
+            pending: Vec::new(),
+            unacknowledged: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            media: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            bound: BTreeSet::new(),
+            notifiers: BTreeMap::new(),
+            dialogs: BTreeMap::new(),
+            unanswered: Vec::new(),
+        }
+    }
+
+    /// Makes it act by itself on everything that comes, as [`automatic`] lists.
+    pub const fn set_unattended(&mut self, unattended: bool) {
+        self.unattended = unattended;
+    }
+
+    /// Who it is.
+    pub const fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Its node.
+    pub const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The next thing that came.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Does what the role does unasked about an event; see [`automatic`] for the list.
+    pub fn act_automatically(&mut self, now: Instant, event: &Event) {
+        automatic::act(self, now, event);
+    }
+}
+
+/// What it knows about what came.
+impl Scripted {
+    /// The server transaction of a request that waits for its final response; the request may be
+    /// the one seen elsewhere on its way, since From tag, Call-ID and CSeq tell it.
+    pub fn pending(&self, request: &Message) -> Option<TransactionId> {
+        let same = |own: &Message| {
+            own.call_id() == request.call_id()
+                && own.value(Name::CSeq) == request.value(Name::CSeq)
+                && own.from().ok().and_then(|from| from.tag()) == request.from().ok().and_then(|from| from.tag())
+        };
+        self.pending.iter().rev().find(|pending| same(&pending.message)).map(|pending| pending.transaction)
+    }
+
+    /// The latest dialog of a Call-ID.
+    pub fn dialog_of(&self, call_id: &str) -> Option<DialogId> {
+        self.dialogs.get(call_id).copied().filter(|dialog| self.endpoint.dialog(*dialog).is_some())
+    }
+
+    /// The latest dialog in which it is the notifier of a subscription.
+    pub fn subscription(&self) -> Option<DialogId> {
+        self.notifiers.keys().rev().copied().find(|dialog| self.endpoint.dialog(*dialog).is_some())
+    }
+
+    /// The INVITE whose 2xx waits for an ACK in a dialog.
+    pub fn unacknowledged(&self, dialog: DialogId) -> Option<TransactionId> {
+        self.unacknowledged.get(&dialog).copied()
+    }
+
+    /// The MSRP session of a dialog.
+    pub fn session_of(&self, dialog: DialogId) -> Option<MsrpId> {
+        self.media.get(&dialog).map(|media| media.session)
+    }
+
+    /// The dialog of an MSRP session.
+    pub fn dialog_of_session(&self, session: MsrpId) -> Option<DialogId> {
+        self.sessions.get(&session).copied()
+    }
+
+    /// How many of its dialogs have an MSRP session.
+    pub fn open_sessions(&self) -> usize {
+        self.media.len()
+    }
+
+    /// To-Path and From-Path of what it sends in the MSRP session of a dialog.
+    pub fn paths(&self, dialog: DialogId) -> Option<(&str, &str)> {
+        let media = self.media.get(&dialog)?;
+        Some((media.remote_path()?, media.path.as_str()))
+    }
+
+    /// The sessions of other users in the group of this dialog; our own URI in it names the group.
+    pub(super) fn others_in_group(&self, dialog: DialogId) -> Vec<DialogId> {
+        let ends = |id: DialogId| {
+            let dialog = self.endpoint.dialog(id)?;
+            Some((templates::bare(&dialog.local_uri), templates::bare(&dialog.remote_uri)))
+        };
+        let Some((group, user)) = ends(dialog) else { return Vec::new() };
+        let other = |id: &DialogId| ends(*id).is_some_and(|(own, peer)| own == group && peer != user);
+        self.media.keys().copied().filter(other).collect()
+    }
+
+    /// Whether it is a focus.
+    pub(super) const fn is_focus(&self) -> bool {
+        matches!(self.profile.role, crate::pattern::ast::Role::Cf)
+    }
+
+    /// A received MSRP message whose last chunk is not answered: its session and what to answer.
+    pub fn unanswered(&self, message_id: &str) -> Option<(MsrpId, &msrp::Incoming)> {
+        let found = self.unanswered.iter().find(|(_, incoming)| incoming.message_id == message_id);
+        found.map(|(session, incoming)| (*session, incoming))
+    }
+}
+
+impl Engine for Scripted {
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.endpoint.handle(now, input);
+        self.collect(now);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.endpoint.poll_output()
+    }
+
+    fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        self.endpoint.poll_timeout()
+    }
+}
