@@ -229,8 +229,7 @@ fn a_commit_is_durable_after_its_delay_and_lost_with_the_process_before_it() {
 #[test]
 fn a_planned_failure_stores_nothing() {
     let mut net = net(&Settings::default());
-    net.sim
-        .set_commit_plan(net.iut, CommitPlan { failure: super::super::CommitFailure::Among(vec![1]), ..CommitPlan::default() });
+    net.sim.set_commit_plan(net.iut, CommitPlan { failure: super::super::CommitFailure::Among(vec![1]), ..CommitPlan::default() });
     let writes = vec![Write::Put { key: vec![1], value: Bytes::new() }];
     net.put(net.iut, [Output::Commit { batch: BatchId(1), writes }]);
     net.sim.run_until(ms(10));
