@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::sip::dialog::{Dialog, DialogId, DialogKey};
 use crate::sip::session::Session;
+use crate::sip::subscription::{Notifier, SubscriptionId};
 use crate::sip::transaction::TransactionId;
 
 /// One dialog and its usages (RFC 5057).
@@ -14,6 +15,10 @@ pub(super) struct Entry {
     pub(super) session: Session,
     pub(super) has_invite: bool,
     pub(super) has_subscription: bool,
+    /// Our subscription that lives in it.
+    pub(super) subscription: Option<SubscriptionId>,
+    /// The peer's subscription that lives in it.
+    pub(super) notifier: Option<(SubscriptionId, Notifier)>,
     /// The number of our latest INVITE; its ACK carries it too.
     pub(super) invite_cseq: u32,
     /// The number of the peer's INVITE, and its transaction, whose 2xx waits for the ACK.
@@ -23,7 +28,16 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(dialog: Dialog) -> Self {
         let invite_cseq = dialog.local_cseq;
-        Self { dialog, session: Session::default(), has_invite: false, has_subscription: false, invite_cseq, awaited_ack: None }
+        Self {
+            dialog,
+            session: Session::default(),
+            has_invite: false,
+            has_subscription: false,
+            subscription: None,
+            notifier: None,
+            invite_cseq,
+            awaited_ack: None,
+        }
     }
 }
 

@@ -31,6 +31,7 @@ impl Endpoint {
     /// What [`Endpoint::send_in`] would send; it uses up a sequence number of the dialog.
     pub fn prepare_in(&mut self, dialog: DialogId, request: Builder) -> Option<Builder> {
         let (method, _) = method_and_uri(&request);
+        let request = if method == "NOTIFY" { self.complete_notify(dialog, request) } else { request };
         let entry = self.dialogs.get_mut(dialog)?;
         let given = request.value("CSeq").and_then(|value| CSeq::parse(value).ok()).map(|cseq| cseq.number);
         let cseq = match given {

@@ -35,6 +35,7 @@ use crate::time::{Deadlines, Instant};
 use crate::wire::sip::{Builder, Message};
 
 use dialogs::Dialogs;
+use subscriptions::Subscriptions;
 use transport::{Arrival, Hop, TransportLayer};
 
 pub use crate::msrp::SessionId as MsrpId;
@@ -58,10 +59,13 @@ pub struct Endpoint {
     by_hop: BTreeMap<Hop, Vec<TransactionId>>,
     merged: BTreeMap<uas::MergeKey, TransactionId>,
     acceptances: BTreeMap<TransactionId, Pending>,
+    subscriptions: Subscriptions,
     wakes: Deadlines<Wake>,
     msrp: crate::msrp::Node,
     ids: Ids,
     events: VecDeque<Event>,
+    /// The time of the latest input.
+    clock: Instant,
 }
 
 /// A 2xx to INVITE without its ACK.
@@ -77,6 +81,8 @@ struct Pending {
 enum Wake {
     Acceptance(TransactionId),
     Session(DialogId),
+    Subscription(SubscriptionId),
+    Notifier(DialogId),
 }
 
 impl Endpoint {
@@ -90,10 +96,12 @@ impl Endpoint {
             by_hop: BTreeMap::new(),
             merged: BTreeMap::new(),
             acceptances: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
             wakes: Deadlines::default(),
             msrp: crate::msrp::Node::new(config.media(), Ids::new(config.seed, &format!("{} msrp", config.name))),
             ids: Ids::new(config.seed, &config.name),
             events: VecDeque::new(),
+            clock: Instant::ZERO,
             transport: TransportLayer::new(config),
         }
     }
@@ -105,6 +113,7 @@ impl Endpoint {
 
     /// Applies one input.
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.clock = now;
         self.sweep();
         match input {
             Input::Timeout => self.on_timeout(now),
@@ -135,6 +144,8 @@ impl Endpoint {
         let wake = self.wakes.next().and_then(|(_, wake)| match wake {
             Wake::Acceptance(id) => self.acceptances.get(id)?.acceptance.poll_timeout(),
             Wake::Session(id) => self.dialogs.get(*id)?.session.poll_timeout(),
+            Wake::Subscription(id) => self.subscription_timeout(*id),
+            Wake::Notifier(id) => self.dialogs.get(*id)?.notifier.as_ref()?.1.poll_timeout(),
         });
         [self.transactions.poll_timeout(), wake, self.msrp.poll_timeout()].into_iter().flatten().min()
     }
@@ -164,6 +175,8 @@ impl Endpoint {
             match wake {
                 Wake::Acceptance(id) => self.on_acceptance_due(now, id),
                 Wake::Session(id) => self.on_session_due(now, id),
+                Wake::Subscription(id) => self.on_subscription_due(now, id),
+                Wake::Notifier(id) => self.on_notifier_due(now, id),
             }
         }
         self.on_media_timeout(now);
@@ -241,8 +254,7 @@ impl Endpoint {
         for id in self.transactions.sweep() {
             if let Some(client) = self.clients.remove(&id) {
                 self.forget_client(id, &client);
-            }
-            if let Some(server) = self.servers.remove(&id) {
+            } else if let Some(server) = self.servers.remove(&id) {
                 server.merge_key.map(|key| self.merged.remove(&key));
             }
         }
@@ -291,8 +303,12 @@ impl Endpoint {
     /// Forgets a dialog; nothing is sent.
     pub fn drop_dialog(&mut self, dialog: DialogId) {
         self.settle_acceptance(dialog);
-        self.dialogs.remove(dialog);
+        let subscription = self.dialogs.remove(dialog).and_then(|entry| entry.subscription);
         self.wakes.set(Wake::Session(dialog), None);
+        self.wakes.set(Wake::Notifier(dialog), None);
+        if let Some(subscription) = subscription {
+            self.drop_subscription(subscription);
+        }
     }
 
     /// Sends bytes as they are. Without a known destination nothing is sent.

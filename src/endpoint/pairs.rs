@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::engine::{ConnectionId, Transport};
-use crate::wire::sip::StartLine;
+use crate::wire::sip::{Name, StartLine};
 
 /// The first node calls, the second answers.
 const A: usize = 0;
@@ -20,7 +20,7 @@ fn a_session_over_tcp_is_set_up_and_released() {
     let invite = net.invite();
     net.run_for(ms(10));
     let (incoming, request) = net.request(B);
-    assert_eq!(request.value(crate::wire::sip::Name::Via).map(|via| via.starts_with("SIP/2.0/TCP a.example:5060")), Some(true));
+    assert_eq!(request.value(Name::Via).map(|via| via.starts_with("SIP/2.0/TCP a.example:5060")), Some(true));
     let uas = net.respond(B, incoming, 200).expect("a dialog");
     net.run_for(ms(10));
     let (transaction, uac, response) = net.response(A);
@@ -212,8 +212,8 @@ fn a_422_is_retried_with_the_interval_asked_for() {
     assert_ne!(first, second);
     net.run_for(ms(10));
     let (_, again) = net.request(B);
-    assert_eq!(again.value(crate::wire::sip::Name::SessionExpires), Some("90"));
-    assert_eq!(again.value(crate::wire::sip::Name::MinSe), Some("90"));
+    assert_eq!(again.value(Name::SessionExpires), Some("90"));
+    assert_eq!(again.value(Name::MinSe), Some("90"));
     assert_eq!(again.cseq().map(|cseq| cseq.number), Ok(2));
 }
 
@@ -283,6 +283,108 @@ fn a_merged_request_is_answered_482() {
 }
 
 #[test]
+fn a_subscription_is_notified_refreshed_and_ended() {
+    let mut net = Net::new(Transport::Tcp);
+    let (id, dialog) = net.subscription();
+    net.run_for(Duration::from_secs(30));
+    let (incoming, refresh) = net.request(B);
+    assert_eq!((refresh.method_token(), refresh.value(Name::Expires)), (Some("SUBSCRIBE"), Some("60")));
+    net.grant(incoming, 60);
+    net.notify(dialog, "active;expires=60");
+    assert!(matches!(net.event(A), Some(Event::Subscription { change: Change::Accepted { expires: 60 }, .. })));
+    net.expect_notified();
+
+    let now = net.now;
+    net.nodes[A].unsubscribe(now, id, Builder::request("SUBSCRIBE", ""));
+    net.run_for(ms(10));
+    let (incoming, end) = net.request(B);
+    assert_eq!((end.value(Name::Expires), end.value(Name::Event)), (Some("0"), Some("conference")));
+    net.grant(incoming, 0);
+    net.notify(dialog, "terminated;reason=timeout");
+    net.event(A);
+    net.expect_notified();
+    assert!(matches!(net.event(A), Some(Event::Subscription { change: Change::Terminated { .. }, .. })));
+    net.run_for(Duration::from_secs(100));
+    net.assert_silent();
+}
+
+#[test]
+fn a_notify_may_overtake_the_2xx_to_its_subscribe() {
+    let mut net = Net::new(Transport::Tcp);
+    let now = net.now;
+    let id = net.nodes[A].subscribe(now, subscription());
+    net.run_for(ms(10));
+    let (incoming, request) = net.request(B);
+    let from = request.value(Name::From).expect("a From").to_owned();
+    let ok = net.nodes[B].response(incoming, 200).push("Expires", 60);
+    let notify = Builder::request("NOTIFY", request.contact().expect("a Contact").uri.text)
+        .push("From", ok.value("To").expect("a To"))
+        .push("To", from)
+        .push("Call-ID", request.call_id().expect("a Call-ID"))
+        .push("Event", "conference")
+        .push("Subscription-State", "active;expires=60");
+    let now = net.now;
+    net.nodes[B].send(now, notify);
+    net.run_for(ms(10));
+    net.expect_notified();
+    let dialog = net.nodes[A].subscription_dialog(id);
+    assert!(dialog.is_some());
+    let now = net.now;
+    net.nodes[B].respond(now, incoming, ok);
+    net.run_for(ms(10));
+    assert!(matches!(net.event(A), Some(Event::Subscription { change: Change::Accepted { .. }, .. })));
+    assert_eq!(net.nodes[A].subscription_dialog(id), dialog);
+}
+
+#[test]
+fn a_subscription_that_is_too_brief_asks_for_more() {
+    let mut net = Net::new(Transport::Tcp);
+    let now = net.now;
+    net.nodes[A].subscribe(now, subscription());
+    net.run_for(ms(10));
+    let (incoming, _) = net.request(B);
+    let refusal = net.nodes[B].interval_too_brief(incoming, 120).expect("a refusal");
+    let now = net.now;
+    net.nodes[B].respond(now, incoming, refusal);
+    net.run_for(ms(10));
+    let (_, again) = net.request(B);
+    assert_eq!((again.value(Name::Expires), again.value(Name::CSeq)), (Some("120"), Some("2 SUBSCRIBE")));
+    assert!(net.event(A).is_none());
+}
+
+#[test]
+fn a_subscription_without_notify_fails_at_timer_n() {
+    let mut net = Net::new(Transport::Tcp);
+    let now = net.now;
+    let id = net.nodes[A].subscribe(now, subscription());
+    net.run_for(ms(10));
+    let (incoming, _) = net.request(B);
+    net.grant(incoming, 3_600);
+    assert!(matches!(net.event(A), Some(Event::Subscription { change: Change::Accepted { .. }, .. })));
+    net.run_for(Duration::from_secs(32));
+    assert_eq!(net.event(A), Some(Event::Subscription { id, change: Change::Failed { status: 408 } }));
+}
+
+#[test]
+fn the_notifier_is_told_that_a_subscription_ran_out() {
+    let mut net = Net::new(Transport::Tcp);
+    let now = net.now;
+    net.nodes[A].send(now, subscription());
+    net.run_for(ms(10));
+    let (incoming, _) = net.request(B);
+    let dialog = net.grant(incoming, 60);
+    assert_eq!(net.response(A).2.status(), Some(200));
+    net.run_for(Duration::from_secs(61));
+    assert!(matches!(net.event(B), Some(Event::Subscription { change: Change::Expired { dialog: of }, .. }) if of == dialog));
+    net.notify(dialog, "");
+    let (incoming, last) = net.request(A);
+    assert_eq!(last.value(Name::SubscriptionState), Some("terminated;reason=timeout"));
+    net.respond(A, incoming, 200);
+    net.run_for(ms(10));
+    assert!(net.nodes[B].dialog(dialog).is_none());
+}
+
+#[test]
 fn a_message_crosses_an_msrp_session_and_is_answered() {
     let mut net = Net::new(Transport::Tcp);
     let (near, near_path) = net.nodes[A].msrp_open();
@@ -314,6 +416,10 @@ fn a_message_crosses_an_msrp_session_and_is_answered() {
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+fn subscription() -> Builder {
+    Builder::request("SUBSCRIBE", "sip:b@b.example").push("Event", "conference").push("Expires", 60)
 }
 
 fn invitation() -> Builder {
@@ -525,6 +631,41 @@ impl Net {
         self.run_for(ms(10));
         assert!(matches!(self.event(B), Some(Event::Ack { .. })));
         (uac, uas)
+    }
+
+    /// A subscription of the first node with the second, notified once, with no event left over.
+    fn subscription(&mut self) -> (SubscriptionId, DialogId) {
+        let id = self.nodes[A].subscribe(self.now, subscription());
+        self.run_for(ms(10));
+        let (incoming, _) = self.request(B);
+        let dialog = self.grant(incoming, 60);
+        self.notify(dialog, "active;expires=60");
+        assert!(matches!(self.event(A), Some(Event::Subscription { change: Change::Accepted { expires: 60 }, .. })));
+        self.expect_notified();
+        (id, dialog)
+    }
+
+    fn grant(&mut self, incoming: TransactionId, expires: u32) -> DialogId {
+        let ok = self.nodes[B].response(incoming, 200).push("Expires", expires);
+        let dialog = self.nodes[B].respond(self.now, incoming, ok).expect("a dialog");
+        self.run_for(ms(10));
+        dialog
+    }
+
+    fn notify(&mut self, dialog: DialogId, state: &str) {
+        let notify = Builder::request("NOTIFY", "").push_some("Subscription-State", (!state.is_empty()).then_some(state));
+        self.nodes[B].send_in(self.now, dialog, notify).expect("the dialog is there");
+        self.run_for(ms(10));
+    }
+
+    /// The first node tells of a NOTIFY, and answers it.
+    fn expect_notified(&mut self) {
+        let Some(Event::Subscription { change: Change::Notified { transaction, .. }, .. }) = self.event(A) else {
+            panic!("a notification")
+        };
+        self.respond(A, transaction, 200);
+        self.run_for(ms(10));
+        assert!(matches!(self.event(B), Some(Event::Response { .. })));
     }
 
     /// Nothing is left: no transaction, no dialog, no deadline.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::engine::Transport;
 use crate::sip::dialog::{Dialog, DialogId, DialogKey, State};
 use crate::sip::session;
+use crate::sip::subscription::SubscriptionId;
 use crate::sip::transaction::{Failure, TransactionId, client_invite};
 use crate::time::Instant;
 use crate::wire::sip::{Builder, Message, Method, Name};
@@ -29,7 +30,7 @@ pub(super) struct Client {
     method: Method,
     acks: BTreeMap<DialogId, (Hop, Bytes)>,
     cancel: Cancel,
-    purpose: Purpose,
+    pub(super) purpose: Purpose,
 }
 
 /// Who waits for the outcome of a request.
@@ -39,6 +40,8 @@ pub(super) enum Purpose {
     User,
     /// Nobody: it is a CANCEL.
     Cancel,
+    /// A subscription: it is one of its SUBSCRIBEs.
+    Subscription(SubscriptionId),
 }
 
 /// Whether an INVITE is to be cancelled.
@@ -73,11 +76,17 @@ impl Endpoint {
         self.start_client(now, dialog, request, Purpose::User)
     }
 
-    fn start_client(&mut self, now: Instant, dialog: Option<DialogId>, request: Builder, purpose: Purpose) -> TransactionId {
+    pub(super) fn start_client(
+        &mut self,
+        now: Instant,
+        dialog: Option<DialogId>,
+        request: Builder,
+        purpose: Purpose,
+    ) -> TransactionId {
         let hop = self.hop_of(&request);
         let data = request.encode();
         let (Some(hop), Ok(message)) = (hop, Message::decode(data.clone())) else {
-            return self.send_blindly(dialog, hop, data);
+            return self.send_blindly(dialog, hop, data, purpose);
         };
         let method = message.method().unwrap_or(Method::Other("".into()));
         if let Some(entry) = dialog.and_then(|dialog| self.dialogs.get_mut(dialog)) {
@@ -86,7 +95,11 @@ impl Endpoint {
                 entry.invite_cseq = message.cseq().map_or(entry.invite_cseq, |cseq| cseq.number);
             }
         }
+        let opening = (dialog.is_none() && method == Method::Subscribe).then(|| message.clone());
         let id = self.transactions.start_client(now, message, hop.transport.is_reliable());
+        if let Some(subscribe) = opening {
+            self.subscriptions.open(&subscribe, id);
+        }
         let client = Client {
             hop,
             dialog,
@@ -107,13 +120,17 @@ impl Endpoint {
 
     /// A request that goes nowhere, or that no transaction can hold: it is sent where possible and
     /// counts as failed.
-    fn send_blindly(&mut self, dialog: Option<DialogId>, hop: Option<Hop>, data: Bytes) -> TransactionId {
+    fn send_blindly(&mut self, dialog: Option<DialogId>, hop: Option<Hop>, data: Bytes, purpose: Purpose) -> TransactionId {
         let transaction = self.transactions.allocate();
         match hop {
             Some(hop) => self.transport.send(hop, data),
             None => self.transport.note("transport", "no next hop: neither Route nor Request-URI can be resolved"),
         }
-        self.events.push_back(Event::Failed { transaction, dialog, why: Failure::Transport });
+        match purpose {
+            Purpose::User => self.events.push_back(Event::Failed { transaction, dialog, why: Failure::Transport }),
+            Purpose::Subscription(id) => self.on_subscribe_failed(id, Failure::Transport),
+            Purpose::Cancel => {}
+        }
         transaction
     }
 
@@ -220,7 +237,12 @@ impl Endpoint {
             }
         }
         let ended = dialog.filter(|_| status >= 200 && self.ends_usage(id, &method));
-        self.events.push_back(Event::Response { transaction: id, dialog, message: response });
+        match purpose {
+            Purpose::Subscription(subscription) => self.on_subscribe_answered(now, subscription, id, dialog, &response),
+            Purpose::User | Purpose::Cancel => {
+                self.events.push_back(Event::Response { transaction: id, dialog, message: response });
+            }
+        }
         if let Some(dialog) = ended {
             self.end_usage(dialog, &method);
         }
@@ -309,8 +331,8 @@ impl Endpoint {
 
     pub(super) fn on_failure(&mut self, _now: Instant, id: TransactionId, why: Failure) {
         let Some(client) = self.clients.get(&id) else { return };
-        let (dialog, method) = (client.dialog, client.method.clone());
-        if client.purpose == Purpose::Cancel {
+        let (dialog, method, purpose) = (client.dialog, client.method.clone(), client.purpose);
+        if purpose == Purpose::Cancel {
             return;
         }
         if let Some(entry) = dialog.and_then(|dialog| self.dialogs.get_mut(dialog)) {
@@ -318,7 +340,10 @@ impl Endpoint {
         }
         self.drop_early(id);
         let ended = dialog.filter(|_| self.ends_usage(id, &method));
-        self.events.push_back(Event::Failed { transaction: id, dialog, why });
+        match purpose {
+            Purpose::Subscription(subscription) => self.on_subscribe_failed(subscription, why),
+            Purpose::User | Purpose::Cancel => self.events.push_back(Event::Failed { transaction: id, dialog, why }),
+        }
         if let Some(dialog) = ended {
             self.end_usage(dialog, &method);
         }
@@ -353,6 +378,7 @@ impl Endpoint {
     /// A client transaction is forgotten: with it the early dialogs that never got a 2xx.
     pub(super) fn forget_client(&mut self, id: TransactionId, client: &Client) {
         self.remove_early(&client.forks);
+        self.subscriptions.close(id);
         if let Some(waiting) = self.by_hop.get_mut(&client.hop) {
             waiting.retain(|other| *other != id);
             if waiting.is_empty() {

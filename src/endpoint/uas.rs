@@ -114,7 +114,9 @@ impl Endpoint {
     }
 
     fn on_request_inside(&mut self, now: Instant, id: TransactionId, message: Message) {
-        let found = DialogKey::of_request(&message).and_then(|key| self.dialogs.find(&key));
+        let is_notify = message.method_token() == Some("NOTIFY");
+        let known = DialogKey::of_request(&message).and_then(|key| self.dialogs.find(&key));
+        let found = known.or_else(|| is_notify.then(|| self.dialog_of_early_notify(&message)).flatten());
         let Some(dialog) = found else {
             return self.refuse(now, id, 481, "no such dialog");
         };
@@ -130,8 +132,13 @@ impl Endpoint {
         if message.method().is_some_and(|method| is_target_refresh(&method)) {
             entry.dialog.refresh_target(&message);
         }
+        let subscription = entry.subscription.filter(|_| is_notify);
         self.servers.entry(id).and_modify(|server| server.dialog = Some(dialog));
-        self.events.push_back(Event::Request { transaction: id, dialog: Some(dialog), message });
+        match subscription {
+            Some(subscription) if self.on_notify(now, subscription, id, &message) => {}
+            Some(_) => self.refuse(now, id, 481, "NOTIFY of no subscription of ours"),
+            None => self.events.push_back(Event::Request { transaction: id, dialog: Some(dialog), message }),
+        }
     }
 
     fn refuse(&mut self, now: Instant, id: TransactionId, status: u16, why: &str) {
@@ -203,6 +210,10 @@ impl Endpoint {
         match status {
             200..300 if opened_by_this => entry.dialog.state = State::Confirmed,
             300.. if opened_by_this => self.drop_dialog(dialog),
+            200..300 if *method == Method::Subscribe => {
+                let request = self.transactions.request(id).cloned();
+                self.on_subscription_granted(now, dialog, request, response);
+            }
             _ => {}
         }
         self.rearm(dialog);
