@@ -135,7 +135,7 @@ const GROUP_STATE: &[&str] = &["focus", "type", "timestamp", "contribution-id", 
 const BODY: &[&str] = &["content-type", "text", "size", "parts"];
 
 /// The fields of a part, for a person to choose from.
-pub(super) fn fields(prefix: &str) -> &'static [&'static str] {
+pub fn fields(prefix: &str) -> &'static [&'static str] {
     match prefix {
         "sdp" => SDP,
         "cpim" => CPIM,

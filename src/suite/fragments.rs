@@ -38,7 +38,8 @@ pub(super) struct Library {
     open: RefCell<Vec<String>>,
 }
 
-const FIELDS: &[&str] = &["title", "parameters", "steps", "template"];
+/// The fields of a fragment.
+pub(super) const FIELDS: &[&str] = &["title", "parameters", "steps", "template"];
 
 impl Library {
     /// Reads the files below `flows/`.

@@ -19,6 +19,7 @@ mod resolve;
 mod rule_lint;
 mod rules;
 pub mod scenario;
+pub mod schema;
 mod scope;
 pub mod source;
 mod threads;
