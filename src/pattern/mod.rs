@@ -20,10 +20,10 @@ mod testing;
 mod view;
 
 pub use bindings::{Binding, Bindings};
+pub use bodies::fields as part_fields;
 pub use env::{Env, Names, substitute};
 pub use grammar::{Grammar, bare_uri};
 pub use matcher::{Matcher, Mismatch};
-pub use bodies::fields as part_fields;
 pub use path::{PREFIXES, PathFault, Values, distance, read};
 pub use view::View;
 

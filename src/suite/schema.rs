@@ -49,7 +49,10 @@ pub fn suite() -> Value {
 /// The schema of `requirements.yaml`.
 pub fn requirements() -> Value {
     let mut definitions = definitions();
-    definitions.insert("requirement".to_owned(), object(described(rules::FIELDS, requirement_field), &["clause", "level", "actor", "summary"]));
+    definitions.insert(
+        "requirement".to_owned(),
+        object(described(rules::FIELDS, requirement_field), &["clause", "level", "actor", "summary"]),
+    );
     definitions.insert("rule".to_owned(), object(described(RULE_FIELDS, rule_field), &[]));
     definitions.insert("tamper".to_owned(), object(described(TAMPER_FIELDS, tamper_field), &["name"]));
     json!({
@@ -148,14 +151,20 @@ fn definitions() -> Properties {
     add("message", keys(STEP_WORDS, step_word));
     add("keys", keys(PATTERN_WORDS, pattern_word));
     add("value", value());
-    add("pattern", json!({
-        "type": "object", "minProperties": 1, "maxProperties": 1,
-        "patternProperties": { "->": reference("keys") }, "additionalProperties": false,
-    }));
-    add("anyPattern", json!({ "anyOf": [
+    add(
+        "pattern",
+        json!({
+            "type": "object", "minProperties": 1, "maxProperties": 1,
+            "patternProperties": { "->": reference("keys") }, "additionalProperties": false,
+        }),
+    );
+    add(
+        "anyPattern",
+        json!({ "anyOf": [
         reference("pattern"),
         { "type": "object", "required": ["any"], "properties": { "any": list(&reference("pattern")) }, "additionalProperties": false },
-    ] }));
+    ] }),
+    );
     definitions
 }
 
@@ -266,7 +275,9 @@ fn scenario_field(name: &str) -> Option<(Value, &'static str)> {
 fn step_word(name: &str) -> Option<(Value, &'static str)> {
     Some(match name {
         "id" => (text(), "Names the message for later steps."),
-        "save" => (json!({ "type": "object", "additionalProperties": text() }), "Keeps values: a variable and the path of its value."),
+        "save" => {
+            (json!({ "type": "object", "additionalProperties": text() }), "Keeps values: a variable and the path of its value.")
+        }
         "in" => (text(), "The step that opened the dialog in which this message lives."),
         "answers" => (text(), "The step whose request this response answers."),
         "within" => (reference("span"), "Latest arrival since the previous step on this path."),
@@ -295,15 +306,19 @@ fn block_word(name: &str) -> Option<(Value, &'static str)> {
     let ends = json!({ "type": "array", "items": text(), "minItems": 2, "maxItems": 2 });
     let patterns = json!({ "anyOf": [list(&reference("pattern")), reference("pattern")] });
     let branch = object(
-        described(&["level", "do"], |name| Some(if name == "level" { (levels(), "What taking it counts as.") } else { (reference("steps"), "Its steps.") })),
+        described(&["level", "do"], |name| {
+            Some(if name == "level" { (levels(), "What taking it counts as.") } else { (reference("steps"), "Its steps.") })
+        }),
         &["do"],
     );
     let link = object(
-        described(&["from", "to", "loss", "delay", "reorder", "duplicate"], |name| Some(match name {
-            "from" | "to" => (text(), "An end."),
-            "delay" => (reference("span"), "Time on the way."),
-            _ => (json!({ "type": "number", "minimum": 0, "maximum": 1 }), "A share between 0 and 1."),
-        })),
+        described(&["from", "to", "loss", "delay", "reorder", "duplicate"], |name| {
+            Some(match name {
+                "from" | "to" => (text(), "An end."),
+                "delay" => (reference("span"), "Time on the way."),
+                _ => (json!({ "type": "number", "minimum": 0, "maximum": 1 }), "A share between 0 and 1."),
+            })
+        }),
         &["from", "to"],
     );
     Some(match name {
@@ -318,12 +333,17 @@ fn block_word(name: &str) -> Option<(Value, &'static str)> {
         "in-order" => (reference("steps"), "Expectations in this order, across ends and connections."),
         "either" => (json!({ "type": "array", "minItems": 2, "items": branch }), "Branches of which the first message decides."),
         "optional" => (reference("steps"), "May be left out; the first message decides."),
-        "for-each" => (json!({ "type": "object", "minProperties": 1, "maxProperties": 1 }), "A variable and the list that it goes through."),
+        "for-each" => {
+            (json!({ "type": "object", "minProperties": 1, "maxProperties": 1 }), "A variable and the list that it goes through.")
+        }
         "repeat" => (text(), "So often; \"${i}\" counts from 1."),
         "do" => (reference("steps"), "What is done."),
         "when" => (text(), "`policy NAME = value`, `pics NAME`, and, or, not, parentheses."),
         "else" => (reference("steps"), "What is done otherwise."),
-        "race" => (json!({ "type": "object", "minProperties": 2, "additionalProperties": reference("steps") }), "Interleavings of sending steps."),
+        "race" => (
+            json!({ "type": "object", "minProperties": 2, "additionalProperties": reference("steps") }),
+            "Interleavings of sending steps.",
+        ),
         "disconnect" => (text(), "TCP reset of this actor's connections, no BYE."),
         "link" => (link, "What a link does to traffic."),
         "partition" => (ends, "Nothing passes between these two."),
@@ -398,7 +418,12 @@ fn requirement_field(name: &str) -> Option<(Value, &'static str)> {
 fn rule_field(name: &str) -> Option<(Value, &'static str)> {
     let any = || reference("anyPattern");
     let per = words(PER.iter().map(|(word, _)| *word));
-    let bound = |names: &[&str]| object(described(names, |name| Some(if name == "of" { (any(), "What is counted.") } else { (count(), "A bound.") })), &["of"]);
+    let bound = |names: &[&str]| {
+        object(
+            described(names, |name| Some(if name == "of" { (any(), "What is counted.") } else { (count(), "A bound.") })),
+            &["of"],
+        )
+    };
     let relay = |name: &str| {
         Some(match name {
             "from" => (any(), "What goes in."),
@@ -410,8 +435,11 @@ fn rule_field(name: &str) -> Option<(Value, &'static str)> {
             _ => return None,
         })
     };
-    let scope = described(&["after", "until"], |name| Some(if name == "after" { (any(), "Opens the scope.") } else { (any(), "Closes it.") }));
-    let all = json!({ "type": "object", "required": ["all"], "properties": { "all": list(&any()) }, "additionalProperties": false });
+    let scope = described(&["after", "until"], |name| {
+        Some(if name == "after" { (any(), "Opens the scope.") } else { (any(), "Closes it.") })
+    });
+    let all =
+        json!({ "type": "object", "required": ["all"], "properties": { "all": list(&any()) }, "additionalProperties": false });
     Some(match name {
         "per" => (json!({ "anyOf": [per, list(&per)] }), "An instance of the rule for each value of this."),
         "if" => (text(), "A condition over policy and PICS; false: not triggered."),
@@ -457,7 +485,8 @@ mod tests {
         let all = |names: &[&str], field: &dyn Fn(&str) -> Option<(Value, &'static str)>| {
             names.iter().filter(|name| field(name).is_none()).map(|name| (*name).to_owned()).collect::<Vec<_>>()
         };
-        let blocks: Vec<&str> = BLOCKS.iter().flat_map(|(word, beside)| std::iter::once(*word).chain(beside.iter().copied())).collect();
+        let blocks: Vec<&str> =
+            BLOCKS.iter().flat_map(|(word, beside)| std::iter::once(*word).chain(beside.iter().copied())).collect();
         let missing = [
             all(resolve::FIELDS, &scenario_field),
             all(fragments::FIELDS, &scenario_field),
