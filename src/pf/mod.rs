@@ -22,6 +22,8 @@ mod restore;
 mod schedule;
 mod state;
 pub mod store;
+#[cfg(test)]
+mod testing;
 
 use bytes::Bytes;
 

@@ -288,3 +288,294 @@ fn state_of(core: &Core, now: Instant, group: GroupId) -> GroupState {
         participants: core[group].roster.connected().map(participant).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pf::testing::{BOB, FOCUS, PHONE, SHOWN, TABLET, USER, World};
+    use crate::wire::sip::Builder;
+
+    /// Three messages are stored for a Client that was lost.
+    fn held(knobs: &[(&str, &str)]) -> (World, crate::pf::testing::Session, Message) {
+        let mut world = World::with(knobs);
+        let (focus, bob, invitation) = world.established();
+        world.lose(&bob);
+        world.subscribed();
+        world.missed(&focus, &["one", "two", "three"]);
+        world.assert_quiet(BOB);
+        (world, focus, invitation)
+    }
+
+    #[test]
+    fn missed_messages_are_delivered_in_order_and_the_session_is_live_again() {
+        let (mut world, focus, _) = held(&[("group.unsubscribe-after-delivery", "false")]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        let bob = world.pick_up(invite, &message, PHONE);
+        world.delivered(&["one", "two", "three"]);
+        world.write(&focus, "live");
+        assert_eq!(world.read(BOB, 200), "live");
+        world.write(&bob, "here I am");
+        assert_eq!(world.read(FOCUS, 200), "here I am");
+        for id in ["DGC-9-06", "DGC-1.2-01", "DGC-1.2-07", "DGC-1.2-08"] {
+            assert!(world.has_cited(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn the_invitation_repeats_the_original_and_names_the_device() {
+        let (mut world, _, original) = held(&[]);
+        world.register(600_000, None);
+        let (_, _, delivery) = world.request(BOB, "INVITE");
+        assert_eq!(delivery.request_uri(), Some(USER));
+        for name in [
+            Name::PAssertedIdentity,
+            Name::PAssertedService,
+            Name::ReferredBy,
+            Name::ConversationId,
+            Name::ContributionId,
+            Name::Subject,
+            Name::Contact,
+            Name::Allow,
+            Name::Supported,
+            Name::SessionExpires,
+            Name::UserAgent,
+        ] {
+            assert!(delivery.value(name).is_some(), "{name:?}");
+            assert_eq!(delivery.value(name), original.value(name), "{name:?}");
+        }
+        assert_ne!(delivery.call_id(), original.call_id());
+        let accept_contact: Vec<&str> = delivery.values(Name::AcceptContact).collect();
+        assert_eq!(accept_contact, headers::accept_contact(Some(PHONE), false));
+        assert!(delivery.value(Name::Contact).is_some_and(|contact| contact.starts_with(&format!("<{SHOWN}>;isfocus"))));
+        assert!(headers::sdp_of(&delivery).is_some_and(|sdp| sdp.contains("a=sendrecv\r\n") && sdp.contains("a=setup:actpass\r\n")));
+    }
+
+    #[test]
+    fn a_live_message_waits_behind_stored_ones() {
+        let (mut world, focus, _) = held(&[]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        let bob = world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 200), "one");
+        world.write(&focus, "live");
+        world.write(&bob, "at once");
+        assert_eq!(world.sent(FOCUS), crate::msrp::Outcome::Accepted);
+        assert_eq!(world.read(FOCUS, 200), "at once");
+        world.delivered(&["two", "three", "live"]);
+    }
+
+    #[test]
+    fn a_decline_discards_and_tells_the_focus() {
+        let (mut world, _, _) = held(&[]);
+        world.register(600_000, None);
+        let (invite, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, invite, 603);
+        let (bye, _, message) = world.request(FOCUS, "BYE");
+        assert_eq!(message.value(Name::Reason), Some(DECLINED));
+        world.answer(FOCUS, bye, 200);
+        let (unsubscribe, _, message) = world.request(FOCUS, "SUBSCRIBE");
+        assert_eq!(message.value(Name::Expires), Some("0"));
+        world.answer(FOCUS, unsubscribe, 200);
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn an_error_keeps_the_data_until_the_next_trigger() {
+        let (mut world, _, _) = held(&[]);
+        world.register(600_000, None);
+        let (invite, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, invite, 480);
+        world.pass(Duration::from_secs(600));
+        world.assert_quiet(BOB);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["one", "two", "three"]);
+    }
+
+    #[test]
+    fn the_policy_invites_again_with_a_new_call_id() {
+        let (mut world, _, _) = held(&[("retry.count", "1"), ("retry.interval", "10s")]);
+        world.register(600_000, None);
+        let (invite, _, first) = world.request(BOB, "INVITE");
+        world.answer(BOB, invite, 500);
+        world.pass(Duration::from_secs(9));
+        world.assert_quiet(BOB);
+        world.pass(Duration::from_secs(1));
+        let (invite, _, second) = world.request(BOB, "INVITE");
+        assert_ne!(first.call_id(), second.call_id());
+        assert_eq!(first.value(Name::ConversationId), second.value(Name::ConversationId));
+        world.answer(BOB, invite, 500);
+        world.pass(Duration::from_secs(600));
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn a_larger_interval_is_taken_up() {
+        let (mut world, _, _) = held(&[]);
+        world.register(600_000, None);
+        let (invite, _, first) = world.request(BOB, "INVITE");
+        world.answer_with(BOB, invite, 422, |refusal| refusal.push("Min-SE", 3600));
+        let (invite, _, second) = world.request(BOB, "INVITE");
+        assert_eq!(first.call_id(), second.call_id());
+        assert_eq!(second.value(Name::MinSe), Some("3600"));
+        world.pick_up(invite, &second, PHONE);
+        world.delivered(&["one", "two", "three"]);
+    }
+
+    #[test]
+    fn ringing_has_a_limit() {
+        let (mut world, _, _) = held(&[("ringing.limit", "60s")]);
+        world.register(600_000, None);
+        let (invite, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, invite, 180);
+        world.pass(Duration::from_secs(61));
+        assert!(matches!(world.event(BOB), Some(crate::endpoint::Event::Cancelled { .. })));
+        world.answer(BOB, invite, 487);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["one", "two", "three"]);
+    }
+
+    #[test]
+    fn a_deregistration_cancels_and_a_decline_that_crosses_it_counts() {
+        let (mut world, _, _) = held(&[]);
+        world.register(600_000, None);
+        let (invite, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, invite, 180);
+        world.register(0, None);
+        assert!(matches!(world.event(BOB), Some(crate::endpoint::Event::Cancelled { .. })));
+        world.answer(BOB, invite, 603);
+        let (_, _, message) = world.request(FOCUS, "BYE");
+        assert_eq!(message.value(Name::Reason), Some(DECLINED));
+    }
+
+    #[test]
+    fn an_answer_without_media_is_acknowledged_and_ended() {
+        let (mut world, _, _) = held(&[]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        let sdp = headers::sdp_of(&message).unwrap_or_default().replace("m=message 2855", "m=message 0");
+        world.answer_with(BOB, invite, 200, |response| response.body("application/sdp", sdp));
+        world.ack(BOB);
+        let (bye, _, _) = world.request(BOB, "BYE");
+        world.answer(BOB, bye, 200);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["one", "two", "three"]);
+    }
+
+    #[test]
+    fn a_refused_message_is_passed_over_and_kept() {
+        let (mut world, _, _) = held(&[("group.unsubscribe-after-delivery", "false")]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        let bob = world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 200), "one");
+        assert_eq!(world.read(BOB, 413), "two");
+        assert_eq!(world.read(BOB, 200), "three");
+        world.lose(&bob);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["two"]);
+    }
+
+    #[test]
+    fn a_broken_connection_ends_the_session_and_keeps_the_rest() {
+        let (mut world, _, _) = held(&[("loss.detect", "none"), ("group.unsubscribe-after-delivery", "false")]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        let bob = world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 200), "one");
+        assert_eq!(world.read(BOB, 0), "two");
+        world.break_media(&bob);
+        let (bye, _, _) = world.request(BOB, "BYE");
+        world.answer(BOB, bye, 200);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["two", "three"]);
+    }
+
+    #[test]
+    fn silence_for_thirty_seconds_ends_the_session() {
+        let (mut world, _, _) = held(&[]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 0), "one");
+        world.pass(Duration::from_secs(31));
+        let (bye, _, _) = world.request(BOB, "BYE");
+        world.answer(BOB, bye, 200);
+    }
+
+    #[test]
+    fn another_device_is_no_trigger() {
+        let (mut world, _, _) = held(&[]);
+        world.register(600_000, Some(TABLET));
+        world.assert_quiet(BOB);
+        world.register(600_000, Some(PHONE));
+        world.request(BOB, "INVITE");
+    }
+
+    #[test]
+    fn nothing_missed_means_no_invitation() {
+        let mut world = World::new();
+        let (_, bob, _) = world.established();
+        world.lose(&bob);
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn a_second_register_causes_no_second_invitation() {
+        let (mut world, _, _) = held(&[]);
+        world.register(600_000, None);
+        world.request(BOB, "INVITE");
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn the_end_of_the_focus_is_passed_on_after_the_delivery() {
+        let (mut world, focus, _) = held(&[]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 200), "one");
+        world.bye(&focus, Some("SIP;cause=480"));
+        world.delivered(&["two", "three"]);
+        let (bye, _, message) = world.request(BOB, "BYE");
+        assert_eq!(message.value(Name::Reason), Some("SIP;cause=480"));
+        world.answer(BOB, bye, 200);
+    }
+
+    #[test]
+    fn who_leaves_during_the_delivery_gets_nothing_more() {
+        let (mut world, _, _) = held(&[]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        let bob = world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 200), "one");
+        assert_eq!(world.read(BOB, 0), "two");
+        world.bye(&bob, Some("SIP;cause=200;text=\"Call completed\""));
+        let (bye, _, _) = world.request(FOCUS, "BYE");
+        world.answer(FOCUS, bye, 200);
+        world.request(FOCUS, "SUBSCRIBE");
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+        assert!(world.has_cited("DGC-1.2-23"));
+    }
+
+    #[test]
+    fn options_are_answered() {
+        let mut world = World::new();
+        world.send(FOCUS, Builder::request("OPTIONS", "sip:pf.home1.example"));
+        world.response(FOCUS, 200);
+    }
+}

@@ -1,0 +1,501 @@
+//! A PF between two real endpoints, on wires without delay: the stage for the tests of procedures.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::store::{Memory, Store};
+use super::{Pf, PfConfig, Policy, ServedUser};
+use crate::clause::Clause;
+use crate::endpoint::{Change, Config, DialogId, Endpoint, Event, Hosts, MsrpId, TransactionId};
+use crate::engine::{BatchId, Closure, CommitOutcome, ConnectionId, Engine, Input, Output, Write};
+use crate::msrp::{self, Outcome, Outgoing};
+use crate::policy::Values;
+use crate::time::Instant;
+use crate::wire::msrp::FailureReport;
+use crate::wire::sip::{Builder, Message, Name};
+
+/// The PF.
+const PF: usize = 0;
+/// The Controlling Function.
+pub(super) const FOCUS: usize = 1;
+/// The user's device, behind the SIP/IP core: what the core would relay ends here.
+pub(super) const BOB: usize = 2;
+
+pub(super) const USER: &str = "sip:+15145550102@home1.example";
+pub(super) const GROUP: &str = "sip:gc-1@cf.home1.example";
+pub(super) const SHOWN: &str = "sip:gc-1@pf.home1.example";
+pub(super) const PHONE: &str = "urn:gsma:imei:35824005-694458-0";
+pub(super) const TABLET: &str = "urn:uuid:2ad8950e-48a5-4a74-8d99-ad76cc7fc74c";
+
+const ADDRESSES: [&str; 3] = ["10.0.0.1", "10.0.1.1", "10.0.2.1"];
+
+/// One peer's side of a session.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) node: usize,
+    pub(super) dialog: DialogId,
+    pub(super) media: MsrpId,
+}
+
+pub(super) struct World {
+    pub(super) now: Instant,
+    pub(super) store: Memory,
+    /// Requirements that the PF has cited, in order.
+    pub(super) cited: Vec<Clause>,
+    /// What the PF has committed, and what becomes of it: one entry for each commit to come.
+    pub(super) commits: VecDeque<CommitOutcome>,
+    /// Whether commits wait for [`World::commit`].
+    pub(super) slow: bool,
+    pending: VecDeque<(BatchId, Vec<Write>)>,
+    pf: Pf,
+    peers: [Endpoint; 2],
+    events: [VecDeque<Event>; 2],
+    queue: VecDeque<(usize, Input)>,
+    wires: BTreeMap<(usize, ConnectionId), (usize, ConnectionId)>,
+    accepted: u64,
+    policy: Policy,
+}
+
+fn config(node: usize, name: &str) -> Config {
+    let hosts: Hosts = [
+        ("pf.home1.example", ADDRESSES[PF]),
+        ("cf.home1.example", ADDRESSES[FOCUS]),
+        ("scscf1.home1.example", ADDRESSES[BOB]),
+    ]
+    .map(|(name, address)| (name, ip(address)))
+    .into_iter()
+    .collect();
+    let host = if node == BOB { ADDRESSES[BOB].to_owned() } else { format!("{name}.home1.example") };
+    Config::new(name, 1, ip(ADDRESSES[node]), &host, Arc::new(hosts))
+}
+
+fn ip(address: &str) -> IpAddr {
+    address.parse().expect("an address")
+}
+
+fn pf_config() -> PfConfig {
+    PfConfig {
+        identity: "sip:rcse-standfw@home1.example".to_owned(),
+        users: vec![ServedUser { uri: USER.to_owned(), aliases: vec!["tel:+15145550102".to_owned()] }],
+        core: "sip:scscf1.home1.example".to_owned(),
+    }
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// A world whose PF has these knobs.
+    pub(super) fn with(knobs: &[(&str, &str)]) -> Self {
+        let policy = Policy::of(&Values::read(knobs.iter().copied()).expect("knobs"));
+        Self {
+            now: Instant::ZERO,
+            store: Memory::default(),
+            cited: Vec::new(),
+            commits: VecDeque::new(),
+            slow: false,
+            pending: VecDeque::new(),
+            pf: Pf::new(config(PF, "pf"), pf_config(), policy.clone()),
+            peers: [Endpoint::new(config(FOCUS, "cf")), Endpoint::new(config(BOB, "bob"))],
+            events: [VecDeque::new(), VecDeque::new()],
+            queue: VecDeque::new(),
+            wires: BTreeMap::new(),
+            accepted: 0,
+            policy,
+        }
+    }
+
+    fn peer(&mut self, node: usize) -> &mut Endpoint {
+        &mut self.peers[node - 1]
+    }
+
+    /// Lets everything that is on its way arrive.
+    pub(super) fn settle(&mut self) {
+        loop {
+            for node in 0..3 {
+                self.drain(node);
+            }
+            let Some((node, input)) = self.queue.pop_front() else { return };
+            match node {
+                PF => self.pf.handle(self.now, input),
+                node => {
+                    let now = self.now;
+                    self.peer(node).handle(now, input);
+                }
+            }
+        }
+    }
+
+    fn drain(&mut self, node: usize) {
+        if node != PF {
+            while let Some(event) = self.peer(node).poll_event() {
+                self.events[node - 1].push_back(event);
+            }
+        }
+        while let Some(output) = if node == PF { self.pf.poll_output() } else { self.peer(node).poll_output() } {
+            self.carry(node, output);
+        }
+    }
+
+    fn carry(&mut self, node: usize, output: Output) {
+        match output {
+            Output::Datagram { .. } => panic!("this world has no datagrams"),
+            Output::Connect { connection, peer, .. } => self.connect(node, connection, peer),
+            Output::Send { connection, data } => {
+                if let Some((other, theirs)) = self.wires.get(&(node, connection)).copied() {
+                    self.queue.push_back((other, Input::Received { connection: theirs, data }));
+                }
+            }
+            Output::Close { connection, how } => self.close(node, connection, how),
+            Output::Commit { batch, writes } => {
+                self.pending.push_back((batch, writes));
+                if !self.slow {
+                    self.commit();
+                }
+            }
+            Output::Note(note) => self.cited.extend(note.because),
+        }
+    }
+
+    fn connect(&mut self, node: usize, connection: ConnectionId, address: SocketAddr) {
+        let other = ADDRESSES.iter().position(|own| ip(own) == address.ip()).expect("a node");
+        self.accepted += 2;
+        let theirs = ConnectionId(self.accepted + 1);
+        self.wires.insert((node, connection), (other, theirs));
+        self.wires.insert((other, theirs), (node, connection));
+        let (local, port) = (address, 40_000);
+        let peer = SocketAddr::new(ip(ADDRESSES[node]), port);
+        self.queue.push_back((other, Input::Accepted { connection: theirs, local, peer }));
+        self.queue.push_back((node, Input::Connected { connection, local: peer }));
+    }
+
+    fn close(&mut self, node: usize, connection: ConnectionId, how: Closure) {
+        if let Some((other, theirs)) = self.wires.remove(&(node, connection)) {
+            self.wires.remove(&(other, theirs));
+            self.queue.push_back((other, Input::Closed { connection: theirs, how }));
+        }
+    }
+
+    /// Makes the oldest commit durable, or fails it as `commits` says.
+    pub(super) fn commit(&mut self) {
+        let (batch, writes) = self.pending.pop_front().expect("a commit");
+        let outcome = self.commits.pop_front().unwrap_or(CommitOutcome::Durable);
+        if outcome == CommitOutcome::Durable {
+            self.store.commit(writes).expect("memory");
+        }
+        self.queue.push_back((PF, Input::Committed { batch, outcome }));
+    }
+
+    /// Lets time pass, deadline by deadline.
+    pub(super) fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        self.settle();
+        loop {
+            let peers = self.peers.iter().filter_map(Endpoint::poll_timeout);
+            let next = peers.chain(self.pf.poll_timeout()).map(|(at, _)| at).min().filter(|at| *at <= end);
+            let Some(at) = next else { break };
+            self.now = self.now.max(at);
+            self.pf.handle(self.now, Input::Timeout);
+            for node in [FOCUS, BOB] {
+                let now = self.now;
+                self.peer(node).handle(now, Input::Timeout);
+            }
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    /// The PF dies and starts again with what its store has.
+    pub(super) fn restart(&mut self) {
+        let connections: Vec<ConnectionId> = self.wires.keys().filter(|(node, _)| *node == PF).map(|(_, id)| *id).collect();
+        for connection in connections {
+            self.close(PF, connection, Closure::Reset);
+        }
+        self.pending.clear();
+        self.queue.retain(|(node, _)| *node != PF);
+        let records = self.store.records().expect("memory");
+        self.pf = Pf::restored(config(PF, "pf"), pf_config(), self.policy.clone(), records);
+        self.settle();
+        self.pass(Duration::ZERO);
+    }
+
+    /// The next event of a node.
+    pub(super) fn event(&mut self, node: usize) -> Option<Event> {
+        self.settle();
+        self.events[node - 1].pop_front()
+    }
+
+    /// The next event that is not one of MSRP set-up; the node has to have one.
+    fn next(&mut self, node: usize) -> Event {
+        loop {
+            match self.event(node) {
+                Some(Event::Msrp { event: msrp::Event::Bound | msrp::Event::Lost, .. }) => {}
+                Some(event) => return event,
+                None => panic!("node {node} has nothing"),
+            }
+        }
+    }
+
+    /// A node has heard nothing but MSRP set-up.
+    pub(super) fn assert_quiet(&mut self, node: usize) {
+        while let Some(event) = self.event(node) {
+            assert!(matches!(event, Event::Msrp { event: msrp::Event::Bound | msrp::Event::Lost, .. }), "{event:?}");
+        }
+    }
+
+    /// The next request, which has to have this method.
+    pub(super) fn request(&mut self, node: usize, method: &str) -> (TransactionId, Option<DialogId>, Message) {
+        match self.next(node) {
+            Event::Request { transaction, dialog, message } if message.method_token() == Some(method) => (transaction, dialog, message),
+            Event::Subscription { change: Change::Notified { transaction, message }, .. } if method == "NOTIFY" => {
+                (transaction, None, message)
+            }
+            other => panic!("node {node}: {method} was due, not {other:?}"),
+        }
+    }
+
+    /// The next response, which has to have this status.
+    pub(super) fn response(&mut self, node: usize, status: u16) -> (TransactionId, Option<DialogId>, Message) {
+        match self.next(node) {
+            Event::Response { transaction, dialog, message } if message.status() == Some(status) => (transaction, dialog, message),
+            other => panic!("node {node}: {status} was due, not {other:?}"),
+        }
+    }
+
+    pub(super) fn ack(&mut self, node: usize) -> DialogId {
+        match self.next(node) {
+            Event::Ack { dialog, .. } => dialog,
+            other => panic!("node {node}: ACK was due, not {other:?}"),
+        }
+    }
+
+    /// Answers a request with a status alone.
+    pub(super) fn answer(&mut self, node: usize, transaction: TransactionId, status: u16) -> Option<DialogId> {
+        self.answer_with(node, transaction, status, |response| response)
+    }
+
+    pub(super) fn answer_with(
+        &mut self,
+        node: usize,
+        transaction: TransactionId,
+        status: u16,
+        change: impl FnOnce(Builder) -> Builder,
+    ) -> Option<DialogId> {
+        let now = self.now;
+        let response = change(self.peer(node).response(transaction, status));
+        let dialog = self.peer(node).respond(now, transaction, response);
+        self.settle();
+        dialog
+    }
+
+    pub(super) fn send(&mut self, node: usize, request: Builder) -> TransactionId {
+        let now = self.now;
+        let transaction = self.peer(node).send(now, request);
+        self.settle();
+        transaction
+    }
+
+    pub(super) fn send_in(&mut self, session: &Session, request: Builder) -> TransactionId {
+        let now = self.now;
+        let transaction = self.peer(session.node).send_in(now, session.dialog, request).expect("a dialog");
+        self.settle();
+        transaction
+    }
+
+    pub(super) fn cancel(&mut self, node: usize, invite: TransactionId) {
+        let now = self.now;
+        self.peer(node).cancel(now, invite);
+        self.settle();
+    }
+
+    /// Sends a BYE in a session and takes its 200.
+    pub(super) fn bye(&mut self, session: &Session, reason: Option<&str>) {
+        self.send_in(session, Builder::request("BYE", "").push_some("Reason", reason));
+        self.response(session.node, 200);
+    }
+
+    /// The peer's connections break.
+    pub(super) fn break_media(&mut self, session: &Session) {
+        let now = self.now;
+        self.peer(session.node).msrp_close(now, session.media, Closure::Reset);
+        self.settle();
+    }
+
+    fn sdp(&mut self, node: usize, setup: &str) -> (MsrpId, String) {
+        let (media, path) = self.peer(node).msrp_open();
+        let sdp = format!(
+            "v=0\r\no=- {} 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\nm=message 2855 TCP/MSRP *\r\n\
+             a=accept-types:message/cpim application/im-iscomposing+xml\r\na=accept-wrapped-types:text/plain message/imdn+xml\r\n\
+             a=setup:{setup}\r\na=path:{path}\r\na=sendrecv\r\n",
+            media.0,
+            address = ADDRESSES[node]
+        );
+        (media, sdp)
+    }
+
+    fn start(&mut self, node: usize, media: MsrpId, message: &Message, active: bool) {
+        let sdp = super::headers::sdp_of(message).expect("SDP");
+        let remote = super::media::read(&sdp).expect("a medium");
+        let now = self.now;
+        self.peer(node).msrp_start(now, media, &remote.path, active);
+        self.settle();
+    }
+
+    /// The focus invites the user, in the shape of V1.
+    pub(super) fn invite(&mut self) -> (TransactionId, MsrpId) {
+        let (media, sdp) = self.sdp(FOCUS, "actpass");
+        let invite = Builder::request("INVITE", USER)
+            .push("Route", "<sip:pf.home1.example;lr>")
+            .push("From", format!("<{GROUP}>"))
+            .push("To", format!("<{USER}>"))
+            .push("Contact", format!("<{GROUP}>;isfocus"))
+            .push("P-Asserted-Identity", format!("<{GROUP}>"))
+            .push("P-Asserted-Service", super::headers::GROUP_SERVICE)
+            .push("Referred-By", "<sip:+15145550101@home1.example>")
+            .push("Accept-Contact", format!("*;{}", super::headers::FEATURE_TAG))
+            .push("Conversation-ID", "conversation-1")
+            .push("Contribution-ID", "contribution-1")
+            .push("Subject", "Hiking trip")
+            .push("Supported", "timer")
+            .push("Session-Expires", 1800)
+            .body("application/sdp", sdp);
+        (self.send(FOCUS, invite), media)
+    }
+
+    /// Bob's device answers an INVITE of the PF by 200.
+    pub(super) fn pick_up(&mut self, invite: TransactionId, request: &Message, device: &str) -> Session {
+        let (media, sdp) = self.sdp(BOB, "active");
+        let contact = bob_contact(device);
+        let dialog = self.answer_with(BOB, invite, 200, |response| response.set("Contact", contact).body("application/sdp", sdp));
+        self.ack(BOB);
+        self.start(BOB, media, request, true);
+        Session { node: BOB, dialog: dialog.expect("a dialog"), media }
+    }
+
+    /// Both legs of the group session, and the invitation as Bob got it.
+    pub(super) fn established(&mut self) -> (Session, Session, Message) {
+        let (invite, media) = self.invite();
+        let (offered, _, message) = self.request(BOB, "INVITE");
+        let bob = self.pick_up(offered, &message, PHONE);
+        let focus = self.accepted(FOCUS, invite, media);
+        (focus, bob, message)
+    }
+
+    /// The PF has answered an INVITE of this node by 200: it is acknowledged, media runs.
+    pub(super) fn accepted(&mut self, node: usize, invite: TransactionId, media: MsrpId) -> Session {
+        let (_, dialog, response) = self.response(node, 200);
+        let dialog = dialog.expect("a dialog");
+        let now = self.now;
+        self.peer(node).acknowledge(now, invite, dialog, None);
+        self.start(node, media, &response, true);
+        Session { node, dialog, media }
+    }
+
+    /// Bob is lost: the PF subscribes, and the focus tells the roster if it is to answer.
+    pub(super) fn lose(&mut self, bob: &Session) {
+        self.bye(bob, Some("SIP;cause=503;text=\"Radio lost\""));
+    }
+
+    /// Takes the SUBSCRIBE of the PF.
+    pub(super) fn subscribed(&mut self) -> DialogId {
+        let (subscribe, _, message) = self.request(FOCUS, "SUBSCRIBE");
+        assert_eq!(message.value(Name::Event), Some("conference"));
+        self.answer_with(FOCUS, subscribe, 200, |response| response.push("Expires", 3600)).expect("a dialog")
+    }
+
+    /// The S-CSCF registers Bob, from a device where one is given.
+    pub(super) fn register(&mut self, expires: u32, device: Option<&str>) {
+        let mut register = Builder::request("REGISTER", "sip:pf.home1.example")
+            .push("From", "<sip:scscf1.home1.example>")
+            .push("To", format!("<{USER}>"))
+            .push("Contact", "<sip:scscf1.home1.example:5060>")
+            .push("Expires", expires);
+        if let Some(device) = device {
+            let inner = format!("REGISTER sip:home1.example SIP/2.0\r\nContact: {}\r\nContent-Length: 0\r\n\r\n", bob_contact(device));
+            register = register.body("message/sip", inner);
+        }
+        self.send(BOB, register);
+        self.response(BOB, 200);
+    }
+
+    /// Bob's device re-joins; the answer is still to be taken.
+    pub(super) fn rejoin(&mut self, target: &str, device: &str) -> (TransactionId, MsrpId) {
+        let (media, sdp) = self.sdp(BOB, "actpass");
+        let invite = Builder::request("INVITE", target)
+            .push("Route", "<sip:pf.home1.example;lr>")
+            .push("From", format!("<{USER}>"))
+            .push("To", format!("<{target}>"))
+            .push("Contact", bob_contact(device))
+            .push("Conversation-ID", "conversation-1")
+            .push("Supported", "timer")
+            .push("Session-Expires", 1800)
+            .body("application/sdp", sdp);
+        (self.send(BOB, invite), media)
+    }
+
+    /// A node sends a message; the other side's answer is still to be taken.
+    pub(super) fn write(&mut self, session: &Session, text: &str) {
+        let outgoing = Outgoing {
+            message_id: None,
+            content_type: "message/cpim".to_owned(),
+            body: Bytes::from(text.to_owned()),
+            success_report: false,
+            failure_report: FailureReport::Yes,
+            chunk_size: 2048,
+        };
+        let now = self.now;
+        self.peer(session.node).msrp_send(now, session.media, outgoing);
+        self.settle();
+    }
+
+    /// What became of the message that the node sent.
+    pub(super) fn sent(&mut self, node: usize) -> Outcome {
+        match self.next(node) {
+            Event::Msrp { event: msrp::Event::Sent { outcome, .. }, .. } => outcome,
+            other => panic!("node {node}: an outcome was due, not {other:?}"),
+        }
+    }
+
+    /// The focus writes and the PF accepts.
+    pub(super) fn missed(&mut self, focus: &Session, texts: &[&str]) {
+        for text in texts {
+            self.write(focus, text);
+            assert_eq!(self.sent(FOCUS), Outcome::Accepted, "{text}");
+        }
+    }
+
+    /// The next message that a node gets, answered by `code`; 0 for no answer.
+    pub(super) fn read(&mut self, node: usize, code: u16) -> String {
+        let (session, incoming) = match self.next(node) {
+            Event::Msrp { session, event: msrp::Event::Received(incoming) } => (session, incoming),
+            other => panic!("node {node}: a message was due, not {other:?}"),
+        };
+        if code != 0 {
+            let now = self.now;
+            self.peer(node).msrp_answer(now, session, incoming.token, code);
+            self.settle();
+        }
+        String::from_utf8_lossy(&incoming.body).into_owned()
+    }
+
+    /// Bob reads these messages, in this order.
+    pub(super) fn delivered(&mut self, texts: &[&str]) {
+        for text in texts {
+            assert_eq!(self.read(BOB, 200), *text);
+        }
+    }
+
+    /// Whether the PF has cited a requirement.
+    pub(super) fn has_cited(&self, id: &str) -> bool {
+        self.cited.iter().any(|clause| clause.id() == id)
+    }
+}
+
+fn bob_contact(device: &str) -> String {
+    format!("<sip:bob@{}:5060;transport=tcp>;+sip.instance=\"<{device}>\"", ADDRESSES[BOB])
+}
