@@ -57,6 +57,7 @@ pub(super) struct World {
     queue: VecDeque<(usize, Input)>,
     wires: BTreeMap<(usize, ConnectionId), (usize, ConnectionId)>,
     accepted: u64,
+    unanswered: BTreeMap<usize, (MsrpId, msrp::Token)>,
     policy: Policy,
 }
 
@@ -106,6 +107,7 @@ impl World {
             queue: VecDeque::new(),
             wires: BTreeMap::new(),
             accepted: 0,
+            unanswered: BTreeMap::new(),
             policy,
         }
     }
@@ -234,7 +236,7 @@ impl World {
     fn next(&mut self, node: usize) -> Event {
         loop {
             match self.event(node) {
-                Some(Event::Msrp { event: msrp::Event::Bound | msrp::Event::Lost, .. }) => {}
+                Some(event) if is_incidental(&event) => {}
                 Some(event) => return event,
                 None => panic!("node {node} has nothing"),
             }
@@ -244,7 +246,7 @@ impl World {
     /// A node has heard nothing but MSRP set-up.
     pub(super) fn assert_quiet(&mut self, node: usize) {
         while let Some(event) = self.event(node) {
-            assert!(matches!(event, Event::Msrp { event: msrp::Event::Bound | msrp::Event::Lost, .. }), "{event:?}");
+            assert!(is_incidental(&event), "{event:?}");
         }
     }
 
@@ -328,14 +330,7 @@ impl World {
 
     fn sdp(&mut self, node: usize, setup: &str) -> (MsrpId, String) {
         let (media, path) = self.peer(node).msrp_open();
-        let sdp = format!(
-            "v=0\r\no=- {} 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\nm=message 2855 TCP/MSRP *\r\n\
-             a=accept-types:message/cpim application/im-iscomposing+xml\r\na=accept-wrapped-types:text/plain message/imdn+xml\r\n\
-             a=setup:{setup}\r\na=path:{path}\r\na=sendrecv\r\n",
-            media.0,
-            address = ADDRESSES[node]
-        );
-        (media, sdp)
+        (media, sdp(node, media.0, setup, &path))
     }
 
     fn start(&mut self, node: usize, media: MsrpId, message: &Message, active: bool) {
@@ -389,11 +384,7 @@ impl World {
     /// The PF has answered an INVITE of this node by 200: it is acknowledged, media runs.
     pub(super) fn accepted(&mut self, node: usize, invite: TransactionId, media: MsrpId) -> Session {
         let (_, dialog, response) = self.response(node, 200);
-        let dialog = dialog.expect("a dialog");
-        let now = self.now;
-        self.peer(node).acknowledge(now, invite, dialog, None);
-        self.start(node, media, &response, true);
-        Session { node, dialog, media }
+        self.acknowledge(node, invite, dialog.expect("a dialog"), media, &response)
     }
 
     /// Bob is lost: the PF subscribes, and the focus tells the roster if it is to answer.
@@ -426,16 +417,100 @@ impl World {
     /// Bob's device re-joins; the answer is still to be taken.
     pub(super) fn rejoin(&mut self, target: &str, device: &str) -> (TransactionId, MsrpId) {
         let (media, sdp) = self.sdp(BOB, "actpass");
-        let invite = Builder::request("INVITE", target)
-            .push("Route", "<sip:pf.home1.example;lr>")
-            .push("From", format!("<{USER}>"))
-            .push("To", format!("<{target}>"))
-            .push("Contact", bob_contact(device))
-            .push("Conversation-ID", "conversation-1")
-            .push("Supported", "timer")
-            .push("Session-Expires", 1800)
-            .body("application/sdp", sdp);
+        let invite = rejoin_request(target, device).body("application/sdp", sdp);
         (self.send(BOB, invite), media)
+    }
+
+    /// As [`World::rejoin`], with an altered offer.
+    pub(super) fn rejoin_with(&mut self, target: &str, device: &str, change: impl FnOnce(String) -> String) {
+        let (_, sdp) = self.sdp(BOB, "actpass");
+        let invite = rejoin_request(target, device).body("application/sdp", change(sdp));
+        self.send(BOB, invite);
+    }
+
+    /// The PF has answered Bob's new INVITE by 200 and ends the dialog that it replaces.
+    pub(super) fn accepted_and_replaced(&mut self, invite: TransactionId, media: MsrpId, reason: &str) -> Session {
+        let (_, dialog, response) = self.response(BOB, 200);
+        let (bye, _, message) = self.request(BOB, "BYE");
+        assert_eq!(message.value(Name::Reason), Some(reason));
+        self.answer(BOB, bye, 200);
+        self.acknowledge(BOB, invite, dialog.expect("a dialog"), media, &response)
+    }
+
+    /// A node acknowledges a 200 of the PF and starts its media.
+    pub(super) fn acknowledge(
+        &mut self,
+        node: usize,
+        invite: TransactionId,
+        dialog: DialogId,
+        media: MsrpId,
+        response: &Message,
+    ) -> Session {
+        let now = self.now;
+        self.peer(node).acknowledge(now, invite, dialog, None);
+        self.start(node, media, response, true);
+        Session { node, dialog, media }
+    }
+
+    /// The focus takes the session up again with a PF that was restarted.
+    pub(super) fn repaired(&mut self, focus: &mut Session, invite: TransactionId) {
+        let message = self.peer(FOCUS).request(invite).cloned().expect("a request");
+        let (media, sdp) = self.sdp(FOCUS, "active");
+        self.answer_with(FOCUS, invite, 200, |response| response.body("application/sdp", sdp));
+        focus.media = media;
+        self.start(FOCUS, media, &message, true);
+        while !self.events[FOCUS - 1].is_empty() {
+            self.event(FOCUS);
+        }
+    }
+
+    /// The focus takes an INVITE of the PF: the session is up on its side.
+    pub(super) fn accept_join(&mut self, invite: TransactionId, request: &Message) -> Session {
+        let (media, sdp) = self.sdp(FOCUS, "active");
+        let contact = format!("<{GROUP}>;isfocus");
+        let dialog = self.answer_with(FOCUS, invite, 200, |response| response.set("Contact", contact).body("application/sdp", sdp));
+        self.ack(FOCUS);
+        self.start(FOCUS, media, request, true);
+        Session { node: FOCUS, dialog: dialog.expect("a dialog"), media }
+    }
+
+    /// The focus notifies in the dialog of a subscription.
+    pub(super) fn notify(&mut self, dialog: DialogId, state: &str, document: &str) {
+        let session = Session { node: FOCUS, dialog, media: MsrpId(0) };
+        let notify = Builder::request("NOTIFY", "").push("Event", "conference").push("Subscription-State", state);
+        self.send_in(&session, notify.body("application/conference-info+xml", document.to_owned()));
+        self.response(FOCUS, 200);
+    }
+
+    /// The next request of this method, whatever comes before it.
+    pub(super) fn skip_to_request(&mut self, node: usize, method: &str) -> (TransactionId, Message) {
+        loop {
+            match self.next(node) {
+                Event::Request { transaction, message, .. } if message.method_token() == Some(method) => return (transaction, message),
+                _ => {}
+            }
+        }
+    }
+
+    /// A request of a node within a session, with an altered description of its media.
+    pub(super) fn modify(&mut self, session: &Session, method: &str, change: impl FnOnce(String) -> String) -> TransactionId {
+        let paths = self.peer(session.node).msrp_paths(session.media).expect("a session").0.to_owned();
+        let sdp = sdp(session.node, 900, "actpass", &paths);
+        self.send_in(session, Builder::request(method, "").body("application/sdp", change(sdp)))
+    }
+
+    /// Answers a change of the session by 200.
+    pub(super) fn agree(&mut self, session: &Session, asked: TransactionId, change: impl FnOnce(String) -> String) {
+        let paths = self.peer(session.node).msrp_paths(session.media).expect("a session").0.to_owned();
+        let sdp = change(sdp(session.node, 901, "active", &paths));
+        self.answer_with(session.node, asked, 200, |response| response.body("application/sdp", sdp));
+    }
+
+    /// Acknowledges a 2xx to a re-INVITE.
+    pub(super) fn confirm(&mut self, session: &Session, invite: TransactionId) {
+        let now = self.now;
+        self.peer(session.node).acknowledge(now, invite, session.dialog, None);
+        self.settle();
     }
 
     /// A node sends a message; the other side's answer is still to be taken.
@@ -475,12 +550,19 @@ impl World {
             Event::Msrp { session, event: msrp::Event::Received(incoming) } => (session, incoming),
             other => panic!("node {node}: a message was due, not {other:?}"),
         };
+        self.unanswered.insert(node, (session, incoming.token));
         if code != 0 {
-            let now = self.now;
-            self.peer(node).msrp_answer(now, session, incoming.token, code);
-            self.settle();
+            self.answer_last(node, code);
         }
         String::from_utf8_lossy(&incoming.body).into_owned()
+    }
+
+    /// Answers the message that was read last.
+    pub(super) fn answer_last(&mut self, node: usize, code: u16) {
+        let (session, token) = self.unanswered.remove(&node).expect("a message");
+        let now = self.now;
+        self.peer(node).msrp_answer(now, session, token, code);
+        self.settle();
     }
 
     /// Bob reads these messages, in this order.
@@ -494,6 +576,37 @@ impl World {
     pub(super) fn has_cited(&self, id: &str) -> bool {
         self.cited.iter().any(|clause| clause.id() == id)
     }
+}
+
+/// Events that a test does not wait for: set-up of media, timers of the peers themselves.
+fn is_incidental(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Msrp { event: msrp::Event::Bound | msrp::Event::Lost, .. }
+            | Event::RefreshDue { .. }
+            | Event::SessionExpired { .. }
+            | Event::Subscription { change: Change::Accepted { .. }, .. }
+    )
+}
+
+fn sdp(node: usize, origin: u32, setup: &str, path: &str) -> String {
+    let address = ADDRESSES[node];
+    format!(
+        "v=0\r\no=- {origin} 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\nm=message 2855 TCP/MSRP *\r\n\
+         a=accept-types:message/cpim application/im-iscomposing+xml\r\na=accept-wrapped-types:text/plain message/imdn+xml\r\n\
+         a=setup:{setup}\r\na=path:{path}\r\na=sendrecv\r\n"
+    )
+}
+
+fn rejoin_request(target: &str, device: &str) -> Builder {
+    Builder::request("INVITE", target)
+        .push("Route", "<sip:pf.home1.example;lr>")
+        .push("From", format!("<{USER}>"))
+        .push("To", format!("<{target}>"))
+        .push("Contact", bob_contact(device))
+        .push("Conversation-ID", "conversation-1")
+        .push("Supported", "timer")
+        .push("Session-Expires", 1800)
 }
 
 fn bob_contact(device: &str) -> String {

@@ -182,3 +182,70 @@ fn is_group(message: &Message) -> bool {
     message.contact().is_ok_and(|contact| contact.is_focus())
         || message.value(Name::PAssertedService).is_some_and(|service| service.contains(GROUP_SERVICE))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pf::testing::{BOB, FOCUS, PHONE, World};
+    use crate::wire::sip::Builder;
+
+    #[test]
+    fn ringing_and_refusal_are_passed_on() {
+        let mut world = World::new();
+        world.invite();
+        let (invite, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, invite, 180);
+        world.response(FOCUS, 180);
+        world.answer(BOB, invite, 486);
+        world.response(FOCUS, 486);
+        world.assert_quiet(FOCUS);
+    }
+
+    #[test]
+    fn a_cancel_is_passed_on() {
+        let mut world = World::new();
+        let (invite, _) = world.invite();
+        let (offered, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, offered, 180);
+        world.response(FOCUS, 180);
+        world.cancel(FOCUS, invite);
+        world.response(FOCUS, 487);
+        assert!(matches!(world.event(BOB), Some(crate::endpoint::Event::Cancelled { .. })));
+    }
+
+    #[test]
+    fn the_pf_takes_part_for_a_user_who_cannot_be_reached() {
+        let mut world = World::new();
+        let (invite, media) = world.invite();
+        let (offered, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, offered, 480);
+        let focus = world.accepted(FOCUS, invite, media);
+        world.subscribed();
+        world.missed(&focus, &["one"]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        assert_eq!(message.values(Name::AcceptContact).count(), 1);
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["one"]);
+    }
+
+    #[test]
+    fn a_user_who_is_gone_is_not_asked() {
+        let mut world = World::new();
+        world.register(0, None);
+        let (invite, media) = world.invite();
+        world.accepted(FOCUS, invite, media);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn an_unknown_extension_is_refused() {
+        let mut world = World::new();
+        let invite = Builder::request("INVITE", crate::pf::testing::USER)
+            .push("Route", "<sip:pf.home1.example;lr>")
+            .push("Require", "100rel");
+        world.send(FOCUS, invite);
+        let (_, _, response) = world.response(FOCUS, 420);
+        assert_eq!(response.value(Name::Unsupported), Some("100rel"));
+    }
+}

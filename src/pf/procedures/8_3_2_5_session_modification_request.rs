@@ -278,3 +278,102 @@ fn contact_of(core: &Core, group: GroupId, side: Side) -> String {
         Side::Focus => own_contact(&core.address()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pf::testing::{BOB, FOCUS, World};
+    use crate::wire::sip::Name;
+
+    fn hold(sdp: String) -> String {
+        sdp.replace("a=sendrecv", "a=inactive")
+    }
+
+    #[test]
+    fn a_change_is_mirrored_and_its_answer_comes_back() {
+        let mut world = World::new();
+        let (focus, bob, _) = world.established();
+        let asked = world.modify(&focus, "INVITE", hold);
+        let (mirrored, dialog, message) = world.request(BOB, "INVITE");
+        assert_eq!(dialog, Some(bob.dialog));
+        let sdp = headers::sdp_of(&message).unwrap_or_default();
+        assert!(sdp.contains("a=inactive\r\n") && sdp.contains("msrp://pf.home1.example"), "{sdp}");
+        world.agree(&bob, mirrored, hold);
+        world.ack(BOB);
+        let (_, _, response) = world.response(FOCUS, 200);
+        assert!(headers::sdp_of(&response).is_some_and(|sdp| sdp.contains("a=inactive\r\n")));
+        world.confirm(&focus, asked);
+        // A Client that takes nothing now gets what comes once it takes messages again.
+        world.missed(&focus, &["later"]);
+        world.assert_quiet(BOB);
+        let asked = world.modify(&bob, "INVITE", |sdp| sdp.replace("o=- 900", "o=- 950"));
+        let (mirrored, _, _) = world.request(FOCUS, "INVITE");
+        world.agree(&focus, mirrored, |sdp| sdp);
+        world.ack(FOCUS);
+        world.response(BOB, 200);
+        world.confirm(&bob, asked);
+        world.delivered(&["later"]);
+    }
+
+    #[test]
+    fn a_refusal_comes_back_and_leaves_the_session_as_it_was() {
+        let mut world = World::new();
+        let (focus, bob, _) = world.established();
+        world.modify(&focus, "INVITE", hold);
+        let (mirrored, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, mirrored, 488);
+        world.response(FOCUS, 488);
+        world.missed(&focus, &["still here"]);
+        world.delivered(&["still here"]);
+        world.write(&bob, "so am I");
+        assert_eq!(world.sent(BOB), crate::msrp::Outcome::Accepted);
+    }
+
+    #[test]
+    fn a_refresh_stays_on_its_leg() {
+        let mut world = World::new();
+        let (focus, _, _) = world.established();
+        for method in ["UPDATE", "INVITE"] {
+            let refresh = Builder::request(method, "").push("Supported", "timer").push("Session-Expires", "600;refresher=uac");
+            let asked = world.send_in(&focus, refresh);
+            let (_, _, response) = world.response(FOCUS, 200);
+            assert_eq!(response.value(Name::SessionExpires), Some("600;refresher=uac"));
+            assert_eq!(headers::sdp_of(&response).is_some(), method == "INVITE");
+            if method == "INVITE" {
+                world.confirm(&focus, asked);
+            }
+        }
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn an_interval_that_is_too_small_is_refused() {
+        let mut world = World::new();
+        let (focus, _, _) = world.established();
+        world.send_in(&focus, Builder::request("UPDATE", "").push("Supported", "timer").push("Session-Expires", 60));
+        let (_, _, response) = world.response(FOCUS, 422);
+        assert_eq!(response.value(Name::MinSe), Some("90"));
+    }
+
+    #[test]
+    fn while_the_client_is_away_the_pf_answers_itself() {
+        let mut world = World::new();
+        let (focus, bob, _) = world.established();
+        world.lose(&bob);
+        world.subscribed();
+        let asked = world.modify(&focus, "INVITE", hold);
+        world.response(FOCUS, 200);
+        world.confirm(&focus, asked);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn a_leg_that_answers_481_is_gone() {
+        let mut world = World::new();
+        let (focus, _, _) = world.established();
+        world.modify(&focus, "INVITE", hold);
+        let (mirrored, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, mirrored, 481);
+        world.response(FOCUS, 481);
+    }
+}

@@ -90,7 +90,7 @@ pub(in crate::pf) fn on_refresh(core: &mut Core, now: Instant, asked: Transactio
         core.endpoint.unsubscribe(now, id, Builder::request("SUBSCRIBE", ""));
     } else {
         // Full state is due to the Client (RFC 6665 4.2.1.2): the focus gives it.
-        core.refresh_subscription(now, id);
+        core.endpoint.refresh_subscription(now, id);
     }
 }
 
@@ -148,7 +148,7 @@ impl Core {
     /// subscription.
     pub(in crate::pf) fn subscribe(&mut self, now: Instant, group: GroupId) {
         if let Some(id) = self[group].subscription {
-            self.because(SUBSCRIBES, "the subscription to the focus is refreshed").refresh_subscription(now, id);
+            self.because(SUBSCRIBES, "the subscription to the focus is refreshed").endpoint.refresh_subscription(now, id);
             return;
         }
         let expires = u32::try_from(self.policy.subscribe_expires).unwrap_or(DEFAULT_EXPIRES);
@@ -157,17 +157,6 @@ impl Core {
         self[group].subscription = Some(id);
         self[group].roster.version = None;
         self.watches.insert(id, Watch::Own(group));
-    }
-
-    /// Asks the focus for full state (RFC 6665 4.1.2.3): the answer is a NOTIFY.
-    pub(in crate::pf) fn refresh_subscription(&mut self, now: Instant, id: SubscriptionId) {
-        let Some(dialog) = self.endpoint.subscription_dialog(id) else { return };
-        let request = Builder::request("SUBSCRIBE", "")
-            .push("Contact", own_contact(&self.address()))
-            .push("Event", PACKAGE)
-            .push("Accept", DOCUMENT)
-            .push("Expires", self.policy.subscribe_expires);
-        self.endpoint.send_in(now, dialog, request);
     }
 
     /// Ends the PF's own subscription.

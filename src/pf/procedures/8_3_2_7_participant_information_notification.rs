@@ -30,7 +30,7 @@ pub(in crate::pf) fn handle(core: &mut Core, now: Instant, id: SubscriptionId, n
     };
     if gap {
         core.note("the roster has a gap: full state is asked for");
-        core.refresh_subscription(now, id);
+        core.endpoint.refresh_subscription(now, id);
     }
 }
 
@@ -112,5 +112,117 @@ pub(in crate::pf) fn on_terminated(core: &mut Core, now: Instant, id: Subscripti
             }
         }
         None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::pf::testing::{BOB, FOCUS, PHONE, SHOWN, USER, World};
+    use crate::wire::sip::{Builder, Name};
+    use crate::wire::xml::conference_info::{ConferenceInfo, User};
+    use crate::wire::xml::group_state::GroupState;
+
+    fn roster(version: u32, names: &[&str]) -> String {
+        let users = names.iter().map(|name| User::new(&format!("sip:{name}@home1.example"), "connected")).collect();
+        ConferenceInfo::full("sip:gc-1@cf.home1.example", version, users).to_xml()
+    }
+
+    /// The roster that the PF delivers after these documents.
+    fn delivered(documents: &[&str]) -> Vec<String> {
+        let mut world = World::with(&[("group-active.send-group-state", "true"), ("group-state.if-not-accepted", "send")]);
+        let (focus, bob, _) = world.established();
+        world.lose(&bob);
+        let dialog = world.subscribed();
+        for document in documents {
+            world.notify(dialog, "active;expires=3600", document);
+        }
+        world.missed(&focus, &["one"]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        let state = GroupState::parse(world.read(BOB, 200).as_bytes()).expect("a group state object");
+        world.delivered(&["one"]);
+        state.participants.into_iter().map(|participant| participant.comm_addr).collect()
+    }
+
+    #[test]
+    fn the_last_roster_counts() {
+        let names = delivered(&[&roster(1, &["alice", "bob"]), &roster(2, &["bob", "dave"])]);
+        assert_eq!(names, ["sip:bob@home1.example", "sip:dave@home1.example"]);
+    }
+
+    #[test]
+    fn old_versions_and_broken_documents_change_nothing() {
+        let newest = roster(5, &["bob", "dave"]);
+        let names = delivered(&[&newest, &roster(5, &["alice"]), &roster(4, &["carol"]), "<conference-info", "<other/>"]);
+        assert_eq!(names, ["sip:bob@home1.example", "sip:dave@home1.example"]);
+    }
+
+    #[test]
+    fn a_conference_that_is_no_more_makes_the_group_inactive() {
+        let mut world = World::new();
+        let (focus, bob, _) = world.established();
+        world.lose(&bob);
+        let dialog = world.subscribed();
+        world.missed(&focus, &["one"]);
+        world.notify(dialog, "terminated;reason=noresource", &roster(1, &[]));
+        world.request(FOCUS, "BYE");
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn a_refused_subscription_is_done_without() {
+        for status in [403, 481, 489] {
+            let mut world = World::new();
+            let (focus, bob, _) = world.established();
+            world.lose(&bob);
+            let (subscribe, _, _) = world.request(FOCUS, "SUBSCRIBE");
+            world.answer(FOCUS, subscribe, status);
+            world.missed(&focus, &["one"]);
+            world.register(600_000, None);
+            let (invite, _, message) = world.request(BOB, "INVITE");
+            world.pick_up(invite, &message, PHONE);
+            world.delivered(&["one"]);
+        }
+    }
+
+    #[test]
+    fn the_subscription_of_the_client_is_relayed() {
+        let mut world = World::new();
+        let (focus, bob, _) = world.established();
+        let subscribe = Builder::request("SUBSCRIBE", SHOWN)
+            .push("Route", "<sip:pf.home1.example;lr>")
+            .push("From", format!("<{USER}>"))
+            .push("Event", "conference")
+            .push("Accept", "application/conference-info+xml")
+            .push("Expires", 1800);
+        world.send(BOB, subscribe);
+        let dialog = {
+            let (relayed, _, message) = world.request(FOCUS, "SUBSCRIBE");
+            assert_eq!(message.value(Name::Expires), Some("1800"));
+            world.answer_with(FOCUS, relayed, 200, |response| response.push("Expires", 600)).expect("a dialog")
+        };
+        let (_, _, response) = world.response(BOB, 200);
+        assert_eq!(response.value(Name::Expires), Some("600"));
+        world.notify(dialog, "active;expires=600", &roster(1, &["alice", "bob"]));
+        let (notify, _, message) = world.request(BOB, "NOTIFY");
+        assert_eq!(message.body(), roster(1, &["alice", "bob"]));
+        world.answer(BOB, notify, 200);
+        // An absent Client is told nothing; the PF subscribes for it.
+        world.lose(&bob);
+        world.subscribed();
+        world.notify(dialog, "active;expires=500", &roster(2, &["bob"]));
+        world.assert_quiet(BOB);
+        world.missed(&focus, &["one"]);
+    }
+
+    #[test]
+    fn another_event_package_is_refused() {
+        let mut world = World::new();
+        world.established();
+        let subscribe = Builder::request("SUBSCRIBE", SHOWN).push("From", format!("<{USER}>")).push("Event", "presence");
+        world.send(BOB, subscribe.push("Route", "<sip:pf.home1.example;lr>"));
+        world.response(BOB, 489);
     }
 }

@@ -173,3 +173,53 @@ pub(in crate::pf) fn is_ours(core: &Core, uri: &str) -> bool {
     let host = Uri::parse(uri).ok().and_then(|uri| uri.host);
     host.is_some_and(|host| host.0.eq_ignore_ascii_case(&config.host) || host.ip() == Some(config.sip.ip()))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::pf::testing::{BOB, FOCUS, GROUP, PHONE, SHOWN, World};
+    use crate::wire::sip::Name;
+
+    #[test]
+    fn an_unknown_identity_of_the_pf_is_not_found() {
+        let mut world = World::new();
+        world.rejoin("sip:gc-unknown@pf.home1.example", PHONE);
+        world.response(BOB, 404);
+        world.assert_quiet(FOCUS);
+    }
+
+    #[test]
+    fn without_a_focus_leg_the_rejoin_goes_to_the_focus_and_its_answer_comes_back() {
+        let mut world = World::new();
+        let (focus, _, _) = world.established();
+        world.bye(&focus, None);
+        let (bye, _, _) = world.request(BOB, "BYE");
+        world.answer(BOB, bye, 200);
+        world.rejoin(SHOWN, PHONE);
+        let (joined, _, message) = world.request(FOCUS, "INVITE");
+        assert_eq!(message.request_uri(), Some(GROUP));
+        assert_eq!(message.value(Name::ConversationId), Some("conversation-1"));
+        world.answer(FOCUS, joined, 404);
+        world.response(BOB, 404);
+        let (rejoin, media) = world.rejoin(SHOWN, PHONE);
+        let (joined, _, message) = world.request(FOCUS, "INVITE");
+        let focus = world.accept_join(joined, &message);
+        world.accepted(BOB, rejoin, media);
+        world.missed(&focus, &["welcome back"]);
+        world.delivered(&["welcome back"]);
+    }
+
+    #[test]
+    fn a_group_that_the_client_starts_is_shown_under_an_identity_of_the_pf() {
+        let mut world = World::new();
+        let (join, media) = world.rejoin("sip:conference-factory@cf.home1.example", PHONE);
+        let (joined, _, message) = world.request(FOCUS, "INVITE");
+        world.accept_join(joined, &message);
+        let (_, dialog, response) = world.response(BOB, 200);
+        assert!(response.value(Name::Contact).is_some_and(|contact| contact.starts_with(&format!("<{SHOWN}>;isfocus"))));
+        let bob = world.acknowledge(BOB, join, dialog.expect("a dialog"), media, &response);
+        world.lose(&bob);
+        world.subscribed();
+        let (rejoin, media) = world.rejoin(SHOWN, PHONE);
+        world.accepted(BOB, rejoin, media);
+    }
+}

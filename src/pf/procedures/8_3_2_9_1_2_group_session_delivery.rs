@@ -313,9 +313,10 @@ mod tests {
         let (invite, _, message) = world.request(BOB, "INVITE");
         let bob = world.pick_up(invite, &message, PHONE);
         world.delivered(&["one", "two", "three"]);
-        world.write(&focus, "live");
+        world.missed(&focus, &["live"]);
         assert_eq!(world.read(BOB, 200), "live");
         world.write(&bob, "here I am");
+        assert_eq!(world.sent(BOB), crate::msrp::Outcome::Accepted);
         assert_eq!(world.read(FOCUS, 200), "here I am");
         for id in ["DGC-9-06", "DGC-1.2-01", "DGC-1.2-07", "DGC-1.2-08"] {
             assert!(world.has_cited(id), "{id}");
@@ -358,11 +359,13 @@ mod tests {
         let (invite, _, message) = world.request(BOB, "INVITE");
         let bob = world.pick_up(invite, &message, PHONE);
         assert_eq!(world.read(BOB, 200), "one");
-        world.write(&focus, "live");
+        assert_eq!(world.read(BOB, 0), "two");
+        world.missed(&focus, &["live"]);
         world.write(&bob, "at once");
-        assert_eq!(world.sent(FOCUS), crate::msrp::Outcome::Accepted);
+        assert_eq!(world.sent(BOB), crate::msrp::Outcome::Accepted);
         assert_eq!(world.read(FOCUS, 200), "at once");
-        world.delivered(&["two", "three", "live"]);
+        world.answer_last(BOB, 200);
+        world.delivered(&["three", "live"]);
     }
 
     #[test]

@@ -50,3 +50,83 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId, asked:
     core[group].phase = if accepted { Phase::DrainRj } else { Phase::Held };
     group_delivery::on_over(core, now, group, false);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::pf::headers::ELSEWHERE;
+    use crate::pf::testing::{BOB, FOCUS, GROUP, PHONE, SHOWN, Session, TABLET, World};
+    use crate::wire::sip::Name;
+
+    fn held(knobs: &[(&str, &str)]) -> (World, Session) {
+        let mut world = World::with(knobs);
+        let (focus, bob, _) = world.established();
+        world.lose(&bob);
+        world.subscribed();
+        world.missed(&focus, &["one", "two", "three"]);
+        (world, focus)
+    }
+
+    #[test]
+    fn a_rejoin_is_answered_from_the_focus_leg_and_gets_what_was_missed() {
+        let (mut world, focus) = held(&[("group.unsubscribe-after-delivery", "false")]);
+        let (invite, media) = world.rejoin(SHOWN, PHONE);
+        let bob = world.accepted(BOB, invite, media);
+        world.delivered(&["one", "two", "three"]);
+        world.missed(&focus, &["live"]);
+        world.delivered(&["live"]);
+        world.write(&bob, "back");
+        assert_eq!(world.sent(BOB), crate::msrp::Outcome::Accepted);
+        assert_eq!(world.read(FOCUS, 200), "back");
+        assert!(world.has_cited("DGC-9-07") && world.has_cited("DGC-1.3-09"));
+    }
+
+    #[test]
+    fn a_register_after_the_rejoin_causes_no_invitation() {
+        let (mut world, _) = held(&[]);
+        let (invite, media) = world.rejoin(SHOWN, PHONE);
+        let (_, dialog, response) = world.response(BOB, 200);
+        assert!(response.value(Name::Contact).is_some_and(|contact| contact.starts_with(&format!("<{SHOWN}>;isfocus"))));
+        world.register(600_000, None);
+        world.acknowledge(BOB, invite, dialog.expect("a dialog"), media, &response);
+        world.delivered(&["one", "two", "three"]);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn the_focus_uri_names_the_group_too() {
+        let (mut world, _) = held(&[]);
+        let (invite, media) = world.rejoin(GROUP, PHONE);
+        world.accepted(BOB, invite, media);
+        world.delivered(&["one", "two", "three"]);
+    }
+
+    #[test]
+    fn a_second_rejoin_replaces_the_first_and_goes_on_with_the_first_undelivered_message() {
+        let (mut world, _) = held(&[]);
+        let (invite, media) = world.rejoin(SHOWN, PHONE);
+        world.accepted(BOB, invite, media);
+        assert_eq!(world.read(BOB, 200), "one");
+        assert_eq!(world.read(BOB, 0), "two");
+        let (invite, media) = world.rejoin(SHOWN, TABLET);
+        world.accepted_and_replaced(invite, media, ELSEWHERE);
+        world.delivered(&["two", "three"]);
+    }
+
+    #[test]
+    fn without_an_ack_the_session_ends_and_the_data_stays() {
+        let (mut world, _) = held(&[]);
+        world.rejoin(SHOWN, PHONE);
+        world.response(BOB, 200);
+        world.pass(std::time::Duration::from_secs(33));
+        world.skip_to_request(BOB, "BYE");
+        world.register(600_000, None);
+        world.request(BOB, "INVITE");
+    }
+
+    #[test]
+    fn a_rejoin_without_usable_media_is_refused() {
+        let (mut world, _) = held(&[]);
+        world.rejoin_with(SHOWN, PHONE, |sdp| sdp.replace("a=path", "a=way"));
+        world.response(BOB, 488);
+    }
+}

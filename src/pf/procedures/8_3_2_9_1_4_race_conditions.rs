@@ -56,3 +56,78 @@ fn withdraw(core: &mut Core, now: Instant, group: GroupId) {
     core.give_up_offer(now, group);
     core[group].phase = Phase::Held;
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::pf::headers::ELSEWHERE;
+    use crate::pf::testing::{BOB, PHONE, SHOWN, TABLET, World};
+
+    fn invited(knobs: &[(&str, &str)]) -> (World, crate::endpoint::TransactionId, crate::wire::sip::Message) {
+        let mut world = World::with(knobs);
+        let (focus, bob, _) = world.established();
+        world.lose(&bob);
+        world.subscribed();
+        world.missed(&focus, &["one", "two"]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        (world, invite, message)
+    }
+
+    #[test]
+    fn a_rejoin_that_crosses_the_invitation_is_refused_and_the_invitation_goes_on() {
+        let (mut world, invite, message) = invited(&[]);
+        world.rejoin(SHOWN, PHONE);
+        world.response(BOB, 491);
+        world.answer(BOB, invite, 180);
+        world.rejoin(SHOWN, TABLET);
+        world.response(BOB, 491);
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["one", "two"]);
+        assert!(world.has_cited("DGC-1.4-02"));
+    }
+
+    #[test]
+    fn the_window_is_open_until_everything_is_delivered() {
+        let (mut world, invite, message) = invited(&[]);
+        world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 0), "one");
+        world.rejoin(SHOWN, PHONE);
+        world.response(BOB, 491);
+        world.answer_last(BOB, 200);
+        world.delivered(&["two"]);
+        let (invite, media) = world.rejoin(SHOWN, PHONE);
+        world.accepted_and_replaced(invite, media, ELSEWHERE);
+    }
+
+    #[test]
+    fn the_policy_may_close_the_window_with_the_final_response() {
+        let (mut world, invite, message) = invited(&[("race.window", "until-final")]);
+        world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 0), "one");
+        let (invite, media) = world.rejoin(SHOWN, PHONE);
+        world.accepted_and_replaced(invite, media, ELSEWHERE);
+        world.delivered(&["one", "two"]);
+    }
+
+    #[test]
+    fn the_policy_may_serve_another_device_in_place_of_the_invited_one() {
+        let (mut world, invite, _) = invited(&[("race.per-device", "true")]);
+        world.answer(BOB, invite, 180);
+        let (rejoin, media) = world.rejoin(SHOWN, TABLET);
+        assert!(matches!(world.event(BOB), Some(crate::endpoint::Event::Cancelled { .. })));
+        world.answer(BOB, invite, 487);
+        world.accepted(BOB, rejoin, media);
+        world.delivered(&["one", "two"]);
+    }
+
+    #[test]
+    fn once_the_invitation_has_failed_a_rejoin_is_served() {
+        let (mut world, invite, _) = invited(&[]);
+        world.rejoin(SHOWN, PHONE);
+        world.response(BOB, 491);
+        world.answer(BOB, invite, 480);
+        let (rejoin, media) = world.rejoin(SHOWN, PHONE);
+        world.accepted(BOB, rejoin, media);
+        world.delivered(&["one", "two"]);
+    }
+}

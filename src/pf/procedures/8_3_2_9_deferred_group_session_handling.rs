@@ -239,6 +239,12 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
+    use crate::engine::CommitOutcome;
+    use crate::msrp::Outcome;
+    use crate::pf::testing::{BOB, FOCUS, PHONE, Session, World};
+    use crate::wire::sip::Builder;
+    use std::time::Duration;
+
     fn meaning(reason: &str) -> Departure {
         let text = format!("BYE sip:a@b.example SIP/2.0\r\n{reason}Content-Length: 0\r\n\r\n");
         departure(&Message::decode(Bytes::from(text)).expect("a message"))
@@ -257,5 +263,219 @@ mod tests {
         for reason in ["", "Reason: Q.850;cause=16\r\n", "Reason: SIP\r\n", "Reason: SIP;cause=\r\n", "Reason: SIP;cause=-1\r\n"] {
             assert_eq!(meaning(reason), Departure::Unclear, "{reason}");
         }
+    }
+
+    fn live(knobs: &[(&str, &str)]) -> (World, Session, Session) {
+        let mut world = World::with(knobs);
+        let (focus, bob, _) = world.established();
+        (world, focus, bob)
+    }
+
+    /// The Client is lost: what comes is stored, and delivered when the Client is back.
+    fn assert_held(world: &mut World, focus: &Session) {
+        world.subscribed();
+        world.missed(focus, &["one"]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["one"]);
+    }
+
+    #[test]
+    fn a_cause_other_than_200_keeps_the_focus_leg() {
+        let (mut world, focus, bob) = live(&[]);
+        world.bye(&bob, Some("SIP;cause=480"));
+        assert_held(&mut world, &focus);
+        assert!(world.has_cited("DGC-9-02") && world.has_cited("DGC-9-03") && world.has_cited("DGC-9-04"));
+    }
+
+    #[test]
+    fn who_leaves_is_left_out() {
+        for reason in [Some("SIP;cause=200;text=\"Call completed\""), Some("Q.850;cause=16"), None] {
+            let (mut world, _, bob) = live(&[]);
+            world.bye(&bob, reason);
+            let (bye, _, message) = world.request(FOCUS, "BYE");
+            assert_eq!(message.value(Name::Reason), reason);
+            world.answer(FOCUS, bye, 200);
+            world.register(600_000, None);
+            world.assert_quiet(BOB);
+            world.assert_quiet(FOCUS);
+        }
+    }
+
+    #[test]
+    fn the_policy_may_take_a_bye_without_reason_for_a_loss() {
+        let (mut world, focus, bob) = live(&[("bye.no-reason", "defer")]);
+        world.bye(&bob, None);
+        assert_held(&mut world, &focus);
+    }
+
+    #[test]
+    fn a_broken_connection_is_a_loss() {
+        let (mut world, focus, bob) = live(&[]);
+        world.break_media(&bob);
+        let (bye, _, _) = world.request(BOB, "BYE");
+        world.answer(BOB, bye, 200);
+        assert_held(&mut world, &focus);
+    }
+
+    #[test]
+    fn the_policy_may_pass_over_a_broken_connection() {
+        let (mut world, _, bob) = live(&[("loss.detect", "session-timer")]);
+        world.break_media(&bob);
+        world.assert_quiet(BOB);
+        world.assert_quiet(FOCUS);
+    }
+
+    #[test]
+    fn a_deregistration_is_a_loss() {
+        let (mut world, focus, _) = live(&[]);
+        world.register(0, None);
+        let (bye, _, _) = world.request(BOB, "BYE");
+        world.answer(BOB, bye, 200);
+        assert_held(&mut world, &focus);
+    }
+
+    #[test]
+    fn what_the_client_had_not_answered_is_missed() {
+        let (mut world, focus, bob) = live(&[]);
+        world.missed(&focus, &["zero"]);
+        assert_eq!(world.read(BOB, 0), "zero");
+        world.lose(&bob);
+        world.subscribed();
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["zero"]);
+    }
+
+    #[test]
+    fn the_end_of_the_focus_reaches_the_client_with_its_reason() {
+        let (mut world, focus, _) = live(&[]);
+        world.bye(&focus, Some("SIP;cause=410;text=\"Gone\""));
+        let (bye, _, message) = world.request(BOB, "BYE");
+        assert_eq!(message.value(Name::Reason), Some("SIP;cause=410;text=\"Gone\""));
+        world.answer(BOB, bye, 200);
+        world.rejoin(crate::pf::testing::SHOWN, PHONE);
+        world.response(BOB, 410);
+    }
+
+    #[test]
+    fn byes_that_cross_are_both_answered() {
+        let (mut world, focus, bob) = live(&[]);
+        world.bye(&focus, None);
+        let (theirs, _, _) = world.request(BOB, "BYE");
+        world.bye(&bob, None);
+        world.answer(BOB, theirs, 200);
+        world.assert_quiet(FOCUS);
+    }
+
+    #[test]
+    fn data_of_a_group_that_has_ended_is_kept() {
+        let (mut world, focus, bob) = live(&[]);
+        world.lose(&bob);
+        world.subscribed();
+        world.missed(&focus, &["one"]);
+        world.bye(&focus, None);
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+        world.invite();
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["one"]);
+    }
+
+    #[test]
+    fn a_message_is_acknowledged_once_it_is_durable() {
+        let (mut world, focus, bob) = live(&[]);
+        world.lose(&bob);
+        world.subscribed();
+        world.slow = true;
+        world.write(&focus, "one");
+        world.assert_quiet(FOCUS);
+        world.commit();
+        assert_eq!(world.sent(FOCUS), Outcome::Accepted);
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_stored_is_refused_and_the_others_are_kept() {
+        let (mut world, focus, bob) = live(&[]);
+        world.lose(&bob);
+        world.subscribed();
+        world.missed(&focus, &["one"]);
+        world.commits.push_back(CommitOutcome::Failed);
+        world.write(&focus, "two");
+        assert_eq!(world.sent(FOCUS), Outcome::Refused(413));
+        world.missed(&focus, &["three"]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["one", "three"]);
+    }
+
+    #[test]
+    fn beyond_the_limit_messages_are_refused() {
+        let (mut world, focus, bob) = live(&[("store.max-messages", "1"), ("store.max-size", "5")]);
+        world.lose(&bob);
+        world.subscribed();
+        world.write(&focus, "too long");
+        assert_eq!(world.sent(FOCUS), Outcome::Refused(413));
+        world.missed(&focus, &["one"]);
+        world.write(&focus, "two");
+        assert_eq!(world.sent(FOCUS), Outcome::Refused(413));
+    }
+
+    #[test]
+    fn a_large_message_is_delivered_as_it_was() {
+        let (mut world, focus, bob) = live(&[]);
+        world.lose(&bob);
+        world.subscribed();
+        let text = "0123456789".repeat(5_000);
+        world.missed(&focus, &[&text]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 200), text);
+    }
+
+    #[test]
+    fn what_was_acknowledged_outlives_the_process() {
+        let (mut world, mut focus, bob) = live(&[]);
+        world.lose(&bob);
+        world.subscribed();
+        world.missed(&focus, &["one"]);
+        world.slow = true;
+        world.write(&focus, "two");
+        world.slow = false;
+        world.restart();
+        assert_eq!(world.sent(FOCUS), Outcome::Lost);
+        let (repair, _) = world.skip_to_request(FOCUS, "INVITE");
+        world.repaired(&mut focus, repair);
+        world.missed(&focus, &["three"]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["one", "three"]);
+    }
+
+    #[test]
+    fn a_client_of_the_process_before_gets_a_bye() {
+        let (mut world, _, _) = live(&[]);
+        world.restart();
+        world.skip_to_request(BOB, "BYE");
+    }
+
+    #[test]
+    fn a_session_timer_that_runs_out_is_a_loss() {
+        let (mut world, focus, _) = live(&[]);
+        // The focus refreshes; Bob's 200 had no session timer, so only the focus leg has one.
+        world.pass(Duration::from_secs(1_700));
+        world.send_in(&focus, Builder::request("UPDATE", "").push("Supported", "timer").push("Session-Expires", "1800;refresher=uac"));
+        world.response(FOCUS, 200);
+        world.pass(Duration::from_secs(1_700));
+        world.assert_quiet(BOB);
+        world.pass(Duration::from_secs(100));
+        world.request(FOCUS, "BYE");
+        world.request(BOB, "BYE");
     }
 }
