@@ -62,14 +62,11 @@ pub(super) struct World {
 }
 
 fn config(node: usize, name: &str) -> Config {
-    let hosts: Hosts = [
-        ("pf.home1.example", ADDRESSES[PF]),
-        ("cf.home1.example", ADDRESSES[FOCUS]),
-        ("scscf1.home1.example", ADDRESSES[BOB]),
-    ]
-    .map(|(name, address)| (name, ip(address)))
-    .into_iter()
-    .collect();
+    let hosts: Hosts =
+        [("pf.home1.example", ADDRESSES[PF]), ("cf.home1.example", ADDRESSES[FOCUS]), ("scscf1.home1.example", ADDRESSES[BOB])]
+            .map(|(name, address)| (name, ip(address)))
+            .into_iter()
+            .collect();
     let host = if node == BOB { ADDRESSES[BOB].to_owned() } else { format!("{name}.home1.example") };
     Config::new(name, 1, ip(ADDRESSES[node]), &host, Arc::new(hosts))
 }
@@ -253,7 +250,9 @@ impl World {
     /// The next request, which has to have this method.
     pub(super) fn request(&mut self, node: usize, method: &str) -> (TransactionId, Option<DialogId>, Message) {
         match self.next(node) {
-            Event::Request { transaction, dialog, message } if message.method_token() == Some(method) => (transaction, dialog, message),
+            Event::Request { transaction, dialog, message } if message.method_token() == Some(method) => {
+                (transaction, dialog, message)
+            }
             Event::Subscription { change: Change::Notified { transaction, message }, .. } if method == "NOTIFY" => {
                 (transaction, None, message)
             }
@@ -407,7 +406,8 @@ impl World {
             .push("Contact", "<sip:scscf1.home1.example:5060>")
             .push("Expires", expires);
         if let Some(device) = device {
-            let inner = format!("REGISTER sip:home1.example SIP/2.0\r\nContact: {}\r\nContent-Length: 0\r\n\r\n", bob_contact(device));
+            let inner =
+                format!("REGISTER sip:home1.example SIP/2.0\r\nContact: {}\r\nContent-Length: 0\r\n\r\n", bob_contact(device));
             register = register.body("message/sip", inner);
         }
         self.send(BOB, register);
@@ -486,7 +486,9 @@ impl World {
     pub(super) fn skip_to_request(&mut self, node: usize, method: &str) -> (TransactionId, Message) {
         loop {
             match self.next(node) {
-                Event::Request { transaction, message, .. } if message.method_token() == Some(method) => return (transaction, message),
+                Event::Request { transaction, message, .. } if message.method_token() == Some(method) => {
+                    return (transaction, message);
+                }
                 _ => {}
             }
         }

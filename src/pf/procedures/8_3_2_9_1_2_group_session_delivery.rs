@@ -349,7 +349,9 @@ mod tests {
         let accept_contact: Vec<&str> = delivery.values(Name::AcceptContact).collect();
         assert_eq!(accept_contact, headers::accept_contact(Some(PHONE), false));
         assert!(delivery.value(Name::Contact).is_some_and(|contact| contact.starts_with(&format!("<{SHOWN}>;isfocus"))));
-        assert!(headers::sdp_of(&delivery).is_some_and(|sdp| sdp.contains("a=sendrecv\r\n") && sdp.contains("a=setup:actpass\r\n")));
+        assert!(
+            headers::sdp_of(&delivery).is_some_and(|sdp| sdp.contains("a=sendrecv\r\n") && sdp.contains("a=setup:actpass\r\n"))
+        );
     }
 
     #[test]

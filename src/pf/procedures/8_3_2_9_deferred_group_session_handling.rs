@@ -470,7 +470,10 @@ mod tests {
         let (mut world, focus, _) = live(&[]);
         // The focus refreshes; Bob's 200 had no session timer, so only the focus leg has one.
         world.pass(Duration::from_secs(1_700));
-        world.send_in(&focus, Builder::request("UPDATE", "").push("Supported", "timer").push("Session-Expires", "1800;refresher=uac"));
+        world.send_in(
+            &focus,
+            Builder::request("UPDATE", "").push("Supported", "timer").push("Session-Expires", "1800;refresher=uac"),
+        );
         world.response(FOCUS, 200);
         world.pass(Duration::from_secs(1_700));
         world.assert_quiet(BOB);
