@@ -26,6 +26,11 @@ impl Clause {
         panic!("the catalogue knows no requirement of this identifier")
     }
 
+    /// The requirement of an identifier that is known only at run time.
+    pub fn find(id: &str) -> Option<Self> {
+        CATALOGUE.iter().find(|known| **known == id).copied().map(Self)
+    }
+
     /// The identifier, for example `DGC-1.4-02`.
     pub const fn id(self) -> &'static str {
         self.0

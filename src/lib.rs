@@ -1,6 +1,7 @@
 //! Conformance test harness and SIP/MSRP traffic simulator for deferred delivery of group chat.
 
 pub mod clause;
+pub mod cli;
 pub mod endpoint;
 pub mod engine;
 pub mod ids;
@@ -11,6 +12,7 @@ pub mod pattern;
 pub mod peers;
 pub mod pf;
 pub mod policy;
+pub mod report;
 pub mod run;
 pub mod sip;
 pub mod suite;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `cpmcheck` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cpmcheck::cli::main()
+}

@@ -42,9 +42,9 @@ impl Console {
         self.ascii
     }
 
-    /// Whether a person reads standard output.
-    pub fn is_terminal(&self) -> bool {
-        std::io::stdout().is_terminal()
+    /// Characters in a line: what `COLUMNS` says, 100 without.
+    pub fn width(&self) -> usize {
+        std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|width| *width >= 40).unwrap_or(100)
     }
 
     /// Whether someone can be asked.

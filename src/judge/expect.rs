@@ -120,6 +120,7 @@ struct Kept {
     whole: Option<Bytes>,
     dialog: Option<Symbol>,
     event: u32,
+    answers: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -155,6 +156,8 @@ pub struct Script<'s> {
     misses: Vec<Miss>,
     findings: Vec<Finding>,
     excused: Vec<u32>,
+    /// What the base protocols made an actor send unasked, for steps that say so later.
+    unasked: Vec<(Event, Facts)>,
 }
 
 /// What patterns are matched and filled with: names, saved values, messages that steps named.
@@ -179,7 +182,8 @@ impl Env for Scene {
             let path = Path::parse(&name[dot + 1..]).ok()?;
             self.kept.contains_key(&name[..dot]).then(|| self.values_of(&name[..dot], &path))?
         });
-        named.and_then(|values| values.into_iter().next()).map(Cow::Owned)
+        let named = named.and_then(|values| values.into_iter().next()).map(Cow::Owned);
+        named.or_else(|| self.names.instance(name).map(Cow::Borrowed))
     }
 
     fn values_of(&self, id: &str, path: &Path) -> Option<Vec<String>> {
@@ -189,7 +193,8 @@ impl Env for Scene {
     }
 }
 
-fn view_of(content: &Content, whole: Option<Bytes>) -> Option<View<'_>> {
+/// A message as patterns see it.
+pub fn view_of(content: &Content, whole: Option<Bytes>) -> Option<View<'_>> {
     match content {
         Content::Sip(message) => Some(View::sip(message)),
         Content::Msrp(chunk) => Some(View::msrp(chunk, whole)),
@@ -202,6 +207,7 @@ struct Seen<'e> {
     event: &'e Event,
     facts: &'e Facts,
     view: Option<View<'e>>,
+    now: Instant,
 }
 
 impl<'s> Script<'s> {
@@ -231,6 +237,7 @@ impl<'s> Script<'s> {
             misses: Vec::new(),
             findings: Vec::new(),
             excused: Vec::new(),
+            unasked: Vec::new(),
             program,
         }
     }
@@ -264,8 +271,24 @@ impl<'s> Script<'s> {
             for ahead in self.program.ops[at].ahead.clone() {
                 self.wake(ahead, now);
             }
+            self.claim_unasked(now);
         } else {
             self.settle(at, Mark::Done(None), now);
+        }
+    }
+
+    /// An ACK to a refusal and the answer to a CANCEL may have come before their step was reached.
+    fn claim_unasked(&mut self, now: Instant) {
+        let unasked = std::mem::take(&mut self.unasked);
+        for (event, facts) in unasked {
+            let claimed = {
+                let Kind::Message { content, .. } = &event.kind else { continue };
+                let seen = Seen { event: &event, facts: &facts, view: view_of(content, None), now };
+                self.claim(&seen).is_some()
+            };
+            if !claimed {
+                self.unasked.push((event, facts));
+            }
         }
     }
 
@@ -376,6 +399,44 @@ impl<'s> Script<'s> {
         latest(true).or_else(|| latest(false)).map(|opened| opened.dialog)
     }
 
+    /// Whether the script itself acknowledges the 2xx that a step expects: an ACK of the same actor
+    /// follows before the next 2xx to it.
+    pub fn acknowledges(&self, step: u32) -> bool {
+        let Some(at) = self.program.ops.iter().position(|op| op.step.number == step) else { return false };
+        let Task::Expect(expectation) = self.program.ops[at].task else { return false };
+        let What::Response(_) = expectation.pattern.what else { return false };
+        for (next, op) in self.program.ops.iter().enumerate().skip(at + 1) {
+            match &op.task {
+                Task::Send(sending) if sending.pattern.what == What::Request(Method::Ack) => {
+                    let same = sending.pattern.from == expectation.pattern.to;
+                    if same && !matches!(self.marks[next], Mark::Dropped) {
+                        return true;
+                    }
+                }
+                Task::Send(sending) if sending.pattern.what == What::Request(Method::Invite) => {
+                    if sending.pattern.from == expectation.pattern.to {
+                        return false;
+                    }
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// The INVITE that a sending ACK belongs to: the one that `in` names, else the latest of the
+    /// actor.
+    pub fn acknowledged_invite(&self, step: &Step, sending: &Sending) -> Option<u32> {
+        if let Some(name) = &sending.dialog {
+            return self.scene.kept.get(name).map(|kept| kept.answers.unwrap_or(kept.event));
+        }
+        let before = self.program.ops.iter().position(|op| std::ptr::eq(op.step, step))?;
+        let invites = self.program.ops[..before].iter().rev().filter(|op| {
+            matches!(&op.task, Task::Send(sent) if sent.pattern.what == What::Request(Method::Invite) && sent.pattern.from == sending.pattern.from)
+        });
+        invites.into_iter().find_map(|op| self.event_of(op.step.number))
+    }
+
     /// A failure that the player found: it could not do what a step asks for.
     pub fn refuse(&mut self, step: &Step, why: &str) {
         self.failed = true;
@@ -397,7 +458,7 @@ impl<'s> Script<'s> {
         }
         let whole = facts.whole.as_ref().map(|whole| whole.body.clone());
         let view = content.map_or_else(|| Some(View::lost()), |content| view_of(content, whole));
-        let seen = Seen { event, facts, view };
+        let seen = Seen { event, facts, view, now: event.at };
         self.note_end(&seen);
         let reading = self.read(&seen);
         if reading == Reading::Excused {
@@ -417,6 +478,9 @@ impl<'s> Script<'s> {
         let reference = self.is_reference(seen.facts.peer(&self.iut));
         if !by_iut && let Some(reading) = self.claim(seen) {
             return reading;
+        }
+        if !by_iut && seen.is_of_the_protocols() {
+            self.unasked.push((seen.event.clone(), seen.facts.clone()));
         }
         if (by_iut || reference)
             && let Some(at) = self.candidate(seen)
@@ -651,7 +715,7 @@ impl<'s> Script<'s> {
         self.timed.remove(&at);
         let Task::Send(sending) = self.program.ops[at].task else { return None };
         self.keep(at, sending.id.as_deref(), seen);
-        self.settle(at, Mark::Done(Some(seen.event.number)), seen.event.at);
+        self.settle(at, Mark::Done(Some(seen.event.number)), seen.now);
         Some(Reading::Step { step, answered_by_script: false })
     }
 
@@ -748,7 +812,7 @@ impl<'s> Script<'s> {
         let Kind::Message { content, .. } = &seen.event.kind else { return };
         if let Some(id) = id {
             let whole = seen.facts.whole.as_ref().map(|whole| whole.body.clone());
-            let kept = Kept { content: content.clone(), whole, dialog: seen.facts.dialog, event: seen.event.number };
+            let kept = Kept { content: content.clone(), whole, dialog: seen.facts.dialog, event: seen.event.number, answers: seen.facts.answers };
             self.scene.kept.insert(id.to_owned(), kept);
         }
     }
@@ -861,6 +925,12 @@ impl Seen<'_> {
         self.view.as_ref().and_then(View::as_sip).and_then(|message| message.method_token())
     }
 
+    /// An ACK, or the answer to a CANCEL.
+    fn is_of_the_protocols(&self) -> bool {
+        let request = self.view.as_ref().and_then(View::as_sip).is_some_and(|message| message.is_request());
+        matches!((self.method(), request), (Some("ACK"), true) | (Some("CANCEL"), false))
+    }
+
     fn opens(&self) -> bool {
         let request = self.view.as_ref().and_then(View::as_sip).is_some_and(|message| message.is_request());
         request && matches!(self.method(), Some("INVITE" | "SUBSCRIBE"))
@@ -880,14 +950,15 @@ fn is_actor(party: &Party, pattern: &Pattern) -> bool {
 }
 
 /// Whether a request of this kind begins something of its own.
-fn opens_dialog(what: &What) -> bool {
+pub fn opens_dialog(what: &What) -> bool {
     matches!(
         what,
         What::Request(Method::Invite | Method::Subscribe | Method::Register | Method::Message | Method::Options | Method::Publish)
     )
 }
 
-fn lives_in_dialog(what: &What) -> bool {
+/// Whether a message of this kind lives in a dialog.
+pub fn lives_in_dialog(what: &What) -> bool {
     match what {
         What::Request(method) => !matches!(method, Method::Ack | Method::Cancel | Method::Other(_)),
         What::MsrpSend | What::MsrpChunk | What::MsrpReport => true,

@@ -3,7 +3,9 @@
 //! It sees a trace and nothing else, and shares only the parsers with the player. A [`Judge`] is
 //! prepared once per catalogue; a [`Session`] judges one trace, event by event or at once.
 
+pub mod expect;
 pub mod invariants;
+pub mod outcome;
 mod rules;
 pub mod verdict;
 
@@ -63,6 +65,7 @@ impl Judge {
             correlator: Correlator::new(header),
             facts: Vec::new(),
             names: self.names.clone(),
+            learnt: Vec::new(),
             rules: rules::Run::new(&self.rules, header, self.setup),
             invariants: invariants::Run::default(),
         }
@@ -76,6 +79,7 @@ pub struct Session<'j> {
     correlator: Correlator,
     facts: Vec<Facts>,
     names: Names,
+    learnt: Vec<(String, String)>,
     rules: rules::Run,
     invariants: invariants::Run,
 }
@@ -87,7 +91,8 @@ impl Session<'_> {
             let facts = self.correlator.push(&events[at]);
             self.facts.push(facts);
             for (group, uri) in self.correlator.learnt_uris() {
-                self.names.add_address(&group, uri);
+                self.names.add_address(&group, uri.clone());
+                self.learnt.push((group, uri));
             }
             self.rules.event(&self.judge.rules, events, &self.facts, at, &self.names);
             self.invariants.event(events, &self.facts, at);
@@ -102,6 +107,11 @@ impl Session<'_> {
     /// The names of the symbols in the facts.
     pub const fn symbols(&self) -> &Symbols {
         self.correlator.symbols()
+    }
+
+    /// What the trace taught: the name of a group, and a further URI of it.
+    pub fn learnt(&self) -> &[(String, String)] {
+        &self.learnt
     }
 
     /// The names that literals stand for, with what the trace taught so far.

@@ -10,9 +10,13 @@ use super::verdict::{Fault, Finding, FindingKind, Verdict};
 use crate::pattern::ast::Place;
 use crate::suite::catalogue::Level;
 use crate::trace::Trace;
+use crate::trace::event::Kind;
 
 /// How the program ends. The codes are interface; they never count anything.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+///
+/// They are ordered by precedence: of several the greatest is returned, so that a proven failure
+/// is never hidden behind an unknown.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Exit {
     /// All gates passed.
     Ok,
@@ -108,8 +112,7 @@ impl Exit {
     /// The one that goes first.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        let rank = |exit: Self| Self::ALL.iter().position(|known| *known == exit);
-        if rank(other) > rank(self) { other } else { self }
+        self.max(other)
     }
 }
 
@@ -285,6 +288,11 @@ impl Outcome {
     /// The scenario with its variant, `group/missed@strict`.
     pub fn name(&self) -> String {
         if self.variant.is_empty() { self.scenario.clone() } else { format!("{}@{}", self.scenario, self.variant) }
+    }
+
+    /// How many messages passed the edge of the IUT.
+    pub fn messages(&self) -> usize {
+        self.trace.events.iter().filter(|event| matches!(event.kind, Kind::Message { .. })).count()
     }
 
     /// Whose fault it is that this did not pass; the least certain first.

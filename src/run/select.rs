@@ -15,8 +15,8 @@ use crate::suite::scenario::Scenario;
 /// One selector, or several joined by `and`, `or` and `not`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Selector {
-    /// `glob` on the identifier.
-    Id(Glob),
+    /// `glob` on the identifier, `glob@glob` on identifier and variant.
+    Id(Glob, Option<Glob>),
     /// `tag:glob`.
     Tag(Glob),
     /// `req:glob`.
@@ -72,13 +72,24 @@ impl Selector {
         }
     }
 
+    /// Whether a variant of a scenario that fits is meant too.
+    pub fn takes(&self, variant: &str) -> bool {
+        match self {
+            Self::Id(_, Some(wanted)) => wanted.fits(variant),
+            _ => true,
+        }
+    }
+
     /// Whether `scenario` is meant; `catalogue` tells clause and level of what it lists.
     pub fn fits<'c>(&self, scenario: &Scenario, catalogue: &dyn Fn(&str) -> Option<&'c Requirement>) -> bool {
         let listed = |test: &dyn Fn(&Requirement) -> bool| {
             scenario.requirements.iter().filter_map(|id| catalogue(id)).any(|requirement| test(&requirement))
         };
         match self {
-            Self::Id(glob) => glob.fits(&scenario.id),
+            Self::Id(glob, variant) => {
+                let named = |wanted: &Glob| scenario.variants.iter().any(|variant| wanted.fits(&variant.name));
+                glob.fits(&scenario.id) && variant.as_ref().is_none_or(named)
+            }
             Self::Tag(glob) => scenario.tags.iter().any(|tag| glob.fits(tag)),
             Self::Requirement(glob) => scenario.requirements.iter().any(|id| glob.fits(id)),
             Self::Clause(clause) => listed(&|requirement| is_below(&requirement.clause, clause)),
@@ -102,7 +113,11 @@ fn is_below(text: &str, clause: &str) -> bool {
 
 fn atom(text: &str) -> Result<Selector, String> {
     let Some((kind, value)) = text.split_once(':') else {
-        return if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(Selector::Id(Glob::new(text))) };
+        return match text.split_once('@') {
+            _ if text.is_empty() => Err("it is empty".to_owned()),
+            Some((id, variant)) => Ok(Selector::Id(Glob::new(id), Some(Glob::new(variant)))),
+            None => Ok(Selector::Id(Glob::new(text), None)),
+        };
     };
     if value.is_empty() {
         return Err(format!("nothing follows `{kind}:`"));

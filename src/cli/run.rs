@@ -1,0 +1,433 @@
+//! `cpmcheck run`: run scenarios against the reference PF and judge them.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::load::{Loaded, SuiteArgs, count};
+use super::progress::{Bar, Progress};
+use super::reporters::{Files, Reporter};
+use super::selection::SelectionArgs;
+use super::signals::Signals;
+use super::snapshots::{self, Update};
+use super::{Console, Exit};
+use crate::judge::outcome::{FailOn, Gate, Outcome, Reasons, Totals};
+use crate::report::jsonl::Keep;
+use crate::report::terminal::{self, Closing, Setting};
+use crate::run::coverage::{self, Coverage};
+use crate::run::execute::{Choices, Course};
+use crate::run::plan::{Job, Order, Pool, Selected, cores, jobs};
+
+/// Arguments of `run`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    suite: SuiteArgs,
+    #[command(flatten)]
+    course: CourseArgs,
+    #[command(flatten)]
+    gates: GateArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// How scenarios are played.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Course")]
+pub(super) struct CourseArgs {
+    /// The seed of everything random [default: the suite's]
+    #[arg(long, value_name = "N", value_parser = seed, env = "CPMCHECK_SEED", hide_env = true)]
+    seed: Option<u64>,
+    /// The order in which scenarios begin
+    #[arg(long, value_enum, default_value_t = OrderArg::Id, env = "CPMCHECK_ORDER", hide_env = true)]
+    order: OrderArg,
+    /// Threads [default: cores]
+    #[arg(long, value_name = "N", env = "CPMCHECK_JOBS", hide_env = true)]
+    jobs: Option<NonZeroUsize>,
+    /// Turn a knob of the reference PF; traces are then not compared
+    #[arg(long, value_name = "NAME=VALUE", env = "CPMCHECK_POLICY", hide_env = true)]
+    policy: Vec<String>,
+    /// Multiplies the patience of expectations and rules
+    #[arg(long, value_name = "F", default_value_t = 1.0, env = "CPMCHECK_TIMEOUT_SCALE", hide_env = true)]
+    timeout_scale: f64,
+    /// Run each scenario so often, each time under another seed
+    #[arg(long, value_name = "N", default_value_t = 1, env = "CPMCHECK_REPEAT", hide_env = true)]
+    repeat: u32,
+}
+
+/// What makes a run fail.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Gates")]
+pub(super) struct GateArgs {
+    /// A broken SHOULD fails as a SHALL does
+    #[arg(long, env = "CPMCHECK_STRICT", hide_env = true)]
+    strict: bool,
+    /// From which level on a broken requirement fails the run
+    #[arg(long, value_enum, default_value_t = FailOnArg::Shall, env = "CPMCHECK_FAIL_ON", hide_env = true)]
+    fail_on: FailOnArg,
+    /// Stop after so many failures
+    #[arg(long, value_name = "N", env = "CPMCHECK_MAX_FAIL", hide_env = true)]
+    max_fail: Option<usize>,
+    /// Stop after the first failure
+    #[arg(short = 'x', conflicts_with = "max_fail")]
+    first_fail: bool,
+    /// Fail (exit 4) when fewer scenarios ran
+    #[arg(long, value_name = "N", env = "CPMCHECK_MIN_TESTS", hide_env = true)]
+    min_tests: Option<usize>,
+    /// What it means that nothing was left to run
+    #[arg(long, value_enum, default_value_t = NoTests::Fail, env = "CPMCHECK_NO_TESTS", hide_env = true)]
+    no_tests: NoTests,
+    /// What to do with traces that differ [default: none where CI is set, else pending files]
+    #[arg(long, value_enum, env = "CPMCHECK_UPDATE", hide_env = true)]
+    update: Option<Update>,
+    /// Where pending traces go, in place of beside the scenario
+    #[arg(long, value_name = "DIR", env = "CPMCHECK_PENDING_DIR", hide_env = true)]
+    pending_dir: Option<PathBuf>,
+}
+
+/// What is written.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub(super) struct OutputArgs {
+    /// auto, junit=PATH, jsonl=PATH
+    #[arg(long, value_name = "NAME[=PATH]", value_delimiter = ',', env = "CPMCHECK_REPORTER", hide_env = true)]
+    reporter: Vec<Reporter>,
+    /// What standard output carries
+    #[arg(long, value_enum, default_value_t = Format::Pretty, env = "CPMCHECK_FORMAT", hide_env = true)]
+    format: Format,
+    /// Which traces run files keep
+    #[arg(long, value_enum, default_value_t = KeepArg::RetainOnFailure, env = "CPMCHECK_TRACE", hide_env = true)]
+    trace: KeepArg,
+    /// How progress is shown on a terminal
+    #[arg(long, value_enum, default_value_t = Progress::Auto, env = "CPMCHECK_PROGRESS", hide_env = true)]
+    progress: Progress,
+    /// From which gate on an outcome gets a line of its own
+    #[arg(long, value_enum, default_value_t = StatusLevel::Fail, env = "CPMCHECK_STATUS_LEVEL", hide_env = true)]
+    status_level: StatusLevel,
+    /// Only the last line
+    #[arg(short, long, env = "CPMCHECK_QUIET", hide_env = true)]
+    quiet: bool,
+    /// Write the duration of the run into the footer of run files
+    #[arg(long, overrides_with = "no_timing", env = "CPMCHECK_TIMING", hide_env = true)]
+    timing: bool,
+    /// Write no wall-clock value anywhere (the default)
+    #[arg(long, overrides_with = "timing", env = "CPMCHECK_NO_TIMING", hide_env = true)]
+    no_timing: bool,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+enum OrderArg {
+    /// By identifier
+    Id,
+    /// As the seed shuffles them
+    Random,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+enum FailOnArg {
+    /// A SHALL
+    Shall,
+    /// A SHOULD or a NOTE too
+    Should,
+    /// Anything that was found
+    Any,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+enum NoTests {
+    /// Exit 4
+    Fail,
+    /// A line on standard error
+    Warn,
+    /// Nothing
+    Pass,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+enum Format {
+    /// For a person
+    Pretty,
+    /// One JSON object at the end
+    Json,
+    /// The run file
+    Jsonl,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+enum KeepArg {
+    /// None
+    Off,
+    /// All
+    On,
+    /// Those of outcomes that do not pass
+    RetainOnFailure,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum StatusLevel {
+    /// No lines
+    None,
+    /// What does not pass
+    Fail,
+    /// Warnings too
+    Warn,
+    /// Everything
+    All,
+}
+
+/// `17`, `0x11`.
+pub(super) fn seed(text: &str) -> Result<u64, String> {
+    let parsed = text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |digits| u64::from_str_radix(digits, 16).ok());
+    parsed.ok_or_else(|| "a seed is a number, decimal or with 0x".to_owned())
+}
+
+/// Runs the selected scenarios.
+pub(super) fn run(args: &Args, console: &Console) -> Exit {
+    match prepare(args, console) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn prepare(args: &Args, console: &Console) -> Result<Exit, Exit> {
+    let policy = policies(&args.course.policy, console)?;
+    let loaded = args.suite.load(console)?;
+    let (selection, selected) = args.selection.apply(&loaded.suite, console)?;
+    if selected.scenarios.is_empty() {
+        return Ok(nothing_left(args, console));
+    }
+    let seed = args.course.seed.unwrap_or(loaded.suite.defaults.seed);
+    super::exit::remember_seed(seed);
+    let choices = Choices {
+        policy: &policy,
+        scale: args.course.timeout_scale,
+        fail_on: args.gates.fail_on(),
+        compare: policy.is_empty() && seed == loaded.suite.defaults.seed,
+    };
+    let course = Course::new(&loaded.suite, choices);
+    let session = Session { args, console, loaded: &loaded, selected: &selected, course, seed, filtered: selection.is_filtered() };
+    Ok(session.go())
+}
+
+fn policies(pairs: &[String], console: &Console) -> Result<BTreeMap<String, String>, Exit> {
+    let mut policy = BTreeMap::new();
+    for pair in pairs {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let complaint = match crate::policy::knob(name) {
+            None => Some(format!("there is no knob `{name}`; `cpmcheck explain --policies` lists them")),
+            Some(knob) => knob.check(value).err(),
+        };
+        if let Some(complaint) = complaint {
+            console.talk(&format!("error[U0007]: --policy {pair}: {complaint}\n   = note        nothing was run; exit 2\n"));
+            return Err(Exit::Usage);
+        }
+        policy.insert(name.replace('_', "-"), value.to_owned());
+    }
+    Ok(policy)
+}
+
+fn nothing_left(args: &Args, console: &Console) -> Exit {
+    if args.gates.no_tests == NoTests::Pass {
+        return Exit::Ok;
+    }
+    let fails = args.gates.no_tests == NoTests::Fail;
+    let word = if fails { "error" } else { "warning" };
+    console.talk(&format!("{word}[U0008]: the selectors match scenarios, and --skip leaves none of them to run\n"));
+    if fails { Exit::NoTests } else { Exit::Ok }
+}
+
+impl GateArgs {
+    fn fail_on(&self) -> FailOn {
+        match self.fail_on {
+            FailOnArg::Shall if self.strict => FailOn::Should,
+            FailOnArg::Shall => FailOn::Shall,
+            FailOnArg::Should => FailOn::Should,
+            FailOnArg::Any => FailOn::Any,
+        }
+    }
+}
+
+/// One run, from its first line to its last.
+struct Session<'a> {
+    args: &'a Args,
+    console: &'a Console,
+    loaded: &'a Loaded,
+    selected: &'a Selected<'a>,
+    course: Course<'a>,
+    seed: u64,
+    filtered: bool,
+}
+
+impl Session<'_> {
+    fn go(&self) -> Exit {
+        let clock = super::clock::Stopwatch::start();
+        let jobs = jobs(&self.selected.scenarios, self.seed, self.args.course.repeat);
+        let suite = &self.loaded.suite;
+        self.say(&terminal::opening(suite, self.selected.scenarios.len(), self.seed));
+        let mut files = match self.files(&jobs) {
+            Ok(files) => files,
+            Err(exit) => return exit,
+        };
+        let (outcomes, left) = self.play(&jobs, &mut files);
+        let totals = self.totals(&outcomes, left);
+        let signal = Signals::caught();
+        let mut reasons = self.reasons(&outcomes, &totals, left, signal);
+        snapshots::keep(&outcomes, self.loaded.dir.as_deref(), self.args.gates.pending_dir.as_deref(), self.args.gates.update, self.console);
+        let duration = (self.args.output.timing && !self.args.output.no_timing).then(|| clock.elapsed());
+        let complete = signal.is_none() && left == 0;
+        if let Err(why) = files.finish(&outcomes, &self.selected.skips, &totals, &reasons, complete, duration) {
+            self.console.talk(&format!("error[E0704]: a report could not be written: {why}\n"));
+            reasons.add(Exit::Environment, "a report could not be written");
+        }
+        self.close(&outcomes, &totals, &reasons);
+        reasons.exit()
+    }
+
+    fn files(&self, jobs: &[Job<'_>]) -> Result<Files, Exit> {
+        let keep = match self.args.output.trace {
+            KeepArg::Off => Keep::Off,
+            KeepArg::On => Keep::On,
+            KeepArg::RetainOnFailure => Keep::RetainOnFailure,
+        };
+        let names: Vec<String> = jobs.iter().map(job_name).collect();
+        let opening = crate::report::jsonl::Opening {
+            title: &self.loaded.suite.defaults.title,
+            suite_hash: &super::reporters::suite_hash(&self.loaded.suite),
+            selected: &names,
+            seed: self.seed,
+            filtered: self.filtered,
+        };
+        Files::open(&self.args.output.reporter, self.args.output.format == Format::Jsonl, keep, &opening).map_err(|why| {
+            self.console.talk(&format!("error[E0704]: a report cannot be written: {why}\n"));
+            Exit::Environment
+        })
+    }
+
+    fn play(&self, jobs: &[Job<'_>], files: &mut Files) -> (Vec<Outcome>, usize) {
+        let stop = Signals::listen();
+        let max_fail = if self.args.gates.first_fail { Some(1) } else { self.args.gates.max_fail };
+        let order = if self.args.course.order == OrderArg::Random { Order::Random } else { Order::Id };
+        let threads = self.args.course.jobs.unwrap_or_else(cores);
+        let pool = Pool { threads, order, seed: self.seed, max_fail, stop };
+        let (done, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let bar = Bar::new(self.args.output.progress, self.args.output.quiet, self.console, jobs.len());
+        let mut outcomes = Vec::with_capacity(jobs.len());
+        let left = pool.run(jobs, &|job| self.course.play(job), |outcome| {
+            done.fetch_add(1, Ordering::Relaxed);
+            failed.fetch_add(usize::from(!outcome.gate.passes()), Ordering::Relaxed);
+            bar.tell(done.load(Ordering::Relaxed), failed.load(Ordering::Relaxed), &outcome.name());
+            bar.aside(|| self.show(&outcome));
+            files.add(&outcome);
+            outcomes.push(outcome);
+        });
+        bar.finish();
+        (outcomes, left)
+    }
+
+    fn show(&self, outcome: &Outcome) {
+        let level = self.args.output.status_level;
+        let wanted = match outcome.gate {
+            Gate::Pass | Gate::Info => StatusLevel::All,
+            Gate::Warn => StatusLevel::Warn,
+            Gate::Fail | Gate::NotRun | Gate::Error => StatusLevel::Fail,
+        };
+        if level < wanted {
+            return;
+        }
+        self.say(&terminal::line(outcome));
+        if outcome.gate > Gate::Info {
+            self.say(&terminal::block(outcome, &self.setting()));
+        }
+    }
+
+    fn setting(&self) -> Setting<'_> {
+        Setting {
+            suite: &self.loaded.suite,
+            suite_flag: self.args.suite.suite.as_deref().and_then(|dir| dir.to_str()),
+            ascii: self.console.ascii(),
+            width: self.console.width(),
+            run_file: self.args.output.reporter.iter().find_map(Reporter::run_file),
+            flags: "",
+        }
+    }
+
+    /// Talk of a run goes to standard output, unless that carries data.
+    fn say(&self, text: &str) {
+        if !self.args.output.quiet && self.args.output.format == Format::Pretty {
+            self.console.print(text);
+        }
+    }
+
+    fn totals(&self, outcomes: &[Outcome], left: usize) -> Totals {
+        let mut totals = Totals { skipped: self.selected.skips.len() + left, ..Totals::default() };
+        outcomes.iter().for_each(|outcome| totals.count(outcome));
+        if matches!(self.args.gates.update, Some(Update::All | Update::Changed | Update::Missing)) {
+            totals.pending = outcomes.iter().filter(|outcome| snapshots::stays_pending(outcome, self.args.gates.update)).count();
+        }
+        totals
+    }
+
+    fn reasons(&self, outcomes: &[Outcome], totals: &Totals, left: usize, signal: Option<Exit>) -> Reasons {
+        let mut reasons = Reasons::of(totals);
+        for outcome in outcomes.iter().filter(|outcome| outcome.gate == Gate::Error && !outcome.draft) {
+            reasons.add_error(outcome);
+        }
+        if let Some(signal) = signal {
+            reasons.add(signal, format!("{}, {} not run", signal.name(), count(left, "scenario")));
+        }
+        if self.args.gates.min_tests.is_some_and(|least| outcomes.len() < least) {
+            reasons.add(Exit::NoTests, format!("{} ran, --min-tests asks for more", outcomes.len()));
+        }
+        reasons
+    }
+
+    fn close(&self, outcomes: &[Outcome], totals: &Totals, reasons: &Reasons) {
+        if self.args.output.format == Format::Json {
+            self.console.print(&super::reporters::summary(outcomes, &self.selected.skips, totals, reasons, self.seed));
+            return;
+        }
+        if self.args.output.format == Format::Jsonl {
+            return;
+        }
+        let entries = coverage::measure(&self.loaded.suite, outcomes, &coverage::Proofs::new());
+        let requirements = if self.filtered { String::new() } else { coverage::summary(&entries, Coverage::Shown) };
+        let closing = Closing {
+            outcomes,
+            skips: &self.selected.skips,
+            totals,
+            reasons,
+            requirements: &requirements,
+            full: !self.args.output.quiet,
+        };
+        let text = terminal::closing(&closing);
+        if self.args.output.quiet {
+            self.console.print(&format!("{}\n", totals.last_line()));
+        } else {
+            self.console.print(&text);
+        }
+        if !self.args.output.quiet {
+            self.console.talk(next(reasons));
+        }
+    }
+}
+
+fn job_name(job: &Job<'_>) -> String {
+    if job.variant.name.is_empty() { job.scenario.id.clone() } else { format!("{}@{}", job.scenario.id, job.variant.name) }
+}
+
+/// What to do after a run that does not end with 0.
+fn next(reasons: &Reasons) -> &'static str {
+    match reasons.exit() {
+        Exit::Ok => "",
+        Exit::Pending => "next: cpmcheck review\n",
+        Exit::Conformance => "next: type one of the `again:` lines above, or cpmcheck explain with what is named there\n",
+        Exit::Incomplete => "next: give deadlines more time (--timeout-scale), or lengthen `settle:` in the scenario\n",
+        Exit::Internal => "next: report this with the seed above; it is a defect of cpmcheck\n",
+        Exit::Input => "next: cpmcheck lint\n",
+        Exit::NoTests => "next: cpmcheck list\n",
+        Exit::Usage => "next: cpmcheck run --help\n",
+        Exit::Environment | Exit::Interrupted | Exit::Terminated => "",
+    }
+}

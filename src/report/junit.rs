@@ -1,0 +1,71 @@
+//! JUnit XML, for CI services: a failure is a `failure`, a fault of the surroundings an `error`,
+//! what did not run is `skipped`.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::escape::visible;
+use crate::judge::outcome::{Gate, Outcome, Skip};
+
+/// The report of a run as XML.
+///
+/// # Errors
+///
+/// When the XML cannot be made.
+pub fn render(outcomes: &[Outcome], skips: &[Skip], seed: u64) -> Result<String, String> {
+    let mut suite = TestSuite::new("cpmcheck");
+    suite.add_property(Property::new("seed", format!("{seed:#x}")));
+    suite.add_property(Property::new("target", "reference"));
+    for outcome in outcomes {
+        suite.add_test_case(case(outcome));
+    }
+    for skip in skips {
+        let mut status = TestCaseStatus::skipped();
+        status.set_message(skip.why.clone());
+        suite.add_test_case(TestCase::new(skip.name.clone(), status));
+    }
+    let mut report = Report::new("cpmcheck");
+    report.add_test_suite(suite);
+    report.to_string().map_err(|error| error.to_string())
+}
+
+fn case(outcome: &Outcome) -> TestCase {
+    let mut case = TestCase::new(outcome.name(), status(outcome));
+    if let Some((topic, _)) = outcome.scenario.split_once('/') {
+        case.set_classname(topic);
+    }
+    // Virtual time: what the flow took, not what the machine took.
+    case.set_time(Duration::from_micros(u64::try_from(outcome.took.as_micros()).unwrap_or(0)));
+    for requirement in &outcome.requirements {
+        case.add_property(Property::new("requirement", requirement.clone()));
+    }
+    case.add_property(Property::new("verdict", outcome.verdict.name()));
+    case.add_property(Property::new("gate", outcome.gate.name()));
+    case
+}
+
+fn status(outcome: &Outcome) -> TestCaseStatus {
+    let kind = match outcome.gate {
+        Gate::Pass | Gate::Info | Gate::Warn => return TestCaseStatus::success(),
+        _ if outcome.draft => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message("draft");
+            return status;
+        }
+        Gate::Fail | Gate::NotRun => NonSuccessKind::Failure,
+        Gate::Error => NonSuccessKind::Error,
+    };
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(outcome.misses.first().map_or("C0220", |miss| miss.code));
+    let first = outcome.misses.first().map(|miss| miss.title.clone());
+    let rule = || outcome.findings.first().map(|finding| format!("{}: {}", finding.id, finding.observed));
+    status.set_message(visible(&first.or_else(rule).unwrap_or_default()).into_owned());
+    let lines: Vec<String> = outcome
+        .findings
+        .iter()
+        .map(|finding| format!("{} {}: expected {}, observed {}", finding.kind, finding.id, finding.expected, finding.observed))
+        .collect();
+    status.set_description(lines.iter().map(|line| visible(line).into_owned()).collect::<Vec<_>>().join("\n"));
+    status
+}

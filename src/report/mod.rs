@@ -1,0 +1,11 @@
+//! Results as text: for a person, for a CI service, for a file. Reports read outcomes and change
+//! nothing.
+
+pub mod diff;
+pub mod escape;
+pub mod jsonl;
+pub mod junit;
+pub mod ladder;
+pub mod matrix;
+pub mod style;
+pub mod terminal;

@@ -1,0 +1,293 @@
+//! The report of a run for a person: an opening line, an error block for every outcome that does
+//! not pass, and a closing block whose last line a scraper can read.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::escape::{short, visible};
+use super::style::{bad, faint, frame, odd, of_gate, strong};
+use crate::judge::outcome::{CleanUp, Comparison, Gate, Miss, Outcome, Reasons, Skip, Totals};
+use crate::judge::verdict::{Finding, FindingKind, Verdict};
+use crate::suite::Suite;
+use crate::suite::catalogue::Level;
+use crate::report::ladder as render;
+
+/// What all blocks of one report share.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// The suite, for excerpts and summaries.
+    pub suite: &'a Suite,
+    /// What `--suite` was, for commands that a person can type.
+    pub suite_flag: Option<&'a str>,
+    /// Whether ladders use ASCII characters only.
+    pub ascii: bool,
+    /// Characters in a line.
+    pub width: usize,
+    /// Where the traces of this run were written, if anywhere.
+    pub run_file: Option<&'a str>,
+    /// Further flags that change what a run does.
+    pub flags: &'a str,
+}
+
+/// The word for a level.
+pub const fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Shall => "SHALL",
+        Level::Should => "SHOULD",
+        Level::May => "MAY",
+        Level::Note => "NOTE",
+    }
+}
+
+/// The first line: what is run, against what, under which seed.
+pub fn opening(suite: &Suite, selected: usize, seed: u64) -> String {
+    let title = if suite.defaults.title.is_empty() { "untitled" } else { &suite.defaults.title };
+    format!(
+        "{} {}  suite {} ({selected} of {} scenarios)  target reference  seed {seed:#x}  clock virtual\n{}\n",
+        strong("cpmcheck"),
+        env!("CARGO_PKG_VERSION"),
+        suite.sources.origin,
+        suite.scenarios.len(),
+        faint(title)
+    )
+}
+
+/// One line about an outcome.
+pub fn line(outcome: &Outcome) -> String {
+    let draft = if outcome.draft { "  draft" } else { "" };
+    let again = if outcome.repetition > 1 { format!("  repetition {}", outcome.repetition) } else { String::new() };
+    let events = outcome.messages();
+    format!(
+        "  {} {:<52} {:>4} messages  {:>9.3}s{again}{draft}\n",
+        of_gate(outcome.gate, format!("{:<6}", outcome.gate)),
+        outcome.name(),
+        events,
+        outcome.took.as_secs_f64()
+    )
+}
+
+/// Everything about an outcome that does not pass, or that warns: five answers for each failure.
+pub fn block(outcome: &Outcome, setting: &Setting<'_>) -> String {
+    let mut out = format!("{} {}\n", of_gate(outcome.gate, outcome.gate), strong(outcome.name()));
+    for miss in &outcome.misses {
+        out.push_str(&miss_block(miss, outcome, setting));
+    }
+    for finding in outcome.findings.iter().filter(|finding| finding.kind != FindingKind::Expectation || outcome.misses.is_empty()) {
+        out.push_str(&finding_block(finding, setting));
+    }
+    if let CleanUp::Left(left) = &outcome.clean_up {
+        let _ = writeln!(out, "{}: left open at the end: {}", odd("warning[C0240]"), visible(&left.join(", ")));
+    }
+    if !outcome.gate.passes() && !outcome.trace.events.is_empty() {
+        out.push('\n');
+        out.push_str(&ladder(outcome, setting));
+    }
+    out.push_str(&again(outcome, setting));
+    out
+}
+
+fn miss_block(miss: &Miss, outcome: &Outcome, setting: &Setting<'_>) -> String {
+    let mut out = format!("{}: {}\n", bad(format!("error[{}]", miss.code)), strong(visible(&miss.title)));
+    if let Some(place) = miss.place {
+        out.push_str(&excerpt(place, &miss.label, setting));
+    }
+    let finding = outcome.findings.iter().find(|finding| finding.kind == FindingKind::Expectation && !finding.cites.is_empty());
+    if let Some(requirement) = finding.and_then(|finding| setting.suite.catalogue.get(&finding.cites)) {
+        out.push_str(&note(
+            "requirement",
+            &format!("{} ({}, {}): {}", requirement.id, level_name(requirement.level), requirement.clause, requirement.summary),
+        ));
+    }
+    for (label, text) in &miss.notes {
+        out.push_str(&note(label, text));
+    }
+    if let Some(fault) = outcome.fault() {
+        out.push_str(&note("blame", &fault.to_string()));
+    }
+    out
+}
+
+fn note(label: &str, text: &str) -> String {
+    format!("   {} {label:<11} {}\n", frame("="), visible(text))
+}
+
+/// The line of the scenario with the step underlined.
+fn excerpt(place: crate::pattern::ast::Place, label: &str, setting: &Setting<'_>) -> String {
+    let sources = &setting.suite.sources;
+    let (path, line, column) = sources.locate(place);
+    let Some(file) = sources.file(place) else { return format!("  {} {path}\n", frame("-->")) };
+    let text = file.line(line);
+    let gutter = line.to_string().len();
+    let until = text.chars().count().saturating_sub(column - 1);
+    let marked = sources.text(place).lines().next().map_or(1, |text| text.chars().count()).clamp(1, until.max(1));
+    let (pad, blank) = (" ".repeat(gutter), " ".repeat(column - 1));
+    format!(
+        "{pad} {} {path}:{line}:{column}\n{pad} {bar}\n{} {bar} {}\n{pad} {bar} {blank}{} {}\n{pad} {bar}\n",
+        frame("-->"),
+        frame(line),
+        visible(text),
+        bad("^".repeat(marked)),
+        bad(visible(label)),
+        bar = frame("|"),
+    )
+}
+
+fn finding_block(finding: &Finding, setting: &Setting<'_>) -> String {
+    let severe = finding.verdict(false) > Verdict::Pass;
+    let (word, code) = match finding.kind {
+        FindingKind::Expectation => ("the script", "C0200"),
+        FindingKind::Invariant => ("a rule of the base protocols", "C0230"),
+        FindingKind::Rule => ("a requirement", "C0220"),
+    };
+    let level = level_name(finding.level);
+    let head = if severe { format!("error[{code}]") } else { format!("{}[{code}]", level.to_lowercase()) };
+    let title = format!("{word} was not kept: {}", finding.id);
+    let mut out = if severe { format!("{}: {}\n", bad(head), strong(visible(&title))) } else { format!("{}: {}\n", odd(head), visible(&title)) };
+    match setting.suite.catalogue.get(&finding.id) {
+        Some(requirement) => {
+            out.push_str(&note("requirement", &format!("{} ({level}, {}): {}", requirement.id, requirement.clause, requirement.summary)));
+        }
+        None if !finding.cites.is_empty() => out.push_str(&note("cites", &finding.cites)),
+        None => {}
+    }
+    out.push_str(&note("expected", &short(&finding.expected, 400)));
+    out.push_str(&note("observed", &short(&finding.observed, 400)));
+    if let Some(event) = finding.event {
+        out.push_str(&note("message", &format!("#{event}")));
+    }
+    out.push_str(&note("blame", &finding.fault.to_string()));
+    out
+}
+
+/// The ladder of a failure, around the first event that is held against the IUT.
+fn ladder(outcome: &Outcome, setting: &Setting<'_>) -> String {
+    let marks: BTreeMap<u32, String> = outcome
+        .findings
+        .iter()
+        .filter(|finding| finding.verdict(false) > Verdict::Pass)
+        .filter_map(|finding| Some((finding.event?, format!("✗ expected {}", short(&finding.expected, 40)))))
+        .collect();
+    let look = render::Look { ascii: setting.ascii, marks: &marks, ignored: &outcome.ignored };
+    render::ladder(&outcome.trace, &look)
+}
+
+/// How to see this once more.
+fn again(outcome: &Outcome, setting: &Setting<'_>) -> String {
+    if outcome.gate.passes() {
+        return String::new();
+    }
+    let suite = setting.suite_flag.map_or_else(String::new, |dir| format!(" --suite {dir}"));
+    let mut out = format!("\n   again:  cpmcheck run {}{suite} --seed {:#x}{}\n", outcome.name(), outcome.seed, setting.flags);
+    if let Some(path) = setting.run_file {
+        let _ = writeln!(out, "   trace:  cpmcheck trace show {path}:{}", outcome.name());
+    }
+    let mut topics: Vec<String> = outcome.misses.iter().map(|miss| miss.code.to_owned()).collect();
+    topics.extend(outcome.broken_requirement().map(str::to_owned));
+    if !topics.is_empty() {
+        let topics: Vec<String> = topics.iter().map(|topic| format!("cpmcheck explain {topic}")).collect();
+        let _ = writeln!(out, "   more:   {}", topics.join("   ·   "));
+    }
+    out.push('\n');
+    out
+}
+
+/// The end of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Closing<'a> {
+    /// Every outcome.
+    pub outcomes: &'a [Outcome],
+    /// What was left out.
+    pub skips: &'a [Skip],
+    /// The counts.
+    pub totals: &'a Totals,
+    /// Why the run does not end with 0.
+    pub reasons: &'a Reasons,
+    /// A line about requirements, for example `SHALL 71/77 shown`.
+    pub requirements: &'a str,
+    /// How many outcomes stand in the list of those that do not pass.
+    pub full: bool,
+}
+
+/// Everything after the outcomes, the last line included.
+pub fn closing(closing: &Closing<'_>) -> String {
+    let mut out = String::new();
+    if closing.full {
+        out.push_str(&left_out(closing));
+        out.push_str(&failures(closing.outcomes));
+        out.push_str(&changed(closing.outcomes));
+        if !closing.requirements.is_empty() {
+            out.push_str(&rule("requirements"));
+            let _ = writeln!(out, "  {}", closing.requirements);
+        }
+    }
+    let exit = closing.reasons.exit();
+    let reasons: Vec<&str> = closing.reasons.iter().map(|(_, text)| text.as_str()).collect();
+    if !reasons.is_empty() {
+        let _ = writeln!(out, "{} {exit}: {}", strong("exit"), reasons.join(", "));
+    }
+    let _ = write!(out, "\n{}\n", closing.totals.last_line());
+    out
+}
+
+fn rule(title: &str) -> String {
+    let line = "─".repeat(76_usize.saturating_sub(title.len()));
+    format!("{}\n", frame(format!("── {title} {line}")))
+}
+
+fn left_out(closing: &Closing<'_>) -> String {
+    let drafts = closing.outcomes.iter().filter(|outcome| outcome.draft && !outcome.gate.passes());
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for skip in closing.skips {
+        *reasons.entry(&skip.why).or_default() += 1;
+    }
+    let drafts: Vec<String> = drafts.map(Outcome::name).collect();
+    if reasons.is_empty() && drafts.is_empty() {
+        return String::new();
+    }
+    let mut out = rule("not counted as pass");
+    for (why, count) in reasons {
+        let _ = writeln!(out, "  SKIP  {count:>3}  {why}");
+    }
+    for name in drafts {
+        let _ = writeln!(out, "  DRAFT      {name}");
+    }
+    out
+}
+
+fn failures(outcomes: &[Outcome]) -> String {
+    let listed: Vec<&Outcome> = outcomes.iter().filter(|outcome| !matches!(outcome.gate, Gate::Pass | Gate::Info)).collect();
+    if listed.is_empty() {
+        return String::new();
+    }
+    let mut out = rule("failures and warnings");
+    for outcome in listed {
+        let first = worst(outcome);
+        let (id, level, text) = first.map_or(("", "", String::new()), |finding| {
+            let named = if finding.kind == FindingKind::Expectation && !finding.cites.is_empty() { &finding.cites } else { &finding.id };
+            (named.as_str(), level_name(finding.level), format!("expected {}, observed {}", finding.expected, finding.observed))
+        });
+        let gate = of_gate(outcome.gate, format!("{:<6}", outcome.gate));
+        let _ = writeln!(out, "  {gate} {:<44} {id:<12} {level:<6} {}", outcome.name(), short(&text, 100));
+    }
+    out
+}
+
+fn worst(outcome: &Outcome) -> Option<&Finding> {
+    let verdict = |finding: &&Finding| finding.verdict(false);
+    let most = outcome.findings.iter().map(|finding| finding.verdict(false)).max()?;
+    outcome.findings.iter().find(|finding| verdict(finding) == most)
+}
+
+fn changed(outcomes: &[Outcome]) -> String {
+    let word = |outcome: &Outcome| match outcome.comparison {
+        Comparison::New(_) => Some("new"),
+        Comparison::Changed { .. } => Some("changed"),
+        Comparison::Same | Comparison::Skipped => None,
+    };
+    let listed: Vec<String> =
+        outcomes.iter().filter_map(|outcome| Some(format!("  {:<8} {}\n", odd(word(outcome)?), outcome.name()))).collect();
+    if listed.is_empty() {
+        return String::new();
+    }
+    format!("{}{}  decide with `cpmcheck review`\n", rule("traces that await review"), listed.concat())
+}

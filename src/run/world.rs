@@ -1,0 +1,547 @@
+//! The world of one scenario: nodes and addresses, hosts, links, the knobs of the simulation, and
+//! the address book by which its trace is read.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::endpoint::{self, Event as Came, Hosts, Timing};
+use crate::engine::{Engine, Input, Output, Transport};
+use crate::net::sim::{Settings, Simulator};
+use crate::net::{CommitFailure, CommitPlan, Filter, NodeId, Quality};
+use crate::pattern::Names;
+use crate::pattern::ast::{End, Role};
+use crate::peers::{Core, CoreSettings, GroupProfile, Profile, Scripted};
+use crate::pf::{self, Pf, PfConfig, Policy, ServedUser};
+use crate::policy::Values;
+use crate::suite::scenario::{Act, Actor, Defaults, Identity, Scenario};
+use crate::time::Instant;
+use crate::trace::event::{AddressBook, Event, Kind, Party};
+use crate::trace::tap::{SIP_PORTS, Tap};
+
+/// The URI of the PF.
+pub(super) const PF_URI: &str = "sip:pf.home1.example";
+/// The URI of the S-CSCF.
+const CORE_URI: &str = "sip:scscf1.home1.example";
+const PF_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+const CORE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+/// The part of the S-CSCF that registers users with the PF speaks from an address of its own.
+const REGISTRAR_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3));
+
+/// What a world is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setup<'a> {
+    /// Identities, groups, delays.
+    pub(super) defaults: &'a Defaults,
+    /// The scenario.
+    pub(super) scenario: &'a Scenario,
+    /// The knobs that are turned.
+    pub(super) policy: &'a BTreeMap<String, String>,
+    /// The seed.
+    pub(super) seed: u64,
+}
+
+/// Who runs on a node.
+#[derive(Debug)]
+pub(super) enum Inhabitant {
+    /// The reference PF.
+    Pf(Box<Pf>),
+    /// The proxy between PF and clients.
+    Core(Box<Core>),
+    /// An actor of the script.
+    Scripted(Box<Scripted>),
+}
+
+impl Engine for Inhabitant {
+    fn handle(&mut self, now: Instant, input: Input) {
+        match self {
+            Self::Pf(pf) => pf.handle(now, input),
+            Self::Core(core) => core.handle(now, input),
+            Self::Scripted(actor) => actor.handle(now, input),
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        match self {
+            Self::Pf(pf) => pf.poll_output(),
+            Self::Core(core) => core.poll_output(),
+            Self::Scripted(actor) => actor.poll_output(),
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        match self {
+            Self::Pf(pf) => pf.poll_timeout(),
+            Self::Core(core) => core.poll_timeout(),
+            Self::Scripted(actor) => actor.poll_timeout(),
+        }
+    }
+}
+
+/// A node that the script moves.
+#[derive(Clone, Debug)]
+struct Member {
+    party: Party,
+    node: NodeId,
+    /// Whether the reference actor acts unscripted.
+    reference: bool,
+}
+
+/// The world of one scenario.
+pub(super) struct World {
+    sim: Simulator<Inhabitant>,
+    pf: NodeId,
+    core: NodeId,
+    members: Vec<Member>,
+    pf_config: endpoint::Config,
+    pf_settings: PfConfig,
+    policy: Policy,
+    timing: Timing,
+    restarts: u64,
+    clock: Duration,
+    unattended: bool,
+}
+
+/// The names of a suite: identities, their devices, groups.
+pub fn names(defaults: &Defaults) -> Names {
+    let mut names = Names::default();
+    for (name, identity) in &defaults.identities {
+        let mut addresses = vec![identity.uri.clone()];
+        addresses.extend(identity.aliases.iter().cloned());
+        names.insert(name, addresses, identity.display.clone());
+        for (device, instance) in &identity.devices {
+            let full = if device.is_empty() { name.clone() } else { format!("{name}.{device}") };
+            names.insert_device(&full, instance.clone());
+        }
+        if let (1, Some(instance)) = (identity.devices.len(), identity.devices.values().next()) {
+            names.insert_device(name, instance.clone());
+        }
+    }
+    for (name, group) in &defaults.groups {
+        names.insert(name, vec![group.focus.clone()], Some(group.subject.clone()));
+    }
+    names
+}
+
+impl World {
+    /// Builds the world. Returns it with its address book and the value of every knob.
+    pub(super) fn build(setup: &Setup<'_>) -> (Self, AddressBook, BTreeMap<String, String>) {
+        let values = Values::read(setup.policy.iter().map(|(name, value)| (name.as_str(), value.as_str()))).unwrap_or_default();
+        let settings = Settings { seed: setup.seed, delay: setup.defaults.delay, ..Settings::default() };
+        let sim = Simulator::new(&settings, Tap::new(PF_ADDRESS, SIP_PORTS));
+        let places = places(setup.scenario);
+        let ground = Ground::of(setup, &values, &places);
+        let pf_config = ground.config("pf", PF_ADDRESS, "pf.home1.example");
+        let mut world = Self {
+            sim,
+            pf: NodeId(0),
+            core: NodeId(0),
+            members: Vec::new(),
+            pf_config,
+            pf_settings: pf_settings(setup.defaults),
+            policy: Policy::of(&values),
+            timing: ground.timing,
+            restarts: 0,
+            clock: Duration::ZERO,
+            unattended: false,
+        };
+        world.settle_in(setup, &ground, &places, &values);
+        let book = book(setup, &places);
+        let knobs = crate::policy::knobs().iter().map(|knob| (knob.name.to_owned(), values.text(knob.name).to_owned())).collect();
+        (world, book, knobs)
+    }
+
+    fn settle_in(&mut self, setup: &Setup<'_>, ground: &Ground, places: &[Home], values: &Values) {
+        let config = self.pf_config.clone();
+        let addresses = [config.sip, config.msrp];
+        let pf = Pf::new(config, self.pf_settings.clone(), self.policy.clone());
+        self.pf = self.sim.add("pf".into(), &addresses, Inhabitant::Pf(Box::new(pf)));
+        self.sim.observe(self.pf);
+        self.sim.set_commit_plan(self.pf, commit_plan(values));
+        let config = ground.config("core", CORE_ADDRESS, "scscf1.home1.example");
+        let addresses = [config.sip];
+        let users = setup.defaults.identities.values().map(addresses_of).collect();
+        let settings =
+            CoreSettings { uri: CORE_URI.to_owned(), pf: PF_URI.to_owned(), users, cancel_others: true };
+        let mut core = Core::new(settings, config);
+        let mut actors = Vec::new();
+        for home in places {
+            let profile = profile(setup.defaults, home);
+            let config = ground.config(&home.party.to_string(), home.address, &home.host);
+            let addresses = [config.sip, config.msrp];
+            let actor = Scripted::new(profile.clone(), config);
+            if home.party.role == Role::Client {
+                core.bind(&profile.uri, &profile.contact(actor.endpoint().config()));
+            }
+            actors.push((home, addresses, actor));
+        }
+        self.core = self.sim.add("core".into(), &addresses, Inhabitant::Core(Box::new(core)));
+        for (home, addresses, mut actor) in actors {
+            actor.set_unattended(home.reference);
+            let name: Arc<str> = home.party.to_string().into();
+            let node = self.sim.add(name, &addresses, Inhabitant::Scripted(Box::new(actor)));
+            self.members.push(Member { party: home.party.clone(), node, reference: home.reference });
+        }
+    }
+
+    /// The present.
+    pub(super) const fn now(&self) -> Instant {
+        self.sim.now()
+    }
+
+    /// How far the wall clock has jumped.
+    pub(super) const fn clock(&self) -> Duration {
+        self.clock
+    }
+
+    /// T1, T2 and T4 of every node.
+    pub(super) const fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// Everything recorded so far.
+    pub(super) fn events(&self) -> &[Event] {
+        self.sim.events()
+    }
+
+    /// The record, when nothing more is to happen.
+    pub(super) fn into_events(self) -> Vec<Event> {
+        self.sim.into_events()
+    }
+
+    /// Records something that is no message.
+    pub(super) fn record(&mut self, kind: Kind) {
+        self.sim.record(kind);
+    }
+
+    /// Puts a filter at the edge of the IUT.
+    pub(super) fn tamper(&mut self, filter: Box<dyn Filter>) {
+        self.sim.set_filter(Some(filter));
+    }
+
+    /// Lets the next thing happen that is due by `limit`.
+    pub(super) fn step(&mut self, limit: Instant) -> Option<NodeId> {
+        self.sim.step(limit)
+    }
+
+    /// The nodes of an end: of a user all devices.
+    pub(super) fn nodes(&self, end: &End) -> impl Iterator<Item = NodeId> {
+        self.members.iter().filter(move |member| member.party.is(end)).map(|member| member.node)
+    }
+
+    /// The scripted actor on a node.
+    pub(super) fn actor(&self, node: NodeId) -> Option<&Scripted> {
+        match self.sim.engine(node) {
+            Some(Inhabitant::Scripted(actor)) => Some(actor),
+            Some(Inhabitant::Pf(_) | Inhabitant::Core(_)) | None => None,
+        }
+    }
+
+    /// Lets the scripted actor on a node act.
+    pub(super) fn act<R>(&mut self, node: NodeId, action: impl FnOnce(&mut Scripted, Instant) -> R) -> Option<R> {
+        let act = |inhabitant: &mut Inhabitant, now| match inhabitant {
+            Inhabitant::Scripted(actor) => Some(action(actor, now)),
+            Inhabitant::Pf(_) | Inhabitant::Core(_) => None,
+        };
+        self.sim.act(node, act).flatten()
+    }
+
+    /// The next thing that came to an actor of the script. What comes to a reference actor is its
+    /// own business.
+    pub(super) fn poll_event(&mut self, node: NodeId) -> Option<Came> {
+        let member = self.members.iter().find(|member| member.node == node)?;
+        let silent = member.reference || self.unattended;
+        let came = self.act(node, |actor, _| actor.poll_event()).flatten();
+        if silent { came.and_then(|_| self.poll_event(node)) } else { came }
+    }
+
+    /// Lets an actor do what its role does unasked.
+    pub(super) fn act_automatically(&mut self, node: NodeId, came: &Came) {
+        self.act(node, |actor, now| actor.act_automatically(now, came));
+    }
+
+    /// Whether an actor has dealt with what came already.
+    pub(super) fn is_settled(&self, node: NodeId, came: &Came) -> bool {
+        let Some(actor) = self.actor(node) else { return true };
+        match came {
+            Came::Request { message, .. } => actor.pending(message).is_none(),
+            Came::Response { dialog, .. } => dialog.is_none_or(|dialog| actor.unacknowledged(dialog).is_none()),
+            Came::Msrp { event: crate::msrp::Event::Received(incoming), .. } => actor.unanswered(&incoming.message_id).is_none(),
+            Came::Cancelled { transaction, .. } => actor.endpoint().request(*transaction).is_none(),
+            _ => false,
+        }
+    }
+
+    /// From now on every actor follows its habits alone.
+    pub(super) fn set_unattended(&mut self) {
+        self.unattended = true;
+        for node in self.members.iter().map(|member| member.node).collect::<Vec<_>>() {
+            self.act(node, |actor, _| actor.set_unattended(true));
+        }
+    }
+
+    /// Every actor ends what it has open.
+    pub(super) fn hang_up(&mut self) {
+        for node in self.members.iter().map(|member| member.node).collect::<Vec<_>>() {
+            self.act(node, |actor, now| actor.hang_up(now));
+        }
+    }
+
+    /// Changes the world as a step says.
+    pub(super) fn change(&mut self, act: &Act) {
+        match act {
+            Act::Disconnect(end) => {
+                self.sim.record(Kind::Fault(format!("disconnect {end}")));
+                for node in self.nodes(end).collect::<Vec<_>>() {
+                    self.sim.disconnect(node);
+                }
+            }
+            Act::Link { from, to, quality } => {
+                self.sim.record(Kind::Fault(format!("link {from} {to}")));
+                let crate::suite::scenario::Quality { loss, delay, reorder, duplicate } = *quality;
+                let quality = Quality { loss, delay, reorder, duplicate };
+                self.each_pair(from, to, |sim, one, other| sim.set_link(one, other, quality));
+            }
+            Act::Partition(one, other) => {
+                self.sim.record(Kind::Fault(format!("partition {one} {other}")));
+                self.each_pair(one, other, Simulator::partition);
+            }
+            Act::Heal(one, other) => {
+                self.sim.record(Kind::Fault(format!("heal {one} {other}")));
+                self.each_pair(one, other, Simulator::heal);
+            }
+            Act::Restart(end) => {
+                self.sim.record(Kind::Fault(format!("restart {end}")));
+                self.restart();
+            }
+            Act::Clock(span) => {
+                self.sim.record(Kind::Fault(format!("clock +{}s", span.as_secs())));
+                self.clock += *span;
+            }
+            _ => {}
+        }
+    }
+
+    fn each_pair(&mut self, from: &End, to: &End, mut act: impl FnMut(&mut Simulator<Inhabitant>, NodeId, NodeId)) {
+        let (from, to) = (self.places(from), self.places(to));
+        for one in &from {
+            for other in &to {
+                act(&mut self.sim, *one, *other);
+            }
+        }
+    }
+
+    /// The nodes that stand for an end on the network: the core is the proxy and its registrar.
+    fn places(&self, end: &End) -> Vec<NodeId> {
+        let mut nodes: Vec<NodeId> = self.nodes(end).collect();
+        let is = |role: Role, name: &str| Party::new(role, name).is(end);
+        if is(Role::Pf, "pf") {
+            nodes.push(self.pf);
+        }
+        let core = self.members.iter().any(|member| member.party.role == Role::Core && member.party.is(end));
+        if core || is(Role::Core, "core") {
+            nodes.push(self.core);
+        }
+        nodes
+    }
+
+    /// The process of the PF dies and starts again from what its disk holds.
+    fn restart(&mut self) {
+        self.sim.kill(self.pf);
+        self.restarts += 1;
+        // A new process draws new identifiers.
+        let config = endpoint::Config { seed: self.pf_config.seed.wrapping_add(self.restarts), ..self.pf_config.clone() };
+        let records = self.sim.disk(self.pf).entries();
+        let pf = Pf::restored(config, self.pf_settings.clone(), self.policy.clone(), records);
+        self.sim.start(self.pf, Inhabitant::Pf(Box::new(pf)));
+    }
+
+    /// The sessions and subscriptions that actors still have, as a person names them.
+    pub(super) fn open_sessions(&self) -> impl Iterator<Item = String> {
+        self.members.iter().flat_map(|member| {
+            let actor = self.actor(member.node);
+            let count = actor.map_or(0, |actor| actor.open_sessions());
+            (0..count).map(move |_| format!("a session of {}", member.party))
+        })
+    }
+}
+
+/// What is equal for all nodes of a world.
+struct Ground {
+    seed: u64,
+    hosts: Arc<Hosts>,
+    transport: Transport,
+    timing: Timing,
+}
+
+impl Ground {
+    fn of(setup: &Setup<'_>, values: &Values, places: &[Home]) -> Self {
+        let own = [("pf.home1.example", PF_ADDRESS), ("scscf1.home1.example", CORE_ADDRESS), ("home1.example", CORE_ADDRESS)];
+        let homes = places.iter().filter(|home| home.host.parse::<IpAddr>().is_err()).map(|home| (home.host.as_str(), home.address));
+        let timing = if values.is("sip.timers", "radio") {
+            // TS 24.229 table 7.7.1: T1, T2 and T4 towards a UE.
+            Timing { t1: Duration::from_secs(2), t2: Duration::from_secs(16), t4: Duration::from_secs(17) }
+        } else {
+            Timing::default()
+        };
+        Self {
+            seed: setup.seed,
+            hosts: Arc::new(own.into_iter().chain(homes).collect()),
+            transport: if values.is("sip.transport", "udp") { Transport::Udp } else { Transport::Tcp },
+            timing,
+        }
+    }
+
+    fn config(&self, name: &str, address: IpAddr, host: &str) -> endpoint::Config {
+        let mut config = endpoint::Config::new(name, self.seed, address, host, Arc::clone(&self.hosts));
+        config.transport = self.transport;
+        config.timing = self.timing;
+        if name == "pf" {
+            pf::AGENT.clone_into(&mut config.agent);
+            pf::ALLOW.clone_into(&mut config.allow);
+        }
+        config
+    }
+}
+
+/// Where an actor lives.
+#[derive(Clone, Debug)]
+struct Home {
+    party: Party,
+    address: IpAddr,
+    host: String,
+    reference: bool,
+}
+
+/// A node per device of a client, one per focus, one for the registrar.
+fn places(scenario: &Scenario) -> Vec<Home> {
+    let (mut focuses, mut devices) = (0, 0);
+    let mut homes = Vec::new();
+    for actor in &scenario.actors {
+        match actor.role {
+            Role::Client if actor.devices.is_empty() => homes.push(client(actor, None, &mut devices)),
+            Role::Client => {
+                for device in &actor.devices {
+                    homes.push(client(actor, Some(device), &mut devices));
+                }
+            }
+            Role::Cf => {
+                focuses += 1;
+                let address = IpAddr::V4(Ipv4Addr::new(10, 0, 1, focuses));
+                let host = if focuses == 1 { "cf.home1.example".to_owned() } else { format!("{}.home1.example", actor.name) };
+                homes.push(home(actor, None, address, host));
+            }
+            Role::Core => homes.push(home(actor, None, REGISTRAR_ADDRESS, "registrar.home1.example".to_owned())),
+            Role::Pf => {}
+        }
+    }
+    homes
+}
+
+fn client(actor: &Actor, device: Option<&Arc<str>>, devices: &mut u8) -> Home {
+    *devices += 1;
+    let address = IpAddr::V4(Ipv4Addr::new(10, 0, 2, *devices));
+    home(actor, device.cloned(), address, address.to_string())
+}
+
+fn home(actor: &Actor, device: Option<Arc<str>>, address: IpAddr, host: String) -> Home {
+    let party = Party { role: actor.role, name: Arc::clone(&actor.name), device };
+    Home { party, address, host, reference: actor.reference }
+}
+
+fn addresses_of(identity: &Identity) -> Vec<String> {
+    std::iter::once(&identity.uri).chain(&identity.aliases).cloned().collect()
+}
+
+fn profile(defaults: &Defaults, home: &Home) -> Profile {
+    let party = &home.party;
+    match party.role {
+        Role::Client => {
+            let identity = defaults.identities.get(&*party.name);
+            let uri = identity.map_or_else(|| format!("sip:{}@home1.example", party.name), |identity| identity.uri.clone());
+            Profile {
+                display: identity.and_then(|identity| identity.display.clone()),
+                instance: identity.and_then(|identity| instance(identity, party.device.as_deref())).map(|(_, instance)| instance.to_owned()),
+                route: Some(format!("<{CORE_URI};lr>")),
+                ..Profile::new(Role::Client, &party.name, &uri)
+            }
+        }
+        Role::Cf => {
+            let groups: Vec<GroupProfile> = defaults.groups.values().map(|group| group_profile(defaults, group)).collect();
+            let uri = groups.first().map_or_else(|| "sip:focus@cf.home1.example".to_owned(), |group| group.focus.clone());
+            Profile { route: Some(format!("<{PF_URI};lr>")), groups, ..Profile::new(Role::Cf, &party.name, &uri) }
+        }
+        Role::Core | Role::Pf => Profile { route: Some(format!("<{PF_URI};lr>")), ..Profile::new(party.role, &party.name, CORE_URI) },
+    }
+}
+
+/// The instance of a device by name; an actor without devices has the first one of the identity.
+fn instance<'a>(identity: &'a Identity, device: Option<&str>) -> Option<(&'a str, &'a str)> {
+    let found = match device {
+        Some(device) => identity.devices.get_key_value(device),
+        None => identity.devices.iter().next(),
+    };
+    found.map(|(device, instance)| (device.as_str(), instance.as_str()))
+}
+
+fn group_profile(defaults: &Defaults, group: &crate::suite::scenario::Group) -> GroupProfile {
+    let member = |name: &String| {
+        let identity = defaults.identities.get(name);
+        (identity.map_or_else(|| name.clone(), |identity| identity.uri.clone()), identity.and_then(|identity| identity.display.clone()))
+    };
+    GroupProfile {
+        focus: group.focus.clone(),
+        subject: group.subject.clone(),
+        conversation_id: group.conversation_id.clone(),
+        contribution_id: group.contribution_id.clone(),
+        members: group.members.iter().map(member).collect(),
+    }
+}
+
+fn pf_settings(defaults: &Defaults) -> PfConfig {
+    let user = |identity: &Identity| ServedUser { uri: identity.uri.clone(), aliases: identity.aliases.clone() };
+    PfConfig {
+        identity: "sip:rcse-standfw@home1.example".to_owned(),
+        users: defaults.identities.values().map(user).collect(),
+        core: CORE_URI.to_owned(),
+    }
+}
+
+fn commit_plan(values: &Values) -> CommitPlan {
+    let delay = values.span("store.commit-delay").unwrap_or_default();
+    let failing = values.numbers("store.commit-fail");
+    let failure = if failing.is_empty() { CommitFailure::Never } else { CommitFailure::Among(failing) };
+    CommitPlan { delay: delay.max(CommitPlan::default().delay), failure }
+}
+
+/// Who is reached where, and which URIs name whom.
+fn book(setup: &Setup<'_>, places: &[Home]) -> AddressBook {
+    let pf = Party::new(Role::Pf, "pf");
+    let core_name = places.iter().find(|home| home.party.role == Role::Core).map_or_else(|| "core".into(), |home| Arc::clone(&home.party.name));
+    let core = Party { role: Role::Core, name: core_name, device: None };
+    let mut book = AddressBook::default();
+    let ends = |address: IpAddr, party: &Party| [5060, 2855].map(|port| (SocketAddr::new(address, port), party.clone()));
+    book.nodes.extend(ends(PF_ADDRESS, &pf));
+    book.nodes.extend(ends(CORE_ADDRESS, &core));
+    book.nodes.extend(places.iter().flat_map(|home| ends(home.address, &home.party)));
+    book.hosts.push(("pf.home1.example".to_owned(), pf));
+    book.hosts.push(("scscf1.home1.example".to_owned(), core));
+    book.hosts.extend(places.iter().map(|home| (home.host.clone(), home.party.clone())));
+    for (name, identity) in &setup.defaults.identities {
+        let devices: Vec<&Home> = places.iter().filter(|home| home.party.role == Role::Client && *home.party.name == **name).collect();
+        let user = Party::new(Role::Client, name);
+        book.users.extend(addresses_of(identity).into_iter().map(|uri| (uri, user.clone())));
+        for home in devices {
+            if let Some((_, instance)) = instance(identity, home.party.device.as_deref()) {
+                book.instances.push((instance.to_owned(), home.party.clone()));
+            }
+        }
+    }
+    for (name, group) in &setup.defaults.groups {
+        let name: Arc<str> = name.as_str().into();
+        book.groups.push((group.focus.clone(), Arc::clone(&name)));
+        book.groups.push((group.conversation_id.clone(), name));
+    }
+    book
+}
