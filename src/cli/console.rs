@@ -99,13 +99,12 @@ fn put(mut stream: impl Write, text: &str) {
 
 /// The first of the locale variables that is set decides; none set means no promise either way.
 fn locale_is_utf8() -> bool {
-    ["LC_ALL", "LC_CTYPE", "LANG"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        .is_none_or(|value| {
+    ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty())).is_none_or(
+        |value| {
             let value = value.to_ascii_lowercase();
             value.contains("utf-8") || value.contains("utf8")
-        })
+        },
+    )
 }
 
 #[cfg(test)]

@@ -27,16 +27,44 @@ pub(super) struct Args {
 /// Codes of runs, as [`CODES`] are those of files: code, title, what it means.
 const RUN_CODES: &[(&str, &str, &str)] = &[
     ("C0200", "a step was not kept", "The script went on, since the step binds less than a SHALL. With --strict it fails."),
-    ("C0201", "another answer came", "The request of a step was answered, and not as the step allows. The report shows what is allowed; `either:` allows more."),
-    ("C0202", "a message differs", "The message that a step awaits came, and not all of the step's keys hold on it. Every key that does not hold is listed."),
-    ("C0203", "a forbidden message came", "A `never:` above was still in force. It holds to the end of the block that encloses it."),
-    ("C0204", "a message that nothing explains", "Neither a step, nor `ignore:`, nor the list of what the base protocols cause unasked explains it. Write a step for it, or ignore it."),
-    ("C0210", "an awaited message did not come", "Nothing that fits came within the time of the step (`within:`, else the suite's, times --timeout-scale)."),
-    ("C0220", "the rule of a requirement was broken", "Rules look at the whole trace, whatever the scenario's steps say. `cpmcheck explain` with the requirement says what it demands."),
+    (
+        "C0201",
+        "another answer came",
+        "The request of a step was answered, and not as the step allows. The report shows what is allowed; `either:` allows more.",
+    ),
+    (
+        "C0202",
+        "a message differs",
+        "The message that a step awaits came, and not all of the step's keys hold on it. Every key that does not hold is listed.",
+    ),
+    (
+        "C0203",
+        "a forbidden message came",
+        "A `never:` above was still in force. It holds to the end of the block that encloses it.",
+    ),
+    (
+        "C0204",
+        "a message that nothing explains",
+        "Neither a step, nor `ignore:`, nor the list of what the base protocols cause unasked explains it. Write a step for it, or ignore it.",
+    ),
+    (
+        "C0210",
+        "an awaited message did not come",
+        "Nothing that fits came within the time of the step (`within:`, else the suite's, times --timeout-scale).",
+    ),
+    (
+        "C0220",
+        "the rule of a requirement was broken",
+        "Rules look at the whole trace, whatever the scenario's steps say. `cpmcheck explain` with the requirement says what it demands.",
+    ),
     ("C0230", "an invariant of a base protocol was broken", "Invariants hold in every run; each cites its RFC."),
     ("C0240", "something was left open", "After the scenario the harness closed what was open, and some of it would not close."),
     ("C0250", "coverage was lost", "coverage.snap says more of a requirement than the suite now shows."),
-    ("C0301", "the script cannot do what a step says", "The actor is not in a state for it: no such dialog, no such request, no MSRP connection. The scenario is at fault."),
+    (
+        "C0301",
+        "the script cannot do what a step says",
+        "The actor is not in a state for it: no such dialog, no such request, no MSRP connection. The scenario is at fault.",
+    ),
     ("U0001", "unknown help topic", "`cpmcheck help` lists the topics."),
     ("U0002", "unknown schema", "Schemas are those of the suite's files."),
     ("U0003", "a selector cannot be read", "`cpmcheck help selectors` shows every form."),
@@ -74,8 +102,11 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
         }
         None => {
             let names = names(suite);
-            let hint = nearest(topic, names.iter().map(String::as_str)).map_or_else(String::new, |near| format!("   = similar     {near}\n"));
-            console.talk(&format!("error[U0011]: nothing is known of `{topic}`\n{hint}   = try         a requirement, clause, reading, knob or code\n"));
+            let hint = nearest(topic, names.iter().map(String::as_str))
+                .map_or_else(String::new, |near| format!("   = similar     {near}\n"));
+            console.talk(&format!(
+                "error[U0011]: nothing is known of `{topic}`\n{hint}   = try         a requirement, clause, reading, knob or code\n"
+            ));
             Exit::Usage
         }
     }
@@ -101,7 +132,13 @@ fn explain(topic: &str, suite: &Suite) -> Option<String> {
     }
     if let Some(knob) = crate::policy::knob(topic) {
         let reading = knob.reading.map_or_else(String::new, |id| format!("  decides {id}\n"));
-        return Some(format!("{}: {}\n  allowed {}\n  default {}\n{reading}", knob.name, knob.doc, knob.kind.allowed(), knob.default));
+        return Some(format!(
+            "{}: {}\n  allowed {}\n  default {}\n{reading}",
+            knob.name,
+            knob.doc,
+            knob.kind.allowed(),
+            knob.default
+        ));
     }
     if let Some((code, title, text)) = RUN_CODES.iter().find(|(code, ..)| is(code)) {
         return Some(format!("{code}: {title}\n\n{text}\n"));
@@ -122,10 +159,18 @@ fn requirement(requirement: &Requirement, suite: &Suite) -> String {
         requirement.summary
     );
     match &requirement.exemption {
-        Some(Exemption::Untestable(why)) => { let _ = writeln!(out, "  no rule: nothing on the wire tells ({why})"); }
-        Some(Exemption::Implicit(why)) => { let _ = writeln!(out, "  no rule: implied ({why})"); }
-        Some(Exemption::Editorial(why)) => { let _ = writeln!(out, "  no rule: it speaks to editors ({why})"); }
-        Some(Exemption::Todo(why)) => { let _ = writeln!(out, "  no rule yet: {why}"); }
+        Some(Exemption::Untestable(why)) => {
+            let _ = writeln!(out, "  no rule: nothing on the wire tells ({why})");
+        }
+        Some(Exemption::Implicit(why)) => {
+            let _ = writeln!(out, "  no rule: implied ({why})");
+        }
+        Some(Exemption::Editorial(why)) => {
+            let _ = writeln!(out, "  no rule: it speaks to editors ({why})");
+        }
+        Some(Exemption::Todo(why)) => {
+            let _ = writeln!(out, "  no rule yet: {why}");
+        }
         None => {}
     }
     for rule in &requirement.rules {
@@ -155,7 +200,10 @@ fn place(suite: &Suite, place: crate::pattern::ast::Place) -> String {
 }
 
 fn reading(reading: &Reading) -> String {
-    let mut out = format!("{}  {}\n  {}\n  ours   {}\n  other  {}\n", reading.id, reading.clause, reading.question, reading.ours, reading.other);
+    let mut out = format!(
+        "{}  {}\n  {}\n  ours   {}\n  other  {}\n",
+        reading.id, reading.clause, reading.question, reading.ours, reading.other
+    );
     if let Some(knob) = &reading.knob {
         let _ = writeln!(out, "  knob   {knob}");
     }

@@ -55,8 +55,7 @@ impl SuiteArgs {
         if loaded.is_usable() {
             return Ok(Loaded { suite: loaded.suite, dir });
         }
-        let errors: Vec<_> =
-            loaded.diagnostics.into_iter().filter(|diagnostic| diagnostic.severity == Severity::Error).collect();
+        let errors: Vec<_> = loaded.diagnostics.into_iter().filter(|diagnostic| diagnostic.severity == Severity::Error).collect();
         console.talk(&render(&errors, &loaded.suite.sources, Look::Full { colour: true }));
         console.talk(&format!("next: mend {} and run `cpmcheck lint`\n", count(errors.len(), "mistake")));
         Err(Exit::Input)

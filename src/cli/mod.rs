@@ -4,8 +4,8 @@
 //! this module turns it into the process's exit code and is the only place that reads the
 //! environment.
 
-mod completions;
 mod clock;
+mod completions;
 mod console;
 mod coverage;
 mod exit;

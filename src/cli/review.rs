@@ -211,7 +211,9 @@ fn decide(args: &DecideArgs, console: &Console, done: &str, act: impl Fn(&Pendin
     };
     for name in &args.names {
         if !pending.iter().any(|item| Glob::new(name).fits(&item.name)) {
-            console.talk(&format!("error[U0009]: no pending trace is called `{name}`\n   = note        nothing was decided; exit 2\n"));
+            console.talk(&format!(
+                "error[U0009]: no pending trace is called `{name}`\n   = note        nothing was decided; exit 2\n"
+            ));
             return Exit::Usage;
         }
     }

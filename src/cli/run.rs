@@ -274,7 +274,13 @@ impl Session<'_> {
         let totals = self.totals(&outcomes, left);
         let signal = Signals::caught();
         let mut reasons = self.reasons(&outcomes, &totals, left, signal);
-        snapshots::keep(&outcomes, self.loaded.dir.as_deref(), self.args.gates.pending_dir.as_deref(), self.args.gates.update, self.console);
+        snapshots::keep(
+            &outcomes,
+            self.loaded.dir.as_deref(),
+            self.args.gates.pending_dir.as_deref(),
+            self.args.gates.update,
+            self.console,
+        );
         let duration = (self.args.output.timing && !self.args.output.no_timing).then(|| clock.elapsed());
         let complete = signal.is_none() && left == 0;
         if let Err(why) = files.finish(&outcomes, &self.selected.skips, &totals, &reasons, complete, duration) {

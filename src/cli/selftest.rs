@@ -117,13 +117,18 @@ impl Check<'_> {
             ("run file", lines.contains("\"gate\":\"FAIL\"")),
         ];
         let green: Vec<&str> = reports.iter().filter(|(_, red)| !red).map(|(name, _)| *name).collect();
-        if green.is_empty() { (true, "red in every report".to_owned()) } else { (false, format!("not red in {}", green.join(", "))) }
+        if green.is_empty() {
+            (true, "red in every report".to_owned())
+        } else {
+            (false, format!("not red in {}", green.join(", ")))
+        }
     }
 
     /// Without tampering everything passes: else a caught case would prove nothing.
     fn control(&self) -> bool {
         let outcomes = self.outcomes(&self.jobs(), self.pool);
-        let red: Vec<String> = outcomes.iter().filter(|outcome| !outcome.gate.passes() && !outcome.draft).map(Outcome::name).collect();
+        let red: Vec<String> =
+            outcomes.iter().filter(|outcome| !outcome.gate.passes() && !outcome.draft).map(Outcome::name).collect();
         let text = if red.is_empty() { format!("{} pass untouched", count(outcomes.len(), "run")) } else { red.join(", ") };
         self.say(red.is_empty(), "control", &text)
     }
@@ -149,7 +154,8 @@ impl Check<'_> {
         let random = Pool { order: Order::Random, threads: std::num::NonZeroUsize::MIN, ..self.pool };
         let two = self.outcomes(&jobs, random);
         let differ = differences(&one, &two, |one, two| one.gate == two.gate && one.verdict == two.verdict);
-        let text = if differ.is_empty() { "random order, same verdicts".to_owned() } else { format!("differ: {}", differ.join(", ")) };
+        let text =
+            if differ.is_empty() { "random order, same verdicts".to_owned() } else { format!("differ: {}", differ.join(", ")) };
         self.say(differ.is_empty(), "order", &text)
     }
 

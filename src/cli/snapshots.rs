@@ -42,7 +42,13 @@ pub(super) fn path(dir: &Path, name: &str) -> PathBuf {
 
 /// Writes accepted and pending traces. Without a folder (the built-in suite) there is nowhere to
 /// write, unless `pending_dir` says where.
-pub(super) fn keep(outcomes: &[Outcome], dir: Option<&Path>, pending_dir: Option<&Path>, update: Option<Update>, console: &Console) {
+pub(super) fn keep(
+    outcomes: &[Outcome],
+    dir: Option<&Path>,
+    pending_dir: Option<&Path>,
+    update: Option<Update>,
+    console: &Console,
+) {
     let update = update.or_else(|| std::env::var_os("CI").map(|_| Update::None));
     for outcome in outcomes {
         let (text, accepted) = match &outcome.comparison {

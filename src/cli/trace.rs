@@ -9,10 +9,10 @@ use crate::judge::outcome::FailOn;
 use crate::judge::verdict::{Verdict, verdict_of};
 use crate::judge::{Judge, Setup};
 use crate::report::jsonl::{Stored, StoredOutcome, read};
+use crate::report::ladder as render;
 use crate::run::execute::{Choices, Course};
 use crate::run::plan::Job;
 use crate::trace::Trace;
-use crate::report::ladder as render;
 
 /// `trace`.
 #[derive(clap::Subcommand, Debug)]
@@ -98,8 +98,11 @@ fn stored(what: &str, console: &Console) -> Result<Option<(Stored, Option<String
 fn traces_of(stored: Stored, name: Option<&str>, console: &Console) -> Result<Vec<Trace>, Exit> {
     let kept: Vec<StoredOutcome> = stored.outcomes.into_iter().filter(|outcome| outcome.trace.is_some()).collect();
     let names: Vec<String> = kept.iter().map(StoredOutcome::name).collect();
-    let traces: Vec<Trace> =
-        kept.into_iter().filter(|outcome| name.is_none_or(|name| outcome.name() == name)).filter_map(|outcome| outcome.trace).collect();
+    let traces: Vec<Trace> = kept
+        .into_iter()
+        .filter(|outcome| name.is_none_or(|name| outcome.name() == name))
+        .filter_map(|outcome| outcome.trace)
+        .collect();
     if traces.is_empty() {
         let known = if names.is_empty() { "none; run with --trace on".to_owned() } else { names.join(", ") };
         console.talk(&format!("error[U0010]: the run file keeps no such trace\n   = kept        {known}\n"));
@@ -112,7 +115,11 @@ fn played(args: &ShowArgs, console: &Console) -> Result<Trace, Exit> {
     let Loaded { suite, .. } = args.suite.load(console)?;
     let (id, wanted) = args.what.split_once('@').unwrap_or((&args.what, ""));
     let found = suite.scenario(id).and_then(|scenario| {
-        let variant = scenario.variants.iter().find(|variant| variant.name == wanted).or(scenario.variants.first().filter(|_| wanted.is_empty()))?;
+        let variant = scenario
+            .variants
+            .iter()
+            .find(|variant| variant.name == wanted)
+            .or(scenario.variants.first().filter(|_| wanted.is_empty()))?;
         Some((scenario, variant))
     });
     let Some((scenario, variant)) = found else {
@@ -159,7 +166,10 @@ fn check(args: &CheckArgs, console: &Console) -> Result<Exit, Exit> {
             ));
         }
     }
-    console.talk(&format!("{} judged by rules and invariants; expectations are judged only while a scenario runs\n", count(judged, "trace")));
+    console.talk(&format!(
+        "{} judged by rules and invariants; expectations are judged only while a scenario runs\n",
+        count(judged, "trace")
+    ));
     Ok(verdict_exit(worst, judged, complete, console))
 }
 

@@ -812,7 +812,13 @@ impl<'s> Script<'s> {
         let Kind::Message { content, .. } = &seen.event.kind else { return };
         if let Some(id) = id {
             let whole = seen.facts.whole.as_ref().map(|whole| whole.body.clone());
-            let kept = Kept { content: content.clone(), whole, dialog: seen.facts.dialog, event: seen.event.number, answers: seen.facts.answers };
+            let kept = Kept {
+                content: content.clone(),
+                whole,
+                dialog: seen.facts.dialog,
+                event: seen.event.number,
+                answers: seen.facts.answers,
+            };
             self.scene.kept.insert(id.to_owned(), kept);
         }
     }

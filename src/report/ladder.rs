@@ -95,7 +95,13 @@ fn arrow(event: &Event, from: usize, to: usize, lanes: usize, ascii: bool) -> St
             let shaft = if to > from { format!("{shaft}>") } else { format!("<{shaft}") };
             let _ = write!(line, "{}{bar}{shaft}", " ".repeat(if lane == 0 { LANE / 2 } else { 0 }));
         } else if lane < left || lane >= right {
-            let gap = if lane == 0 { LANE / 2 } else if lane == right && left != right { 0 } else { LANE - 1 };
+            let gap = if lane == 0 {
+                LANE / 2
+            } else if lane == right && left != right {
+                0
+            } else {
+                LANE - 1
+            };
             let _ = write!(line, "{}{bar}", " ".repeat(gap));
         }
     }
@@ -133,7 +139,8 @@ mod tests {
     #[test]
     fn arrows_lead_from_lane_to_lane() {
         let mut trace = Trace::default();
-        let nodes = [("10.0.2.1:5060", Role::Client, "bob"), ("10.0.1.1:5060", Role::Cf, "focus"), ("10.0.0.1:5060", Role::Pf, "pf")];
+        let nodes =
+            [("10.0.2.1:5060", Role::Client, "bob"), ("10.0.1.1:5060", Role::Cf, "focus"), ("10.0.0.1:5060", Role::Pf, "pf")];
         trace.header.book.nodes =
             nodes.iter().map(|(address, role, name)| (address.parse().expect("an address"), Party::new(*role, name))).collect();
         trace.events = vec![event(0, "10.0.1.1:5060", "10.0.0.1:5060", false), event(1, "10.0.0.1:5060", "10.0.2.1:5060", true)];

@@ -1,10 +1,10 @@
 //! Tables: what is covered, what would run.
 
-use tabled::settings::Style;
-use tabled::settings::object::Columns;
-use tabled::settings::Width;
-use tabled::settings::Modify;
 use tabled::builder::Builder;
+use tabled::settings::Modify;
+use tabled::settings::Style;
+use tabled::settings::Width;
+use tabled::settings::object::Columns;
 
 /// A table with a head, no wider than `width`; the last column gives way.
 pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>, width: usize) -> String {

@@ -8,9 +8,9 @@ use super::escape::{short, visible};
 use super::style::{bad, faint, frame, odd, of_gate, strong};
 use crate::judge::outcome::{CleanUp, Comparison, Gate, Miss, Outcome, Reasons, Skip, Totals};
 use crate::judge::verdict::{Finding, FindingKind, Verdict};
+use crate::report::ladder as render;
 use crate::suite::Suite;
 use crate::suite::catalogue::Level;
-use crate::report::ladder as render;
 
 /// What all blocks of one report share.
 #[derive(Clone, Copy, Debug)]
@@ -142,10 +142,17 @@ fn finding_block(finding: &Finding, setting: &Setting<'_>) -> String {
     let level = level_name(finding.level);
     let head = if severe { format!("error[{code}]") } else { format!("{}[{code}]", level.to_lowercase()) };
     let title = format!("{word} was not kept: {}", finding.id);
-    let mut out = if severe { format!("{}: {}\n", bad(head), strong(visible(&title))) } else { format!("{}: {}\n", odd(head), visible(&title)) };
+    let mut out = if severe {
+        format!("{}: {}\n", bad(head), strong(visible(&title)))
+    } else {
+        format!("{}: {}\n", odd(head), visible(&title))
+    };
     match setting.suite.catalogue.get(&finding.id) {
         Some(requirement) => {
-            out.push_str(&note("requirement", &format!("{} ({level}, {}): {}", requirement.id, requirement.clause, requirement.summary)));
+            out.push_str(&note(
+                "requirement",
+                &format!("{} ({level}, {}): {}", requirement.id, requirement.clause, requirement.summary),
+            ));
         }
         None if !finding.cites.is_empty() => out.push_str(&note("cites", &finding.cites)),
         None => {}
@@ -263,7 +270,8 @@ fn failures(outcomes: &[Outcome]) -> String {
     for outcome in listed {
         let first = worst(outcome);
         let (id, level, text) = first.map_or(("", "", String::new()), |finding| {
-            let named = if finding.kind == FindingKind::Expectation && !finding.cites.is_empty() { &finding.cites } else { &finding.id };
+            let named =
+                if finding.kind == FindingKind::Expectation && !finding.cites.is_empty() { &finding.cites } else { &finding.id };
             (named.as_str(), level_name(finding.level), format!("expected {}, observed {}", finding.expected, finding.observed))
         });
         let gate = of_gate(outcome.gate, format!("{:<6}", outcome.gate));

@@ -183,7 +183,8 @@ pub fn compare(stored: &str, entries: &[Entry]) -> Change {
 /// Level of coverage first, then tamper cases caught.
 fn rank(line: &str) -> (usize, usize) {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let level = words.iter().filter(|word| word.starts_with("linked") || word.starts_with("shown") || word.starts_with("proven")).count();
+    let level =
+        words.iter().filter(|word| word.starts_with("linked") || word.starts_with("shown") || word.starts_with("proven")).count();
     let caught = words.iter().find_map(|word| word.split_once('(')?.1.split('/').next()?.parse().ok());
     (level, caught.unwrap_or(0))
 }

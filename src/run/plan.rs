@@ -65,13 +65,15 @@ impl Selection {
         }
         let mut selected = Selected::default();
         for scenario in &suite.scenarios {
-            let wanting: Vec<&Selector> = self.wanted.iter().map(|(_, selector)| selector).filter(|selector| fits(selector, scenario)).collect();
+            let wanting: Vec<&Selector> =
+                self.wanted.iter().map(|(_, selector)| selector).filter(|selector| fits(selector, scenario)).collect();
             if wanting.is_empty() && !self.wanted.is_empty() {
                 continue;
             }
-            let variants = scenario.variants.iter().filter(|variant| {
-                wanting.is_empty() || wanting.iter().any(|selector| selector.takes(&variant.name))
-            });
+            let variants = scenario
+                .variants
+                .iter()
+                .filter(|variant| wanting.is_empty() || wanting.iter().any(|selector| selector.takes(&variant.name)));
             match self.skipped.iter().find(|(_, selector)| fits(selector, scenario)) {
                 Some((text, _)) => selected.skips.push(Skip { name: scenario.id.clone(), why: format!("--skip {text}") }),
                 None => selected.scenarios.push((scenario, variants.collect())),
@@ -99,7 +101,12 @@ fn unmatched(text: &str, suite: &Suite) -> Unmatched {
     }
     similar.extend(names.iter().filter(|name| bare.len() > 2 && name.contains(bare)).map(|name| (*name).to_owned()));
     let mut seen = Vec::new();
-    similar.retain(|name| !seen.contains(name) && { seen.push(name.clone()); true });
+    similar.retain(|name| {
+        !seen.contains(name) && {
+            seen.push(name.clone());
+            true
+        }
+    });
     similar.truncate(5);
     Unmatched { text: text.to_owned(), similar, loaded: suite.scenarios.len() }
 }
@@ -190,7 +197,12 @@ impl Pool<'_> {
         jobs.len() - told
     }
 
-    fn tell_in_order(&self, receiver: &mpsc::Receiver<(usize, Outcome)>, enough: &AtomicBool, each: &mut impl FnMut(Outcome)) -> usize {
+    fn tell_in_order(
+        &self,
+        receiver: &mpsc::Receiver<(usize, Outcome)>,
+        enough: &AtomicBool,
+        each: &mut impl FnMut(Outcome),
+    ) -> usize {
         let (mut early, mut told, mut failed) = (BTreeMap::new(), 0, 0);
         for (at, outcome) in receiver {
             early.insert(at, outcome);

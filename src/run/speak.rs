@@ -16,9 +16,9 @@ use crate::suite::scenario::{Sending, Step};
 use crate::trace::correlate::Symbol;
 use crate::trace::event::{Content, Kind};
 use crate::wire::datetime;
-use crate::wire::xml::conference_info::ConferenceInfo;
 use crate::wire::msrp::{Chunk, ChunkBuilder, Flag};
 use crate::wire::sip::Method;
+use crate::wire::xml::conference_info::ConferenceInfo;
 
 /// The wall-clock time at which every simulated run begins, in seconds since 1970:
 /// 2012-01-17T09:00:00Z, the day of the specification.
@@ -128,7 +128,10 @@ impl Speech {
         let (node, aim) = match self.inside(world, occasion)? {
             Some((node, dialog)) => (node, Aim::Inside(dialog)),
             None => {
-                let node = world.nodes(&occasion.sending.pattern.from).next().ok_or_else(|| Fault::Never("nobody has this name".to_owned()))?;
+                let node = world
+                    .nodes(&occasion.sending.pattern.from)
+                    .next()
+                    .ok_or_else(|| Fault::Never("nobody has this name".to_owned()))?;
                 (node, Aim::Outside(self.target(world, node, occasion, method)))
             }
         };
@@ -147,7 +150,8 @@ impl Speech {
             return if lives && !opens { Err(Fault::NotYet("no dialog is open between the two".to_owned())) } else { Ok(None) };
         };
         let call_id = occasion.dialogs.get(&symbol).ok_or_else(|| Fault::NotYet("the dialog has no Call-ID".to_owned()))?;
-        let found = world.nodes(&occasion.sending.pattern.from).find_map(|node| Some((node, world.actor(node)?.dialog_of(call_id)?)));
+        let found =
+            world.nodes(&occasion.sending.pattern.from).find_map(|node| Some((node, world.actor(node)?.dialog_of(call_id)?)));
         found.map(Some).ok_or_else(|| Fault::NotYet("the dialog is not open at the actor".to_owned()))
     }
 
@@ -187,7 +191,8 @@ impl Speech {
         if invite.and_then(|event| occasion.finals.get(&event)).is_some_and(|code| *code >= 300) {
             return Ok(false);
         }
-        let (node, dialog) = self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet("there is nothing to acknowledge".to_owned()))?;
+        let (node, dialog) =
+            self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet("there is nothing to acknowledge".to_owned()))?;
         let draft = world.actor(node).ok_or_else(nobody)?.draft_ack(dialog)?;
         let draft = self.filled(world, node, occasion, draft)?;
         world.act(node, |actor, now| actor.acknowledge(now, draft)).ok_or_else(nobody)??;
@@ -287,7 +292,8 @@ impl Speech {
         let voice = self.voice(world, node, occasion.script.scene());
         let mut supplies = supplies(world, node, &voice, &mut ids, None);
         let draft = fill::msrp(fill::Draft::default(), &occasion.sending.pattern.keys, &mut supplies).map_err(unfit)?;
-        let message_id = draft.message_id.ok_or_else(|| Fault::Never("a REPORT names the message by `msrp.message-id`".to_owned()))?;
+        let message_id =
+            draft.message_id.ok_or_else(|| Fault::Never("a REPORT names the message by `msrp.message-id`".to_owned()))?;
         let report = Report { message_id, code: draft.status.unwrap_or(200), size: 0 };
         world.act(node, |actor, now| actor.report(now, dialog, report)).ok_or_else(nobody)??;
         Ok(())
@@ -338,7 +344,11 @@ fn answered(world: &World, occasion: &Occasion<'_, '_>) -> Result<Content, Fault
 
 /// Whether a chunk has to be written by hand: a sender of ours computes these.
 const fn is_odd(draft: &fill::Draft) -> bool {
-    draft.byte_range.is_some() || draft.flag.is_some() || draft.to_path.is_some() || draft.from_path.is_some() || !draft.fields.is_empty()
+    draft.byte_range.is_some()
+        || draft.flag.is_some()
+        || draft.to_path.is_some()
+        || draft.from_path.is_some()
+        || !draft.fields.is_empty()
 }
 
 /// The CPIM From and To of a message whose pattern names none.

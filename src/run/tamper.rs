@@ -207,7 +207,8 @@ impl Tamperer {
 
     /// The message for which another one waits: it goes first, the other one right behind it.
     fn swap_back(&mut self, event: &Event, facts: &Facts) -> bool {
-        let (TamperAct::SwapWith(pattern), Some(matcher), true) = (&self.tamper.act, &self.bite.second, self.swapped.is_some()) else {
+        let (TamperAct::SwapWith(pattern), Some(matcher), true) = (&self.tamper.act, &self.bite.second, self.swapped.is_some())
+        else {
             return false;
         };
         let fits = self.fits(pattern, matcher, event, facts);

@@ -162,8 +162,7 @@ impl World {
         let config = ground.config("core", CORE_ADDRESS, "scscf1.home1.example");
         let addresses = [config.sip];
         let users = setup.defaults.identities.values().map(addresses_of).collect();
-        let settings =
-            CoreSettings { uri: CORE_URI.to_owned(), pf: PF_URI.to_owned(), users, cancel_others: true };
+        let settings = CoreSettings { uri: CORE_URI.to_owned(), pf: PF_URI.to_owned(), users, cancel_others: true };
         let mut core = Core::new(settings, config);
         let mut actors = Vec::new();
         for home in places {
@@ -378,7 +377,8 @@ struct Ground {
 impl Ground {
     fn of(setup: &Setup<'_>, values: &Values, places: &[Home]) -> Self {
         let own = [("pf.home1.example", PF_ADDRESS), ("scscf1.home1.example", CORE_ADDRESS), ("home1.example", CORE_ADDRESS)];
-        let homes = places.iter().filter(|home| home.host.parse::<IpAddr>().is_err()).map(|home| (home.host.as_str(), home.address));
+        let homes =
+            places.iter().filter(|home| home.host.parse::<IpAddr>().is_err()).map(|home| (home.host.as_str(), home.address));
         let timing = if values.is("sip.timers", "radio") {
             // TS 24.229 table 7.7.1: T1, T2 and T4 towards a UE.
             Timing { t1: Duration::from_secs(2), t2: Duration::from_secs(16), t4: Duration::from_secs(17) }
@@ -462,7 +462,9 @@ fn profile(defaults: &Defaults, home: &Home) -> Profile {
             let uri = identity.map_or_else(|| format!("sip:{}@home1.example", party.name), |identity| identity.uri.clone());
             Profile {
                 display: identity.and_then(|identity| identity.display.clone()),
-                instance: identity.and_then(|identity| instance(identity, party.device.as_deref())).map(|(_, instance)| instance.to_owned()),
+                instance: identity
+                    .and_then(|identity| instance(identity, party.device.as_deref()))
+                    .map(|(_, instance)| instance.to_owned()),
                 route: Some(format!("<{CORE_URI};lr>")),
                 ..Profile::new(Role::Client, &party.name, &uri)
             }
@@ -472,7 +474,9 @@ fn profile(defaults: &Defaults, home: &Home) -> Profile {
             let uri = groups.first().map_or_else(|| "sip:focus@cf.home1.example".to_owned(), |group| group.focus.clone());
             Profile { route: Some(format!("<{PF_URI};lr>")), groups, ..Profile::new(Role::Cf, &party.name, &uri) }
         }
-        Role::Core | Role::Pf => Profile { route: Some(format!("<{PF_URI};lr>")), ..Profile::new(party.role, &party.name, CORE_URI) },
+        Role::Core | Role::Pf => {
+            Profile { route: Some(format!("<{PF_URI};lr>")), ..Profile::new(party.role, &party.name, CORE_URI) }
+        }
     }
 }
 
@@ -488,7 +492,10 @@ fn instance<'a>(identity: &'a Identity, device: Option<&str>) -> Option<(&'a str
 fn group_profile(defaults: &Defaults, group: &crate::suite::scenario::Group) -> GroupProfile {
     let member = |name: &String| {
         let identity = defaults.identities.get(name);
-        (identity.map_or_else(|| name.clone(), |identity| identity.uri.clone()), identity.and_then(|identity| identity.display.clone()))
+        (
+            identity.map_or_else(|| name.clone(), |identity| identity.uri.clone()),
+            identity.and_then(|identity| identity.display.clone()),
+        )
     };
     GroupProfile {
         focus: group.focus.clone(),
@@ -518,7 +525,8 @@ fn commit_plan(values: &Values) -> CommitPlan {
 /// Who is reached where, and which URIs name whom.
 fn book(setup: &Setup<'_>, places: &[Home]) -> AddressBook {
     let pf = Party::new(Role::Pf, "pf");
-    let core_name = places.iter().find(|home| home.party.role == Role::Core).map_or_else(|| "core".into(), |home| Arc::clone(&home.party.name));
+    let core_name =
+        places.iter().find(|home| home.party.role == Role::Core).map_or_else(|| "core".into(), |home| Arc::clone(&home.party.name));
     let core = Party { role: Role::Core, name: core_name, device: None };
     let mut book = AddressBook::default();
     let ends = |address: IpAddr, party: &Party| [5060, 2855].map(|port| (SocketAddr::new(address, port), party.clone()));
@@ -529,7 +537,8 @@ fn book(setup: &Setup<'_>, places: &[Home]) -> AddressBook {
     book.hosts.push(("scscf1.home1.example".to_owned(), core));
     book.hosts.extend(places.iter().map(|home| (home.host.clone(), home.party.clone())));
     for (name, identity) in &setup.defaults.identities {
-        let devices: Vec<&Home> = places.iter().filter(|home| home.party.role == Role::Client && *home.party.name == **name).collect();
+        let devices: Vec<&Home> =
+            places.iter().filter(|home| home.party.role == Role::Client && *home.party.name == **name).collect();
         let user = Party::new(Role::Client, name);
         book.users.extend(addresses_of(identity).into_iter().map(|uri| (uri, user.clone())));
         for home in devices {

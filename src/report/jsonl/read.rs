@@ -212,7 +212,8 @@ fn raw(value: &Value) -> Result<Bytes, String> {
         return Ok(Bytes::copy_from_slice(text.as_bytes()));
     }
     let digits = value["raw-hex"].as_str().ok_or("a message has no bytes")?;
-    let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
+    let pairs =
+        digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
     pairs.collect::<Option<Vec<u8>>>().map(Bytes::from).ok_or_else(|| "`raw-hex` holds no hexadecimal digits".to_owned())
 }
 

@@ -182,7 +182,8 @@ impl Forge {
         let same = |(message, ..): &&(Message, Link, Facts)| message.method().as_ref() == Some(method);
         let near = |(_, _, of): &&(Message, Link, Facts)| of.user == facts.user;
         let all = || self.openings.iter().rev().filter(to_peer);
-        let (model, link, _) = all().filter(near).find(same).or_else(|| all().find(same)).or_else(|| all().find(near)).or_else(|| all().next())?;
+        let (model, link, _) =
+            all().filter(near).find(same).or_else(|| all().find(same)).or_else(|| all().find(near)).or_else(|| all().next())?;
         let from = model.value(Name::From).and_then(|from| from.split(";tag=").next()).unwrap_or("").to_owned();
         let uri = model.request_uri().unwrap_or("");
         let mut request = Builder::of(model)
@@ -223,7 +224,9 @@ impl Forge {
         let all = || self.chunks.iter().rev().filter(fits);
         let (model, link, _) = all().find(near).or_else(|| all().next())?;
         let mut chunk = ChunkBuilder::request(&ids.transact_id(), "SEND", model.to_path(), model.from_path());
-        for (name, value) in model.fields().filter(|(name, _)| !matches!(*name, "To-Path" | "From-Path" | "Message-ID" | "Content-Type")) {
+        for (name, value) in
+            model.fields().filter(|(name, _)| !matches!(*name, "To-Path" | "From-Path" | "Message-ID" | "Content-Type"))
+        {
             chunk = chunk.push(name, value);
         }
         chunk = chunk.set("Message-ID", ids.message_id());
