@@ -35,6 +35,10 @@ pub struct Config {
     pub allow: String,
     /// The Contact that is filled in where none is given; `None` makes one of host and port.
     pub contact: Option<String>,
+    /// Whether it answers by itself what the base protocols refuse inside dialogs (481, 491, 500) and
+    /// merged requests (482). Otherwise such a request is passed up, and
+    /// [`super::Endpoint::refusal`] gives the answer that it deserves.
+    pub refuses: bool,
     /// Whether the ACK is repeated for each repeated 2xx (RFC 3261 13.2.2.4).
     pub repeat_ack: bool,
     /// Whether an answer to an MSRP message brings the success report that its sender asked for;
@@ -59,6 +63,7 @@ impl Config {
             agent: "cpmcheck".to_owned(),
             allow: "INVITE, ACK, BYE, CANCEL, UPDATE, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY".to_owned(),
             contact: None,
+            refuses: true,
             repeat_ack: true,
             success_reports: false,
             limits: Limits::default(),

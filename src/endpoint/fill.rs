@@ -1,6 +1,7 @@
 //! Puts into requests and responses what their sender left out.
 
 use crate::sip::dialog::DialogId;
+use crate::sip::session::is_too_small;
 use crate::sip::transaction::TransactionId;
 use crate::wire::sip::header::{self, CSeq, NameAddr};
 use crate::wire::sip::{Builder, Method, Name, reason_phrase};
@@ -118,6 +119,13 @@ impl Endpoint {
     /// The refusal of a body that is none of `accepted`: 415 with Accept (RFC 3261 8.2.3).
     pub fn unsupported_media(&self, transaction: TransactionId, accepted: &str) -> Builder {
         self.response(transaction, 415).push("Accept", accepted)
+    }
+
+    /// The refusal of a session interval below `min_se` seconds: 422 with Min-SE (RFC 4028 9). `None`
+    /// when the request asks for none or for enough, or its sender does not know the extension.
+    pub fn interval_too_small(&self, transaction: TransactionId, min_se: u32) -> Option<Builder> {
+        let request = self.transactions.request(transaction)?;
+        is_too_small(request, min_se).then(|| self.response(transaction, 422).push("Min-SE", min_se))
     }
 
     /// The refusal of a request that may go no further: 483 (RFC 3261 16.3). `None` when it may.

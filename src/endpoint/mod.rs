@@ -22,7 +22,7 @@ pub mod transport;
 mod uac;
 mod uas;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -56,7 +56,7 @@ pub struct Endpoint {
     clients: BTreeMap<TransactionId, uac::Client>,
     servers: BTreeMap<TransactionId, uas::Server>,
     /// The client transactions whose requests went to a hop; read when its connection breaks.
-    by_hop: BTreeMap<Hop, Vec<TransactionId>>,
+    by_hop: BTreeMap<Hop, BTreeSet<TransactionId>>,
     merged: BTreeMap<uas::MergeKey, TransactionId>,
     acceptances: BTreeMap<TransactionId, Pending>,
     subscriptions: Subscriptions,

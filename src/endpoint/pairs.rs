@@ -169,6 +169,52 @@ fn two_offers_that_cross_are_both_answered_491() {
 }
 
 #[test]
+fn a_second_offer_before_the_first_is_answered_is_told_to_wait() {
+    let mut net = Net::new(Transport::Tcp);
+    let (uac, uas) = net.session();
+    net.send_in(A, uac, "INVITE");
+    net.run_for(ms(10));
+    let (first, _) = net.request(B);
+    net.send_in(A, uac, "UPDATE");
+    net.run_for(ms(10));
+    let (_, _, refusal) = net.response(A);
+    assert_eq!(refusal.status(), Some(500));
+    assert!(refusal.value(Name::RetryAfter).is_some());
+    assert!(!net.nodes[B].may_offer(uas));
+    net.respond(B, first, 200);
+    net.run_for(ms(10));
+    assert_eq!(net.response(A).2.status(), Some(200));
+}
+
+#[test]
+fn a_user_who_refuses_himself_is_asked_and_advised() {
+    let mut net = Net::with(Transport::Tcp, |config| config.refuses = false);
+    let (uac, uas) = net.session();
+    net.send_in(A, uac, "INVITE");
+    net.send_in(B, uas, "INVITE");
+    net.run_for(ms(10));
+    let (incoming, _) = net.request(B);
+    let refusal = net.nodes[B].refusal(incoming).expect("advice");
+    assert_eq!(refusal.start(), "SIP/2.0 491 Request Pending");
+    let now = net.now;
+    net.nodes[B].respond(now, incoming, refusal);
+    net.run_for(ms(10));
+    assert!(matches!(net.event(A), Some(Event::Request { .. })));
+    assert_eq!(net.response(A).2.status(), Some(491));
+}
+
+#[test]
+fn a_bye_out_of_order_ends_nothing() {
+    let mut net = Net::new(Transport::Tcp);
+    let (uac, uas) = net.session();
+    let now = net.now;
+    net.nodes[A].send_in(now, uac, Builder::request("BYE", "").push("CSeq", "0 BYE"));
+    net.run_for(ms(10));
+    assert_eq!(net.response(A).2.status(), Some(500));
+    assert!(net.nodes[B].dialog(uas).is_some());
+}
+
+#[test]
 fn a_request_out_of_order_is_answered_500() {
     let mut net = Net::new(Transport::Tcp);
     let (uac, _) = net.session();
@@ -203,7 +249,7 @@ fn a_422_is_retried_with_the_interval_asked_for() {
     let first = net.nodes[A].send(net.now, invitation().push("Session-Expires", "30").push("Supported", "timer"));
     net.run_for(ms(10));
     let (incoming, _) = net.request(B);
-    let refusal = net.nodes[B].response(incoming, 422).push("Min-SE", 90);
+    let refusal = net.nodes[B].interval_too_small(incoming, 90).expect("a refusal");
     net.nodes[B].respond(net.now, incoming, refusal);
     net.run_for(ms(10));
     let (_, _, refusal) = net.response(A);
@@ -444,11 +490,17 @@ struct Net {
 
 impl Net {
     fn new(transport: Transport) -> Self {
+        Self::with(transport, |_| {})
+    }
+
+    fn with(transport: Transport, adjust: impl Fn(&mut Config)) -> Self {
         let address = |node: u8| std::net::IpAddr::from([10, 0, 0, node]);
         let hosts: Arc<Hosts> = Arc::new([("a.example", address(1)), ("b.example", address(2))].into_iter().collect());
         let node = |name: &str, ip: u8| {
-            let config = Config::new(name, 7, address(ip), &format!("{name}.example"), hosts.clone());
-            Endpoint::new(Config { transport, ..config })
+            let mut config = Config::new(name, 7, address(ip), &format!("{name}.example"), hosts.clone());
+            config.transport = transport;
+            adjust(&mut config);
+            Endpoint::new(config)
         };
         Self {
             nodes: vec![node("a", 1), node("b", 2)],

@@ -112,7 +112,7 @@ impl Endpoint {
         };
         self.clients.insert(id, client);
         if hop.transport.is_reliable() {
-            self.by_hop.entry(hop).or_default().push(id);
+            self.by_hop.entry(hop).or_default().insert(id);
         }
         self.pump(now);
         id
@@ -380,7 +380,7 @@ impl Endpoint {
         self.remove_early(&client.forks);
         self.subscriptions.close(id);
         if let Some(waiting) = self.by_hop.get_mut(&client.hop) {
-            waiting.retain(|other| *other != id);
+            waiting.remove(&id);
             if waiting.is_empty() {
                 self.by_hop.remove(&client.hop);
             }

@@ -22,6 +22,23 @@ pub(super) struct Server {
     pub(super) tag: String,
     pub(super) method: Method,
     pub(super) merge_key: Option<MergeKey>,
+    /// The refusal that the base protocols ask for, left to the user.
+    refusal: Option<Refused>,
+}
+
+/// Why the base protocols refuse a request, and how.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Refused {
+    status: u16,
+    why: &'static str,
+    /// Seconds of Retry-After.
+    retry_after: Option<u64>,
+}
+
+impl Refused {
+    const fn new(status: u16, why: &'static str) -> Self {
+        Self { status, why, retry_after: None }
+    }
 }
 
 /// What tells a merged request (RFC 3261 8.2.2.2): From tag, Call-ID and CSeq.
@@ -71,6 +88,7 @@ impl Endpoint {
             tag: tag.unwrap_or_else(|| self.ids.tag()),
             method: message.method().unwrap_or(Method::Other("".into())),
             merge_key: None,
+            refusal: None,
         };
         self.servers.insert(id, server);
         if message.method_token() == Some("CANCEL") {
@@ -78,7 +96,7 @@ impl Endpoint {
         } else if inside {
             self.on_request_inside(now, id, message);
         } else if self.is_merged(id, &message) {
-            self.refuse(now, id, 482, "merged request");
+            self.refuse(now, id, message, Refused::new(482, "merged request"));
         } else {
             self.events.push_back(Event::Request { transaction: id, dialog: None, message });
         }
@@ -99,7 +117,10 @@ impl Endpoint {
 
     fn on_cancel(&mut self, now: Instant, id: TransactionId, message: Message) {
         let Some(invite) = self.transactions.cancelled_by(&message) else {
-            return self.refuse(now, id, 481, "CANCEL without its INVITE");
+            self.transport.note("dialog", "answered 481: CANCEL without its INVITE");
+            let response = self.response(id, 481);
+            self.respond(now, id, response);
+            return;
         };
         if let Some(tag) = self.servers.get(&invite).map(|server| server.tag.clone()) {
             self.servers.entry(id).and_modify(|server| server.tag = tag);
@@ -118,40 +139,57 @@ impl Endpoint {
         let known = DialogKey::of_request(&message).and_then(|key| self.dialogs.find(&key));
         let found = known.or_else(|| is_notify.then(|| self.dialog_of_early_notify(&message)).flatten());
         let Some(dialog) = found else {
-            return self.refuse(now, id, 481, "no such dialog");
+            return self.refuse(now, id, message, Refused::new(481, "no such dialog"));
         };
-        let Some(entry) = self.dialogs.get_mut(dialog) else { return };
-        if let Err(OutOfOrder) = entry.dialog.receive(&message) {
-            return self.refuse(now, id, 500, "CSeq out of order");
-        }
-        match entry.session.on_request_received(&message) {
-            Ok(()) => {}
-            Err(Collision::Pending) => return self.refuse(now, id, 491, "our own request is pending"),
-            Err(Collision::Overlap) => return self.refuse_overlap(now, id),
-        }
-        if message.method().is_some_and(|method| is_target_refresh(&method)) {
-            entry.dialog.refresh_target(&message);
-        }
-        let subscription = entry.subscription.filter(|_| is_notify);
         self.servers.entry(id).and_modify(|server| server.dialog = Some(dialog));
+        if let Err(refused) = self.admit(dialog, &message) {
+            return self.refuse(now, id, message, refused);
+        }
+        let subscription = self.dialogs.get(dialog).and_then(|entry| entry.subscription).filter(|_| is_notify);
         match subscription {
             Some(subscription) if self.on_notify(now, subscription, id, &message) => {}
-            Some(_) => self.refuse(now, id, 481, "NOTIFY of no subscription of ours"),
+            Some(_) => self.refuse(now, id, message, Refused::new(481, "NOTIFY of no subscription of ours")),
             None => self.events.push_back(Event::Request { transaction: id, dialog: Some(dialog), message }),
         }
     }
 
-    fn refuse(&mut self, now: Instant, id: TransactionId, status: u16, why: &str) {
-        self.transport.note("dialog", format!("answered {status}: {why}"));
-        let response = self.response(id, status);
-        self.respond(now, id, response);
+    /// Takes a request into its dialog, unless it comes at the wrong time.
+    fn admit(&mut self, dialog: DialogId, message: &Message) -> Result<(), Refused> {
+        let Some(entry) = self.dialogs.get_mut(dialog) else { return Err(Refused::new(481, "no such dialog")) };
+        entry.dialog.receive(message).map_err(|OutOfOrder| Refused::new(500, "CSeq out of order"))?;
+        match entry.session.on_request_received(message) {
+            Ok(()) => {}
+            Err(Collision::Pending) => return Err(Refused::new(491, "our own request is pending")),
+            Err(Collision::Overlap) => {
+                // RFC 3261 14.2: the second waits up to ten seconds.
+                let retry_after = Some(self.ids.below(11));
+                return Err(Refused { retry_after, ..Refused::new(500, "the peer's own request is pending") });
+            }
+        }
+        if message.method().is_some_and(|method| is_target_refresh(&method)) {
+            entry.dialog.refresh_target(message);
+        }
+        Ok(())
     }
 
-    /// RFC 3261 14.2: a second INVITE before the first is answered waits up to ten seconds.
-    fn refuse_overlap(&mut self, now: Instant, id: TransactionId) {
-        self.transport.note("dialog", "answered 500: the peer's own request is pending");
-        let response = self.response(id, 500).push("Retry-After", self.ids.below(11));
-        self.respond(now, id, response);
+    /// Answers what the base protocols refuse, or leaves it to the user.
+    fn refuse(&mut self, now: Instant, id: TransactionId, message: Message, refused: Refused) {
+        let Some(server) = self.servers.get_mut(&id) else { return };
+        server.refusal = Some(refused);
+        let dialog = server.dialog;
+        if !self.config().refuses {
+            self.events.push_back(Event::Request { transaction: id, dialog, message });
+        } else if let Some(response) = self.refusal(id) {
+            self.transport.note("dialog", format!("answered {}: {}", refused.status, refused.why));
+            self.respond(now, id, response);
+        }
+    }
+
+    /// The answer by which the base protocols refuse a request; `None` when they do not. Of use
+    /// where [`super::Config::refuses`] is off.
+    pub fn refusal(&self, transaction: TransactionId) -> Option<Builder> {
+        let refused = self.servers.get(&transaction)?.refusal?;
+        Some(self.response(transaction, refused.status).push_some("Retry-After", refused.retry_after))
     }
 
     pub(super) fn on_ack(&mut self, _now: Instant, message: Message) {
@@ -182,7 +220,8 @@ impl Endpoint {
         let first = self.transactions.is_unanswered(transaction);
         let message = Message::decode(data.clone()).ok();
         let status = message.as_ref().and_then(Message::status).unwrap_or(500);
-        let dialog = match message.filter(|_| first) {
+        let refused = server.refusal.is_some();
+        let dialog = match message.filter(|_| first && !(refused && status >= 300)) {
             Some(message) => self.on_answer(now, transaction, &method, &message),
             None => server.dialog,
         };
@@ -191,7 +230,7 @@ impl Endpoint {
         }
         self.transactions.respond(now, transaction, status, data);
         self.pump(now);
-        if let Some(dialog) = dialog.filter(|_| status >= 200 && self.ends_usage(transaction, &method)) {
+        if let Some(dialog) = dialog.filter(|_| status >= 200 && !refused && self.ends_usage(transaction, &method)) {
             self.end_usage(dialog, &method);
         }
         dialog

@@ -1,6 +1,6 @@
 //! The transactions of one node, and the rules by which messages find theirs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::sip::timers::Timing;
 use crate::time::{Deadlines, Instant};
@@ -21,7 +21,7 @@ pub struct Transactions {
     servers: BTreeMap<ServerKey, TransactionId>,
     deadlines: Deadlines<TransactionId>,
     effects: VecDeque<(TransactionId, Effect)>,
-    ended: Vec<TransactionId>,
+    ended: BTreeSet<TransactionId>,
 }
 
 /// What a received request is to the transactions there are.
@@ -89,7 +89,7 @@ impl Transactions {
             servers: BTreeMap::new(),
             deadlines: Deadlines::default(),
             effects: VecDeque::new(),
-            ended: Vec::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -259,7 +259,7 @@ impl Transactions {
     }
 
     /// Forgets the transactions that ended, and returns them.
-    pub fn sweep(&mut self) -> Vec<TransactionId> {
+    pub fn sweep(&mut self) -> BTreeSet<TransactionId> {
         let ended = std::mem::take(&mut self.ended);
         for id in &ended {
             self.machines.remove(id);
@@ -294,7 +294,7 @@ impl Transactions {
                 self.servers.remove(&server_key(machine.request(), None));
             }
         }
-        self.ended.push(id);
+        self.ended.insert(id);
     }
 }
 
@@ -368,7 +368,7 @@ mod tests {
         table.handle_response(ms(1), response(&request("BYE"), 200));
         assert!(table.request(bye).is_some());
         assert_eq!(table.handle_response(ms(2), response(&request("BYE"), 200)), None);
-        assert_eq!(table.sweep(), [bye]);
+        assert_eq!(table.sweep(), BTreeSet::from([bye]));
         assert!(table.is_empty());
     }
 

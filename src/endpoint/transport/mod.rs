@@ -3,112 +3,31 @@
 //! It knows no transaction. A proxy uses it alone: [`TransportLayer::forward_request`] pushes a Via,
 //! [`TransportLayer::forward_response`] pops one.
 
+mod address;
+mod faults;
+mod proxy;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 
 use crate::engine::{Closure, ConnectionId, Input, Note, Output, Transport};
 use crate::time::Instant;
-use crate::wire::sip::header::{self, NameAddr, Via};
-use crate::wire::sip::{Builder, Framer, Host, Message, Name, Scheme, Uri};
+use crate::wire::sip::header::{self, NameAddr};
+use crate::wire::sip::{Builder, Framer, Host, Message, Scheme, Uri};
 
 use super::Config;
+use address::default_port;
+use faults::{fault_of, salvage};
+use proxy::hash;
+
+pub(super) use address::bracketed;
+pub use address::{Hop, Source, WayBack};
+pub(super) use faults::with_to_tag;
 
 /// The largest request that is sent as a datagram (RFC 3261 18.1.1).
 const DATAGRAM_LIMIT: usize = 1300;
-
-/// Separates the hash of a stateless branch from the connection that the request came by.
-const CONNECTION_MARK: &str = ".c";
-
-/// Where a message came from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Source {
-    /// How it came.
-    pub transport: Transport,
-    /// The address that it came to.
-    pub local: SocketAddr,
-    /// The address that it came from.
-    pub peer: SocketAddr,
-    /// The connection that it came by.
-    pub connection: Option<ConnectionId>,
-}
-
-impl Source {
-    /// Completes `received` and `rport` of the Via on top (RFC 3261 18.2.1, RFC 3581 4).
-    #[must_use]
-    pub fn stamp(&self, message: Builder) -> Builder {
-        match message.value("Via").and_then(|field| self.stamped_field(field)) {
-            Some(stamped) => message.set_first("Via", Some(stamped)),
-            None => message,
-        }
-    }
-
-    fn stamped_field(&self, field: &str) -> Option<String> {
-        let mut elements = header::list(field);
-        let stamped = self.stamped(elements.next()?)?;
-        Some(elements.fold(stamped, |all, element| format!("{all}, {element}")))
-    }
-
-    /// The element with its parameters completed; `None` when it needs none.
-    fn stamped(&self, top: &str) -> Option<String> {
-        let via = Via::parse(top).ok()?;
-        let rport = via.params.get("rport").is_some_and(str::is_empty);
-        if (via.host.ip() == Some(self.peer.ip()) && !rport) || via.params.has("received") {
-            return None;
-        }
-        let at = top.len() - via.params.0.len();
-        let mut stamped = top[..at].to_owned();
-        for (name, value) in via.params.iter() {
-            stamped.push(';');
-            stamped.push_str(name);
-            if rport && name.eq_ignore_ascii_case("rport") {
-                stamped.push_str(&format!("={}", self.peer.port()));
-            } else if let Some(value) = value {
-                stamped.push_str(&format!("={value}"));
-            }
-        }
-        Some(format!("{stamped};received={}", self.peer.ip()))
-    }
-
-    /// Where the answer to a request goes (RFC 3261 18.2.2, RFC 3581 4).
-    pub fn way_back(&self, request: &Message, hosts: &super::Hosts) -> WayBack {
-        let via = request.via().ok();
-        let rport = via.is_some_and(|via| via.params.has("rport"));
-        let port = via.and_then(|via| via.port).unwrap_or(default_port(self.transport));
-        let maddr = via.and_then(|via| via.params.get("maddr")).and_then(|maddr| hosts.resolve(Host(maddr)));
-        let peer = match (self.transport, maddr) {
-            (Transport::Udp, Some(maddr)) => SocketAddr::new(maddr, port),
-            (Transport::Udp, None) if rport => self.peer,
-            (Transport::Udp | Transport::Tcp | Transport::Tls, _) => SocketAddr::new(self.peer.ip(), port),
-        };
-        WayBack { hop: Hop { transport: self.transport, peer }, local: self.local, connection: self.connection }
-    }
-}
-
-/// Where a message goes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Hop {
-    /// How.
-    pub transport: Transport,
-    /// The address.
-    pub peer: SocketAddr,
-}
-
-/// Where responses go: by the connection that the request came by, while it is open.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WayBack {
-    hop: Hop,
-    local: SocketAddr,
-    connection: Option<ConnectionId>,
-}
-
-impl WayBack {
-    /// Whether the transport is reliable.
-    pub const fn is_reliable(&self) -> bool {
-        self.hop.transport.is_reliable()
-    }
-}
 
 /// What came in by the transport layer.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -384,136 +303,122 @@ impl TransportLayer {
     }
 }
 
-/// What a proxy needs.
-impl TransportLayer {
-    /// Forwards a request as a proxy (RFC 3261 16.6): `received` and `rport` of the Via on top are
-    /// completed from `source`, a Via with `branch` is pushed, and it goes to the first Route, else
-    /// to the Request-URI. Returns whether a next hop was found.
-    pub fn forward_request(&mut self, _now: Instant, request: Builder, source: &Source, branch: &str) -> bool {
-        let branch = match source.connection {
-            Some(connection) => format!("{branch}{CONNECTION_MARK}{}", connection.0),
-            None => branch.to_owned(),
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::endpoint::Hosts;
+
+    #[test]
+    fn a_via_is_stamped_where_the_packet_came_from_elsewhere() {
+        let via = |via: &str| source(None).stamp(Builder::request("OPTIONS", "sip:b").push("Via", via));
+        assert_eq!(
+            via("SIP/2.0/UDP a.example;branch=z9hG4bK1").value("Via"),
+            Some("SIP/2.0/UDP a.example;branch=z9hG4bK1;received=10.0.0.9")
+        );
+        assert_eq!(
+            via("SIP/2.0/UDP 10.0.0.9;rport;branch=z9hG4bK1, SIP/2.0/UDP c").value("Via"),
+            Some("SIP/2.0/UDP 10.0.0.9;rport=4000;branch=z9hG4bK1;received=10.0.0.9, SIP/2.0/UDP c")
+        );
+        assert_eq!(via("SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1").value("Via"), Some("SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1"));
+    }
+
+    #[test]
+    fn the_next_hop_is_the_first_route_then_the_request_uri() {
+        let layer = layer();
+        let request = Builder::request("BYE", "sip:x@b.example:5070;transport=udp");
+        assert_eq!(
+            layer.next_hop(&request).map(|hop| format!("{} {}", hop.transport, hop.peer)),
+            Some("UDP 10.0.0.2:5070".to_owned())
+        );
+        let routed = request.push("Route", "<sip:a.example;lr>, <sip:c.example;lr>");
+        assert_eq!(
+            layer.next_hop(&routed).map(|hop| format!("{} {}", hop.transport, hop.peer)),
+            Some("TCP 10.0.0.1:5060".to_owned())
+        );
+        assert_eq!(layer.next_hop(&Builder::request("BYE", "sip:nowhere.example")), None);
+    }
+
+    #[test]
+    fn a_proxy_sends_the_response_by_the_connection_of_its_request() {
+        let mut layer = layer();
+        accept(&mut layer, 1);
+        let request = Builder::request("OPTIONS", "sip:x@b.example").push("Via", "SIP/2.0/TCP a.example;branch=z9hG4bK1");
+        assert!(layer.forward_request(Instant::ZERO, request, &source(Some(ConnectionId(1))), "z9hG4bKx"));
+        let forwarded = drain(&mut layer).into_iter().find_map(sent).expect("a request").1;
+        let forwarded = Message::decode(forwarded).expect("a message");
+        assert_eq!(forwarded.values(crate::wire::sip::Name::Via).count(), 2);
+
+        let response = Builder::response_to(&forwarded, 200);
+        assert!(layer.forward_response(Instant::ZERO, response));
+        let (connection, data) = drain(&mut layer).into_iter().find_map(sent).expect("a response");
+        assert_eq!(connection, ConnectionId(1));
+        let back = Message::decode(data).expect("a message");
+        assert_eq!(
+            back.values(crate::wire::sip::Name::Via).collect::<Vec<_>>(),
+            ["SIP/2.0/TCP a.example;branch=z9hG4bK1;received=10.0.0.9"]
+        );
+    }
+
+    #[test]
+    fn the_branch_of_a_stateless_proxy_follows_the_request() {
+        let branch = |via: &str, salt| {
+            let request = Builder::request("INVITE", "sip:b").push("Via", via).build();
+            TransportLayer::stateless_branch(&request, salt)
         };
-        let Some((request, hop)) = self.route(source.stamp(request), &branch) else { return false };
-        self.send(hop, request.encode());
-        true
+        let one = branch("SIP/2.0/TCP a;branch=z9hG4bK1", "");
+        assert!(one.starts_with("z9hG4bK"));
+        assert_eq!(one, branch("SIP/2.0/TCP a;branch=z9hG4bK1", ""));
+        assert_ne!(one, branch("SIP/2.0/TCP a;branch=z9hG4bK2", ""));
+        assert_ne!(one, branch("SIP/2.0/TCP a;branch=z9hG4bK1", "phone"));
     }
 
-    /// Forwards a response as a proxy (RFC 3261 16.7): the Via on top, ours, is removed and it goes
-    /// to where the next one says, by the connection that its request came by while that is open.
-    /// Returns whether there is such a place.
-    pub fn forward_response(&mut self, _now: Instant, response: Builder) -> bool {
-        let Some(own) = response.value("Via").and_then(|field| header::list(field).next()).map(str::to_owned) else { return false };
-        let response = pop_via(response);
-        let Some(next) = response.value("Via").and_then(|field| header::list(field).next()).map(str::to_owned) else {
-            return false;
-        };
-        let Some(way) = self.way_of(&own, &next) else { return false };
-        self.send_back(&way, response.encode());
-        true
+    #[test]
+    fn a_connection_that_cannot_be_framed_is_closed() {
+        let mut layer = layer();
+        accept(&mut layer, 1);
+        let data = Bytes::from_static(b"OPTIONS sip:b SIP/2.0\r\nVia: SIP/2.0/TCP a;branch=z9hG4bK1\r\n\r\n");
+        layer.handle(Instant::ZERO, Input::Received { connection: ConnectionId(1), data });
+        assert!(drain(&mut layer).contains(&Output::Close { connection: ConnectionId(1), how: Closure::Finished }));
+        assert!(matches!(layer.poll_arrival(), Some(Arrival::Broken { how: Closure::Finished, .. })));
     }
 
-    fn way_of(&self, own: &str, next: &str) -> Option<WayBack> {
-        let branch = Via::parse(own).ok()?.branch()?;
-        let connection = branch.rsplit_once(CONNECTION_MARK).and_then(|(_, number)| number.parse().ok()).map(ConnectionId);
-        let via = Via::parse(next).ok()?;
-        let transport = match via.transport {
-            token if token.eq_ignore_ascii_case("UDP") => Transport::Udp,
-            token if token.eq_ignore_ascii_case("TLS") => Transport::Tls,
-            _ => Transport::Tcp,
-        };
-        let rport = via.params.get("rport").and_then(|port| port.parse().ok()).filter(|_| transport == Transport::Udp);
-        let port = rport.or(via.port).unwrap_or(default_port(transport));
-        let host = via.params.get("maddr").or(via.params.get("received")).map_or(via.host, Host);
-        let peer = SocketAddr::new(self.config.hosts.resolve(host)?, port);
-        Some(WayBack { hop: Hop { transport, peer }, local: self.config.sip, connection })
+    #[test]
+    fn connections_above_the_limit_are_closed_at_once() {
+        let mut layer = layer();
+        layer.config.limits.connections = 1;
+        accept(&mut layer, 1);
+        accept(&mut layer, 3);
+        assert!(drain(&mut layer).contains(&Output::Close { connection: ConnectionId(3), how: Closure::Reset }));
     }
 
-    /// Answers a request without a transaction.
-    pub fn reply(&mut self, _now: Instant, response: Builder, request: &Message, source: &Source) {
-        let way = source.way_back(request, &self.config.hosts);
-        self.send_back(&way, source.stamp(response).encode());
+    fn layer() -> TransportLayer {
+        let address = |node: u8| std::net::IpAddr::from([10, 0, 0, node]);
+        let hosts: Hosts = [("a.example", address(1)), ("b.example", address(2))].into_iter().collect();
+        TransportLayer::new(Config::new("a", 1, address(1), "a.example", Arc::new(hosts)))
     }
 
-    /// The branch of a stateless proxy (RFC 3261 16.11): the same for every repetition of a
-    /// request, its CANCEL and the ACK to a refusal; `salt` tells the targets of a fork apart.
-    pub fn stateless_branch(request: &Message, salt: &str) -> String {
-        let via = request.via().ok();
-        let branch = via.and_then(|via| via.branch()).unwrap_or("");
-        let sent_by = via.map_or("", |via| via.host.0);
-        format!("z9hG4bK{:016x}", hash(&format!("{branch} {sent_by} {salt}")))
+    fn source(connection: Option<ConnectionId>) -> Source {
+        let transport = if connection.is_some() { Transport::Tcp } else { Transport::Udp };
+        let address = |node: u8, port| SocketAddr::from(([10, 0, 0, node], port));
+        Source { transport, local: address(1, 5060), peer: address(9, 4000), connection }
     }
-}
 
-/// Removes the first Via element.
-fn pop_via(response: Builder) -> Builder {
-    let Some(field) = response.value("Via") else { return response };
-    let rest: Vec<&str> = header::list(field).skip(1).collect();
-    let rest = (!rest.is_empty()).then(|| rest.join(", "));
-    response.set_first("Via", rest)
-}
-
-/// Adds a tag to To, unless it has one.
-pub(super) fn with_to_tag(response: Builder, tag: &str) -> Builder {
-    let tagged = match response.value("To") {
-        Some(to) if !NameAddr::parse(to).is_ok_and(|to| to.tag().is_some()) => format!("{to};tag={tag}"),
-        Some(_) | None => return response,
-    };
-    response.set_first("To", Some(tagged))
-}
-
-/// The status and the reason for which a message goes no further (RFC 3261 8.1.1, 8.2).
-fn fault_of(message: &Message) -> Option<(u16, &'static str)> {
-    let cseq = message.cseq();
-    if !message.version().eq_ignore_ascii_case("SIP/2.0") {
-        Some((505, "another SIP version"))
-    } else if message.via().is_err() {
-        Some((400, "no valid Via"))
-    } else if message.from().is_err() || message.to().is_err() {
-        Some((400, "no valid From or To"))
-    } else if message.call_id().is_none_or(str::is_empty) {
-        Some((400, "no Call-ID"))
-    } else if cseq.is_err() || cseq.is_ok_and(|cseq| Some(cseq.method) != message.method_token()) {
-        Some((400, "no valid CSeq"))
-    } else {
-        None
+    fn accept(layer: &mut TransportLayer, connection: u64) {
+        let source = source(Some(ConnectionId(connection)));
+        let (local, peer) = (source.local, source.peer);
+        layer.handle(Instant::ZERO, Input::Accepted { connection: ConnectionId(connection), local, peer });
     }
-}
 
-/// What of a broken request is needed to answer it: its start line and the fields to be copied.
-fn salvage(data: &[u8]) -> Option<Message> {
-    let mut kept = Vec::with_capacity(data.len());
-    for (index, line) in data.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
-            break;
+    fn drain(layer: &mut TransportLayer) -> Vec<Output> {
+        std::iter::from_fn(|| layer.poll_output()).collect()
+    }
+
+    fn sent(output: Output) -> Option<(ConnectionId, Bytes)> {
+        match output {
+            Output::Send { connection, data } => Some((connection, data)),
+            _ => None,
         }
-        let name = line.split(|byte| *byte == b':').next().map_or(Name::Other, |token| Name::of(token.trim_ascii_end()));
-        if index == 0 || matches!(name, Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq) {
-            kept.extend_from_slice(line);
-            kept.extend_from_slice(b"\r\n");
-        }
     }
-    kept.extend_from_slice(b"\r\n");
-    Message::decode(kept.into()).ok().filter(Message::is_request)
-}
-
-const fn default_port(transport: Transport) -> u16 {
-    match transport {
-        Transport::Udp | Transport::Tcp => 5060,
-        Transport::Tls => 5061,
-    }
-}
-
-/// A host as Via and URIs write it: an IPv6 address stands in brackets.
-pub(super) fn bracketed(host: &str) -> std::borrow::Cow<'_, str> {
-    match host.parse() {
-        Ok(IpAddr::V6(_)) => format!("[{host}]").into(),
-        Ok(IpAddr::V4(_)) | Err(_) => host.into(),
-    }
-}
-
-/// FNV-1a, for values that must be equal for equal text in every run.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
