@@ -96,10 +96,9 @@ impl Path {
         if !first.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'.')) {
             return Err(PathFault::Malformed);
         }
-        if Name::of(first.as_bytes()) == Name::Other && !PSEUDO.contains(&first) {
-            if let Some(known) = looks_like(first) {
-                return Err(PathFault::LooksLike(known));
-            }
+        let unknown = Name::of(first.as_bytes()) == Name::Other && !PSEUDO.contains(&first);
+        if let Some(known) = looks_like(first).filter(|_| unknown) {
+            return Err(PathFault::LooksLike(known));
         }
         Ok(Self::Header { name: first.to_owned(), part: rest.map(str::to_owned) })
     }

@@ -301,6 +301,7 @@ mod tests {
             include_str!("flow.rs"),
             include_str!("fragments.rs"),
             include_str!("lint.rs"),
+            include_str!("message.rs"),
             include_str!("mod.rs"),
             include_str!("patterns.rs"),
             include_str!("reader.rs"),

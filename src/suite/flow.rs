@@ -2,20 +2,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use super::arrows::is_arrow;
 use super::catalogue::Level;
 use super::conditions;
 use super::diagnostics::Diagnostic;
 use super::fragments::{Content, Library};
-use super::patterns::{Ends, Patterns, Words, unknown_actor, unknown_id};
+use super::patterns::{Ends, Patterns, unknown_actor};
 use super::reader::{self, Desk, Fields};
-use super::scenario::{Act, Actor, Branch, Defaults, Expectation, Quality, Sending, Step};
+use super::scenario::{Act, Actor, Branch, Defaults, Quality, Step};
 use super::scope::{Filler, Scope};
-use super::threads::{Thread, Threads};
+use super::threads::Threads;
 use super::yaml::{Entry, Kind, Node, Text};
-use crate::pattern::ast::{End, Path, Pattern, Place, Role, Value, What};
+use crate::pattern::ast::{End, Pattern, Place, Role};
 
 /// The words that a block step starts with, each with the words that may stand beside it.
 pub(super) const BLOCKS: &[(&str, &[&str])] = &[
@@ -38,10 +37,6 @@ pub(super) const BLOCKS: &[(&str, &[&str])] = &[
     ("restart", &[]),
     ("clock", &[]),
 ];
-
-/// Words of a step that only a sender has, and those that only an expectation has.
-const SENDING: &[&str] = &["after", "raw", "chunk-size"];
-const EXPECTING: &[&str] = &["within", "level", "because", "unanswered"];
 
 /// The words for levels.
 pub(super) const LEVELS: [(&str, Level); 4] =
@@ -171,7 +166,7 @@ impl Flow<'_> {
             "any-order" => Some(Act::AnyOrder(self.runs(value, spot))),
             "in-order" => Some(Act::InOrder(self.steps(value, "`in-order`", nested(spot)))),
             "either" => self.either(value, spot),
-            "optional" => Some(Act::Optional(self.branch(value, "`optional`", spot))),
+            "optional" => Some(Act::Optional(self.branches(&[Some(value)], "`optional`", spot).pop().unwrap_or_default())),
             "for-each" => self.for_each(value, &fields, spot),
             "repeat" => self.repeat(value, &fields, spot),
             "when" => self.when(value, &fields, spot),
@@ -191,7 +186,7 @@ impl Flow<'_> {
     }
 
     /// Calls `read` with what reads patterns here.
-    fn with_patterns<T>(&self, spot: Spot<'_>, read: impl FnOnce(&Patterns<'_>) -> T) -> T {
+    pub(super) fn with_patterns<T>(&self, spot: Spot<'_>, read: impl FnOnce(&Patterns<'_>) -> T) -> T {
         let step = |name: &str| self.threads.borrow().resolve(spot.prefix, name);
         read(&Patterns {
             desk: self.desk,
@@ -260,18 +255,13 @@ impl Flow<'_> {
         members.iter().map(run).collect()
     }
 
-    /// A branch is read from where the text is now; what it did is joined afterwards.
-    fn branch(&self, node: &Node, what: &str, spot: Spot<'_>) -> Vec<Step> {
-        self.branches(&mut [&mut |flow: &Self| flow.steps(node, what, nested(spot))]).pop().unwrap_or_default()
-    }
-
-    fn branches(&self, reads: &mut [&mut dyn FnMut(&Self) -> Vec<Step>]) -> Vec<Vec<Step>> {
+    /// Each branch is read from where the text is now; what they did is joined afterwards.
+    fn branches(&self, bodies: &[Option<&Node>], what: &str, spot: Spot<'_>) -> Vec<Vec<Step>> {
         let before = self.threads.borrow().clone();
-        let mut after = Vec::new();
-        let mut out = Vec::new();
-        for read in reads {
+        let (mut after, mut out) = (Vec::new(), Vec::new());
+        for body in bodies {
             self.threads.replace(before.clone());
-            out.push(read(self));
+            out.push(body.map(|body| self.steps(body, what, nested(spot))).unwrap_or_default());
             after.push(self.threads.borrow().clone());
         }
         let mut joined = before;
@@ -293,15 +283,9 @@ impl Flow<'_> {
             fields.known(self.desk, "a branch of `either`", &["level", "do"]);
             let level = fields.get("level").map_or(Some(Level::Shall), |node| reader::word(self.desk, node, "`level`", &LEVELS))?;
             levels.push(level);
-            bodies.push(fields.need(self.desk, "do", "a branch of `either`")?);
+            bodies.push(Some(fields.need(self.desk, "do", "a branch of `either`")?));
         }
-        let mut reads: Vec<_> =
-            bodies.iter().map(|body| |flow: &Self| flow.steps(body, "a branch of `either`", nested(spot))).collect();
-        let mut dynamic: Vec<&mut dyn FnMut(&Self) -> Vec<Step>> = Vec::new();
-        for read in &mut reads {
-            dynamic.push(read);
-        }
-        let steps = self.branches(&mut dynamic);
+        let steps = self.branches(&bodies, "a branch of `either`", spot);
         super::lint::alike(self.desk, &steps);
         Some(Act::Either(levels.into_iter().zip(steps).map(|(level, steps)| Branch { level, steps }).collect()))
     }
@@ -365,10 +349,7 @@ impl Flow<'_> {
         let filled = self.filled(node, spot);
         let condition = conditions::read(self.desk, &filled)?;
         let body = fields.need(self.desk, "do", "`when`")?;
-        let other = fields.get("else");
-        let mut yes = |flow: &Self| flow.steps(body, "`do`", nested(spot));
-        let mut no = |flow: &Self| other.map(|other| flow.steps(other, "`else`", nested(spot))).unwrap_or_default();
-        let mut out = self.branches(&mut [&mut yes, &mut no]);
+        let mut out = self.branches(&[Some(body), fields.get("else")], "a branch of `when`", spot);
         let no = out.pop().unwrap_or_default();
         Some(Act::When(condition, out.pop().unwrap_or_default(), no))
     }
@@ -446,206 +427,4 @@ impl Flow<'_> {
 /// The same place, one block deeper.
 const fn nested(spot: Spot<'_>) -> Spot<'_> {
     Spot { top: false, ..spot }
-}
-
-/// Message steps.
-impl Flow<'_> {
-    fn message(&self, number: u32, entry: &Entry, spot: Spot<'_>) -> Option<Act> {
-        let (pattern, words) = self.with_patterns(spot, |patterns| {
-            let (pattern, words) = patterns.step(&entry.key, &entry.value, spot.scope)?;
-            let pattern = match words.get("initial") {
-                Some(node) => Pattern { initial: reader::flag(self.desk, node, "`initial`"), ..pattern },
-                None => pattern,
-            };
-            Some((pattern, words))
-        })?;
-        self.check_ends(&pattern)?;
-        let sends = self.sends(&pattern.from);
-        self.check_words(&pattern, &words, sends);
-        let dialog = self.reference(&words, "in", spot);
-        let answers = self.reference(&words, "answers", spot);
-        let unanswered = words.get("unanswered").is_some_and(|node| reader::flag(self.desk, node, "`unanswered`") == Some(true));
-        let id = words.get("id").and_then(|node| reader::text(self.desk, node, "`id`"));
-        let thread = Thread {
-            step: number,
-            pattern: &pattern,
-            dialog: dialog.as_ref().map(|(name, place)| (name.as_str(), *place)),
-            answers: answers.as_ref().map(|(name, place)| (name.as_str(), *place)),
-            expected: !sends,
-            unanswered,
-        };
-        let found = self.threads.borrow_mut().step(self.desk, &thread);
-        let id = id.map(|id| if spot.prefix.is_empty() { id.to_owned() } else { format!("{}.{id}", spot.prefix) });
-        if let Some(id) = &id {
-            let place = words.get("id").map_or(pattern.place, |node| node.place);
-            self.threads.borrow_mut().name(self.desk, id, number, place);
-        }
-        let save = self.saves(&words, spot);
-        if sends {
-            return self.sending(pattern, &words, id, dialog.map(|(name, _)| name), found);
-        }
-        self.checks.set(self.checks.get() + 1);
-        let expectation = Expectation {
-            pattern,
-            id,
-            dialog: dialog.map(|(name, _)| name),
-            opened_by: found.opened_by,
-            answers: found.answers,
-            unanswered,
-            answered_by: None,
-            within: self.time(&words, "within"),
-            save,
-            level: words.get("level").and_then(|node| reader::word(self.desk, node, "`level`", &LEVELS)).unwrap_or(Level::Shall),
-            because: self.because(&words),
-        };
-        Some(Act::Expect(Box::new(expectation)))
-    }
-
-    fn time(&self, words: &Words, word: &str) -> Option<Duration> {
-        words.get(word).and_then(|node| reader::span(self.desk, node, &format!("`{word}`")))
-    }
-
-    fn because(&self, words: &Words) -> Option<String> {
-        let node = words.get("because")?;
-        let id = reader::text(self.desk, node, "`because`")?;
-        (self.requirements)(id, node.place);
-        Some(id.to_owned())
-    }
-
-    fn sending(
-        &self,
-        pattern: Pattern,
-        words: &Words,
-        id: Option<String>,
-        dialog: Option<String>,
-        found: super::threads::Found,
-    ) -> Option<Act> {
-        for key in &pattern.keys {
-            if let Some(why) = unsendable(&key.value) {
-                self.desk.say(
-                    Diagnostic::new("Y0037", key.place, format!("`{}` says {why}, and this step sends", key.path))
-                        .label("what is to be sent?")
-                        .secondary(pattern.place, format!("`{}` is played by the harness", pattern.from))
-                        .help("a sending step names values: a text, a list, `absent`, `same-as`, `generate`"),
-                );
-            }
-        }
-        let number = |word: &str| words.get(word).and_then(|node| reader::count(self.desk, node, &format!("`{word}`")));
-        Some(Act::Send(Box::new(Sending {
-            id,
-            dialog,
-            opened_by: found.opened_by,
-            answers: found.answers,
-            after: self.time(words, "after").unwrap_or_default(),
-            raw: words.get("raw").and_then(|node| reader::text(self.desk, node, "`raw`")).map(str::to_owned),
-            chunk_size: number("chunk-size").map(|size| size as usize),
-            pattern,
-        })))
-    }
-
-    fn saves(&self, words: &Words, spot: Spot<'_>) -> Vec<(String, Path)> {
-        let Some(fields) = words.get("save").and_then(|node| Fields::of(self.desk, node, "`save`")) else { return Vec::new() };
-        let mut out = Vec::new();
-        for entry in fields.entries {
-            match entry.value.text().map(Path::parse) {
-                Some(Ok(path)) => {
-                    spot.scope.save(&entry.key.text);
-                    out.push((entry.key.text.clone(), path));
-                }
-                _ => self.desk.say(
-                    Diagnostic::new("Y0021", entry.value.place, "`save` keeps the value at a path")
-                        .label("not a path")
-                        .help("write `save: { name: Contact.uri }`"),
-                ),
-            }
-        }
-        out
-    }
-
-    /// The full name that `in` or `answers` means.
-    fn reference(&self, words: &Words, word: &str, spot: Spot<'_>) -> Option<(String, Place)> {
-        let node = words.get(word)?;
-        let name = reader::text(self.desk, node, &format!("`{word}`"))?;
-        let found = self.threads.borrow().resolve(spot.prefix, name);
-        if found.is_none() {
-            let threads = self.threads.borrow();
-            self.desk.say(unknown_id(name, node.place).allowed("known are", name, threads.names()));
-            self.broken.set(true);
-        }
-        Some((found?, node.place))
-    }
-
-    /// Whether the harness plays this end.
-    fn sends(&self, from: &End) -> bool {
-        let End::Actor { name, .. } = from else { return false };
-        self.actors.iter().any(|actor| actor.name == *name && !actor.reference)
-    }
-
-    /// One end is under test; the other is not. The core may fork to a device.
-    fn check_ends(&self, pattern: &Pattern) -> Option<()> {
-        let iut = self.iut.to_string();
-        let name = |end: &End| match end {
-            End::Actor { name, .. } => name.to_string(),
-            End::Any | End::Role(_) => "any".to_owned(),
-        };
-        let (from, to) = (name(&pattern.from), name(&pattern.to));
-        let core = |name: &str| self.actors.iter().any(|actor| &*actor.name == name && actor.role == Role::Core);
-        let fine = from != "any" && to != "any" && from != to && (from == iut || to == iut || core(&from) || core(&to));
-        if fine {
-            return Some(());
-        }
-        let why = if from == "any" || to == "any" {
-            "a step names both ends; `any` is for `never`, `ignore` and rules".to_owned()
-        } else if from == to {
-            "sender and receiver are the same".to_owned()
-        } else {
-            format!("neither end is `{iut}`, so nobody under test is involved")
-        };
-        self.desk.say(Diagnostic::new("Y0052", pattern.place, why).label("these two ends"));
-        None
-    }
-
-    fn check_words(&self, pattern: &Pattern, words: &Words, sends: bool) {
-        let (other, why) = if sends {
-            (EXPECTING, "is about a message that is awaited, and this step sends")
-        } else {
-            (SENDING, "is about a message that the harness sends, and this step waits for one")
-        };
-        for word in other {
-            if let Some(place) = words.place(word) {
-                self.desk.say(Diagnostic::new("Y0036", place, format!("`{word}` {why}")).label("not in this step").secondary(
-                    pattern.place,
-                    format!("`{}` {}", pattern.from, if sends { "is played by the harness" } else { "acts on its own" }),
-                ));
-            }
-        }
-        if sends && pattern.what == What::Lost {
-            self.desk.say(
-                Diagnostic::new("Y0036", pattern.place, "a connection is broken with `disconnect`")
-                    .label("`LOST` is what the other end notices")
-                    .help(format!("write `disconnect: {}`", pattern.from)),
-            );
-        }
-    }
-}
-
-/// Why a value cannot be sent.
-fn unsendable(value: &Value) -> Option<&'static str> {
-    match value {
-        Value::Literal(_) | Value::Absent | Value::SameAs { .. } | Value::Variable(_) | Value::Generate { .. } => None,
-        Value::List(members) => members.iter().find_map(unsendable),
-        Value::OneOf(choices) => {
-            if choices.len() == 1 {
-                unsendable(&choices[0])
-            } else {
-                Some("which values are allowed")
-            }
-        }
-        Value::Present => Some("that something is there"),
-        Value::Not(_) => Some("what is not there"),
-        Value::Contains(_) | Value::Matches(_) => Some("what a text looks like"),
-        Value::LessThan(_) | Value::GreaterThan(_) => Some("how large a number is"),
-        Value::None(_) | Value::First(_) => Some("which elements there are"),
-        Value::Bind(_) | Value::BindLatest(_) => Some("what to bind"),
-    }
 }

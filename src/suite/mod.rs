@@ -13,6 +13,7 @@ pub mod diagnostics;
 mod flow;
 mod fragments;
 mod lint;
+mod message;
 mod patterns;
 mod reader;
 mod resolve;
@@ -146,4 +147,108 @@ fn controls(sources: &Sources, trees: &[Option<Node>]) -> Vec<(String, Place)> {
         Some((id.to_owned(), entry.value.place))
     };
     scenario_files(sources).filter_map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::diagnostics::{Look, render};
+    use super::scenario::{Act, Step};
+    use super::*;
+    use crate::pattern::ast::{End, Value, What};
+
+    const SUITE: &str = "title: t\nidentities:\n  alice: { uri: 'sip:a@x' }\n  bob: { uri: 'sip:b@x', devices: { phone: 'urn:uuid:1' } }\n\
+        groups:\n  beach-trip: { focus: 'sip:g@x', conversation-id: c, contribution-id: d, members: [bob] }\n";
+
+    fn read(flow: &str) -> Scenario {
+        let client = if flow.contains("bob") || flow.contains("session") { "bob: client, " } else { "" };
+        let text = format!("title: t\nactors: {{ {client}core: core }}\n{flow}");
+        let fragments = [
+            ("flows/session.yaml", "parameters: { client: bob }\nsteps:\n  - \"pf -> ${client} INVITE\": { id: offered }\n  - \"${client} -> pf 200\": {}\n  - \"pf -> ${client} ACK\": {}\n"),
+            ("flows/register.yaml", "parameters: { user: }\ntemplate: { To.uri: \"${user}\", Expires: 600 }\n"),
+        ];
+        let used: Vec<_> = fragments.into_iter().filter(|(path, _)| flow.contains(&path[6..path.len() - 5])).collect();
+        let texts = [("suite.yaml", SUITE), ("a.yaml", text.as_str())].into_iter().chain(used);
+        let loaded = load_all(Sources::of_texts("test", texts));
+        assert_eq!(render(&loaded.diagnostics, &loaded.suite.sources, Look::Full { colour: false }), "");
+        loaded.suite.scenarios.into_iter().next().expect("one scenario")
+    }
+
+    fn flat(steps: &[Step]) -> Vec<&Step> {
+        steps.iter().flat_map(|step| std::iter::once(step).chain(step.act.runs().into_iter().flat_map(flat))).collect()
+    }
+
+    /// `number: what <- answered request, ^ opener of the dialog, > step that answers it`.
+    fn threads(scenario: &Scenario) -> Vec<String> {
+        let number = |sign: &str, number: Option<u32>| number.map(|number| format!(" {sign}{number}")).unwrap_or_default();
+        let line = |step: &Step| {
+            let (pattern, answers, opened, by) = match &step.act {
+                Act::Send(send) => (&send.pattern, send.answers, send.opened_by, None),
+                Act::Expect(wait) => (&wait.pattern, wait.answers, wait.opened_by, wait.answered_by),
+                _ => return None,
+            };
+            Some(format!("{} {}{}{}{}", step.number, pattern.what, number("<-", answers), number("^", opened), number(">", by)))
+        };
+        flat(&scenario.flow).into_iter().filter_map(line).collect()
+    }
+
+    #[test]
+    fn responses_dialogs_and_answers_are_found() {
+        let scenario = read(
+            "flow:\n  - use: session\n  - pf -> bob INVITE: { id: again, in: session.offered, To.tag: present }\n  - bob -> pf 200: {}\n\
+             \x20 - bob -> pf BYE: {}\n  - pf -> bob 200: {}\n",
+        );
+        let told = ["1 INVITE >2", "2 200 <-1 ^1", "3 ACK ^1", "4 INVITE ^1 >5", "5 200 <-4 ^1", "6 BYE ^1", "7 200 <-6 ^1"];
+        assert_eq!(threads(&scenario), told);
+        let Act::Block(steps) = &scenario.flow[0].act else { panic!("a fragment is a block") };
+        let Act::Expect(first) = &steps[0].act else { panic!("the IUT is awaited") };
+        assert_eq!(first.id.as_deref(), Some("session.offered"));
+        assert_eq!(steps[0].via.len(), 1);
+    }
+
+    #[test]
+    fn loops_are_expanded_with_their_values() {
+        let scenario = read(
+            "vars: { missed: [one, two] }\nflow:\n  - use: session\n  - for-each: { text: \"${missed}\" }\n    do:\n\
+             \x20     - pf -> bob MSRP SEND: { cpim.text: \"${text}\" }\n      - bob -> pf MSRP 200: {}\n  - repeat: 2\n    do:\n\
+             \x20     - bob -> pf MSRP SEND: { cpim.text: \"no ${i}\" }\n      - pf -> bob MSRP 200: {}\n",
+        );
+        let texts: Vec<String> = flat(&scenario.flow)
+            .into_iter()
+            .filter_map(|step| match &step.act {
+                Act::Send(send) => send.pattern.keys.first().map(ToString::to_string),
+                Act::Expect(wait) => wait.pattern.keys.first().map(ToString::to_string),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(texts, ["cpim.text: one", "cpim.text: two", "cpim.text: no 1", "cpim.text: no 2"]);
+        assert!(threads(&scenario).iter().filter(|line| line.contains("MSRP SEND")).all(|line| line.contains("^1")));
+    }
+
+    #[test]
+    fn scalars_stay_what_was_written() {
+        let scenario = read("flow:\n  - core -> pf REGISTER: { use: register, with: { user: no }, Expires: 010, Date: 1:30, X-Own: yes }\n  - pf -> core 200: {}\n");
+        let Act::Send(send) = &scenario.flow[0].act else { panic!("a step of the core is sent") };
+        let keys: Vec<String> = send.pattern.keys.iter().map(ToString::to_string).collect();
+        assert_eq!(keys, ["To.uri: no", "Expires: 010", "Date: 1:30", "X-Own: yes"]);
+        assert_eq!(send.pattern.from, End::Actor { name: "core".into(), device: None });
+    }
+
+    #[test]
+    fn names_give_access_to_their_attributes() {
+        let scenario = read("flow:\n  - pf -> bob INVITE: { Conversation-ID: \"${beach-trip.conversation-id}\", Accept-Contact.+sip.instance: \"${bob.phone}\", Subject: { not: absent } }\n");
+        let Act::Expect(wait) = &scenario.flow[0].act else { panic!("the IUT is awaited") };
+        assert_eq!(wait.pattern.what, What::Request(crate::wire::sip::Method::Invite));
+        let values: Vec<String> = wait.pattern.keys.iter().map(|key| key.value.to_string()).collect();
+        assert_eq!(values, ["c", "urn:uuid:1", "not absent"]);
+        assert!(matches!(&wait.pattern.keys[2].value, Value::Not(inner) if matches!(**inner, Value::Absent)));
+    }
+
+    #[test]
+    fn branches_start_from_the_same_point() {
+        let scenario = read(
+            "flow:\n  - use: session\n  - bob -> pf BYE: { id: leaving }\n  - either:\n      - do: [ { pf -> bob 200: {} } ]\n\
+             \x20     - { level: SHOULD, do: [ { pf -> bob 481: {} } ] }\n",
+        );
+        assert_eq!(threads(&scenario)[3..], ["4 BYE ^1", "6 200 <-4 ^1", "7 481 <-4 ^1"]);
+    }
 }

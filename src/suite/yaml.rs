@@ -229,8 +229,7 @@ impl<'s> Reader<'s, '_> {
 
     fn sequence(&mut self, start: Place) -> Result<Node, ScanError> {
         let mut members = Vec::new();
-        loop {
-            let Some((event, span)) = self.next()? else { break };
+        while let Some((event, span)) = self.next()? {
             if matches!(event, Event::SequenceEnd) {
                 return Ok(Node { place: self.until(start, &span, members.last()), kind: Kind::Sequence(members) });
             }
@@ -241,8 +240,7 @@ impl<'s> Reader<'s, '_> {
 
     fn mapping(&mut self, start: Place, flow: bool) -> Result<Node, ScanError> {
         let mut entries: Vec<Entry> = Vec::new();
-        loop {
-            let Some((event, span)) = self.next()? else { break };
+        while let Some((event, span)) = self.next()? {
             if matches!(event, Event::MappingEnd) {
                 let place = self.until(start, &span, entries.last().map(|entry| &entry.value));
                 return Ok(Node { place, kind: Kind::Mapping(entries) });
