@@ -80,14 +80,7 @@ impl Flow<'_> {
         Some(id.to_owned())
     }
 
-    fn sending(
-        &self,
-        pattern: Pattern,
-        words: &Words,
-        id: Option<String>,
-        dialog: Option<String>,
-        found: Found,
-    ) -> Option<Act> {
+    fn sending(&self, pattern: Pattern, words: &Words, id: Option<String>, dialog: Option<String>, found: Found) -> Option<Act> {
         for key in &pattern.keys {
             if let Some(why) = unsendable(&key.value) {
                 self.desk.say(

@@ -163,7 +163,10 @@ mod tests {
         let client = if flow.contains("bob") || flow.contains("session") { "bob: client, " } else { "" };
         let text = format!("title: t\nactors: {{ {client}core: core }}\n{flow}");
         let fragments = [
-            ("flows/session.yaml", "parameters: { client: bob }\nsteps:\n  - \"pf -> ${client} INVITE\": { id: offered }\n  - \"${client} -> pf 200\": {}\n  - \"pf -> ${client} ACK\": {}\n"),
+            (
+                "flows/session.yaml",
+                "parameters: { client: bob }\nsteps:\n  - \"pf -> ${client} INVITE\": { id: offered }\n  - \"${client} -> pf 200\": {}\n  - \"pf -> ${client} ACK\": {}\n",
+            ),
             ("flows/register.yaml", "parameters: { user: }\ntemplate: { To.uri: \"${user}\", Expires: 600 }\n"),
         ];
         let used: Vec<_> = fragments.into_iter().filter(|(path, _)| flow.contains(&path[6..path.len() - 5])).collect();
@@ -226,7 +229,9 @@ mod tests {
 
     #[test]
     fn scalars_stay_what_was_written() {
-        let scenario = read("flow:\n  - core -> pf REGISTER: { use: register, with: { user: no }, Expires: 010, Date: 1:30, X-Own: yes }\n  - pf -> core 200: {}\n");
+        let scenario = read(
+            "flow:\n  - core -> pf REGISTER: { use: register, with: { user: no }, Expires: 010, Date: 1:30, X-Own: yes }\n  - pf -> core 200: {}\n",
+        );
         let Act::Send(send) = &scenario.flow[0].act else { panic!("a step of the core is sent") };
         let keys: Vec<String> = send.pattern.keys.iter().map(ToString::to_string).collect();
         assert_eq!(keys, ["To.uri: no", "Expires: 010", "Date: 1:30", "X-Own: yes"]);
@@ -235,7 +240,9 @@ mod tests {
 
     #[test]
     fn names_give_access_to_their_attributes() {
-        let scenario = read("flow:\n  - pf -> bob INVITE: { Conversation-ID: \"${beach-trip.conversation-id}\", Accept-Contact.+sip.instance: \"${bob.phone}\", Subject: { not: absent } }\n");
+        let scenario = read(
+            "flow:\n  - pf -> bob INVITE: { Conversation-ID: \"${beach-trip.conversation-id}\", Accept-Contact.+sip.instance: \"${bob.phone}\", Subject: { not: absent } }\n",
+        );
         let Act::Expect(wait) = &scenario.flow[0].act else { panic!("the IUT is awaited") };
         assert_eq!(wait.pattern.what, What::Request(crate::wire::sip::Method::Invite));
         let values: Vec<String> = wait.pattern.keys.iter().map(|key| key.value.to_string()).collect();
