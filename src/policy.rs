@@ -231,6 +231,13 @@ const KNOBS: &[Knob] = &[
         reading: Some("AMB-11"),
     },
     Knob {
+        name: "loss.grace",
+        kind: Kind::Span,
+        default: "1s",
+        doc: "How long the PF waits after an MSRP connection broke, since a BYE on its way may say why",
+        reading: Some("AMB-11"),
+    },
+    Knob {
         name: "subscribe.identity",
         kind: Kind::Choice(&["user", "pf"]),
         default: "user",

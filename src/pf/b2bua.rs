@@ -27,10 +27,14 @@ impl Core {
         media
     }
 
-    /// Makes a leg of a confirmed dialog and its media.
-    pub(super) fn attach(&mut self, group: GroupId, side: Side, leg: Leg) {
+    /// Makes a leg of a confirmed dialog and its media, whose connection is due within 64*T1.
+    pub(super) fn attach(&mut self, now: Instant, group: GroupId, side: Side, leg: Leg) {
         self.dialogs.insert(leg.dialog, (group, side));
         self.media.insert(leg.media.session, (group, side));
+        if !self.bound.contains(&leg.media.session) {
+            let limit = self.endpoint.config().timing.transaction();
+            self.schedule.set(Alarm::Disconnected(group, side), now + limit);
+        }
         self[group].named |= side == Side::Client;
         match side {
             Side::Client => self[group].client = Some(leg),
@@ -44,11 +48,12 @@ impl Core {
         let leg = self[group].take_leg(side)?;
         self.dialogs.remove(&leg.dialog);
         self.schedule.stop(Alarm::Refresh(group, side));
+        self.schedule.stop(Alarm::Disconnected(group, side));
         self.media.remove(&leg.media.session);
         if self.flights.any_of(leg.media.session) {
             self.schedule.set(Alarm::Linger(leg.media.session), now + LINGER);
         } else {
-            self.endpoint.msrp_close(now, leg.media.session, Closure::Finished);
+            self.close_media(now, leg.media.session);
         }
         if side == Side::Client {
             self[group].deferred.rewind();
@@ -62,6 +67,7 @@ impl Core {
     pub(super) fn close_media(&mut self, now: Instant, session: MsrpId) {
         self.flights.forget(session);
         self.media.remove(&session);
+        self.bound.remove(&session);
         self.endpoint.msrp_close(now, session, Closure::Finished);
     }
 
@@ -155,7 +161,7 @@ impl Core {
         };
         media.start(&mut self.endpoint, now);
         let leg = Leg::new(dialog, media, request, false);
-        self.attach(group, side, leg);
+        self.attach(now, group, side, leg);
         true
     }
 
@@ -179,7 +185,7 @@ impl Core {
             return false;
         }
         leg.media.start(&mut self.endpoint, now);
-        self.attach(group, side, leg);
+        self.attach(now, group, side, leg);
         true
     }
 

@@ -2,10 +2,11 @@
 //! and carries the effects out in order.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::headers::Invitation;
 use super::journal::Journal;
+use super::procedures::deferred_handling::Silence;
 use super::procedures::{
     deferred_handling, group_delivery, group_rejoin, participants_information, participants_notification, registration,
     session_invitation, session_modification,
@@ -65,6 +66,8 @@ pub(super) struct Core {
     pub(super) dialogs: BTreeMap<DialogId, (GroupId, Side)>,
     /// MSRP sessions of legs.
     pub(super) media: BTreeMap<MsrpId, (GroupId, Side)>,
+    /// MSRP sessions that have their connection.
+    pub(super) bound: BTreeSet<MsrpId>,
     /// Requests of the PF that have no final response.
     pub(super) calls: BTreeMap<TransactionId, Call>,
     /// INVITEs that the PF owes a final response.
@@ -92,6 +95,7 @@ impl Core {
             schedule: Schedule::default(),
             dialogs: BTreeMap::new(),
             media: BTreeMap::new(),
+            bound: BTreeSet::new(),
             calls: BTreeMap::new(),
             asked: BTreeMap::new(),
             byes: BTreeMap::new(),
@@ -157,6 +161,7 @@ impl Core {
                 Alarm::Trigger(user) => group_delivery::trigger(self, now, user),
                 Alarm::Retry(group) => group_delivery::retry(self, now, group),
                 Alarm::Ringing(group) => group_delivery::on_ringing_limit(self, now, group),
+                Alarm::Disconnected(group, side) => deferred_handling::on_silence(self, now, group, side, Silence::Media),
                 Alarm::Refresh(group, side) => session_modification::refresh(self, now, group, side),
                 Alarm::Linger(session) => self.close_media(now, session),
             }
@@ -181,7 +186,7 @@ impl Core {
             }
             Event::SessionExpired { dialog } => {
                 if let Some((group, side)) = self.dialogs.get(&dialog).copied() {
-                    deferred_handling::on_silence(self, now, group, side, deferred_handling::Silence::SessionTimer);
+                    deferred_handling::on_silence(self, now, group, side, Silence::SessionTimer);
                 }
             }
             Event::Subscription { id, change } => self.on_subscription(now, id, change),
@@ -325,7 +330,7 @@ impl Core {
             Call::Join(group) => group_rejoin::refuse(self, now, group, status),
             Call::Modification(group, side) => session_modification::on_failed(self, now, (group, side), 408),
             Call::Refresh(group, side) => {
-                deferred_handling::on_silence(self, now, group, side, deferred_handling::Silence::Unanswered);
+                deferred_handling::on_silence(self, now, group, side, Silence::Unanswered);
             }
             Call::Repair(group) => deferred_handling::on_focus_gone(self, now, group, "the focus does not answer"),
             Call::Notify(subscription) => participants_notification::on_relayed(self, now, subscription, 408),

@@ -11,6 +11,8 @@ pub struct Policy {
     pub bye_without_reason_defers: bool,
     /// `loss.detect` (AMB-11).
     pub loss: LossDetection,
+    /// `loss.grace` (AMB-11).
+    pub loss_grace: Duration,
     /// `subscribe.identity` is `pf` (AMB-12).
     pub subscribe_as_pf: bool,
     /// `subscribe.expires`, in seconds.
@@ -90,6 +92,7 @@ impl Policy {
                 deregistration: values.has("loss.detect", "deregistration"),
                 in_dialog_408_481: values.has("loss.detect", "in-dialog-408-481"),
             },
+            loss_grace: values.span("loss.grace").unwrap_or_default(),
             subscribe_as_pf: values.is("subscribe.identity", "pf"),
             subscribe_expires: values.count("subscribe.expires"),
             trigger_on_reregister: values.flag("trigger.on-reregister"),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::core::Core;
 use super::procedures::deferred_handling::{self, Silence};
 use super::procedures::group_delivery;
+use super::schedule::Alarm;
 use super::state::{Delivery, GroupId, Phase, Side};
 use crate::endpoint::MsrpId;
 use crate::msrp::{self, Incoming, Outcome, Outgoing, Report};
@@ -67,7 +68,7 @@ impl Core {
         let place = self.media.get(&session).copied();
         match (event, place) {
             (msrp::Event::Sent { message_id, outcome }, _) => self.on_sent(now, session, &message_id, outcome),
-            (msrp::Event::Bound, Some((group, _))) => self.pump(now, group),
+            (msrp::Event::Bound, Some((group, side))) => self.on_bound(now, session, group, side),
             (msrp::Event::Received(incoming), Some((group, Side::Focus))) => {
                 deferred_handling::on_message(self, now, group, session, incoming);
             }
@@ -75,7 +76,28 @@ impl Core {
             (msrp::Event::Received(incoming), None) => self.endpoint.msrp_answer(now, session, incoming.token, 481),
             // The PF sent its own report when the message was complete (reference 2.7).
             (msrp::Event::Report { .. }, _) | (msrp::Event::Bound | msrp::Event::Lost, None) => {}
-            (msrp::Event::Lost, Some((group, side))) => deferred_handling::on_silence(self, now, group, side, Silence::Media),
+            (msrp::Event::Lost, Some((group, side))) => self.on_unbound(now, session, group, side),
+        }
+    }
+
+    /// A leg has its connection, perhaps a new one: what was on its way by the old one is due again.
+    fn on_bound(&mut self, now: Instant, session: MsrpId, group: GroupId, side: Side) {
+        self.bound.insert(session);
+        self.schedule.stop(Alarm::Disconnected(group, side));
+        if side == Side::Client {
+            self.flights.forget(session);
+            self[group].deferred.rewind();
+            self.pump(now, group);
+        }
+    }
+
+    /// A connection broke. A peer that ends its session closes the connection too, and its BYE may
+    /// take longer than that: the PF waits for it before it takes the peer for lost.
+    fn on_unbound(&mut self, now: Instant, session: MsrpId, group: GroupId, side: Side) {
+        self.bound.remove(&session);
+        let alarm = Alarm::Disconnected(group, side);
+        if self[group].leg(side).is_some_and(|leg| leg.media.session == session) && !self.schedule.runs(alarm) {
+            self.schedule.set(alarm, now + self.policy.loss_grace);
         }
     }
 
@@ -151,8 +173,9 @@ impl Core {
 
     /// Sends the next stored message; `false` when there is none, or the Client takes none now.
     fn send_next(&mut self, now: Instant, id: GroupId) -> bool {
-        let group = &mut self[id];
-        let Some(leg) = group.client.as_ref().filter(|leg| leg.acknowledged) else { return false };
+        let (group, bound) = (&mut self.groups[id.0 as usize], &self.bound);
+        let ready = group.client.as_ref().filter(|leg| leg.acknowledged && bound.contains(&leg.media.session));
+        let Some(leg) = ready else { return false };
         let Some(remote) = leg.media.remote.as_ref().filter(|remote| remote.receives) else { return false };
         let Some((number, item)) = group.deferred.next() else { return false };
         if !remote.accepts(&item.content_type) {
@@ -194,13 +217,14 @@ impl Core {
     fn on_stored_sent(&mut self, now: Instant, (group, number): (GroupId, u64), current: bool, outcome: Outcome) {
         match outcome {
             Outcome::Accepted => drop(self.forget_message(group, number)),
+            Outcome::Lost => return,
             _ if !current => return,
             _ if ends_session(outcome) => {
                 return deferred_handling::on_silence(self, now, group, Side::Client, Silence::Media);
             }
             Outcome::Refused(code) if self.is_live(group) => self.refuse_live(now, group, number, code),
             // 413, 415 and the like concern this message alone; it stays stored (AMB-21).
-            Outcome::Refused(_) | Outcome::TimedOut | Outcome::Lost => self[group].deferred.skip(number),
+            Outcome::Refused(_) | Outcome::TimedOut => self[group].deferred.skip(number),
         }
         self.pump(now, group);
     }
@@ -217,8 +241,10 @@ impl Core {
 }
 
 /// Whether an outcome says that the session is of no use any more (AMB-21).
+///
+/// A broken connection says so itself, and has its time of grace.
 const fn ends_session(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::TimedOut | Outcome::Lost | Outcome::Refused(408 | 481 | 506))
+    matches!(outcome, Outcome::TimedOut | Outcome::Refused(408 | 481 | 506))
 }
 
 const fn failure_code(outcome: Outcome) -> Option<u16> {

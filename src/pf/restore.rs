@@ -70,7 +70,7 @@ fn restore_leg(core: &mut Core, group: GroupId, side: Side, dialog: Option<(Dial
     let Some((dialog, updates)) = dialog else { return };
     let dialog = core.endpoint.restore_dialog(dialog);
     let media = Media::open(&mut core.endpoint, &mut core.ids);
-    core.attach(group, side, Leg { dialog, media, acknowledged: true, updates, interval: 0 });
+    core.attach(Instant::ZERO, group, side, Leg { dialog, media, acknowledged: true, updates, interval: 0 });
 }
 
 fn restore_message(core: &mut Core, group: u32, number: u64, item: Item) {

@@ -24,6 +24,8 @@ pub(super) enum Alarm {
     Ringing(GroupId),
     /// An MSRP session whose dialog is over has had its time for late answers.
     Linger(MsrpId),
+    /// A leg has been without its MSRP connection for too long.
+    Disconnected(GroupId, Side),
     /// A refresh that met a 491 may be repeated (RFC 3261 14.1).
     Refresh(GroupId, Side),
 }
@@ -38,6 +40,7 @@ impl Alarm {
             Self::Retry(_) => "retry-interval",
             Self::Ringing(_) => "ringing-limit",
             Self::Linger(_) => "late-answers",
+            Self::Disconnected(..) => "no-connection",
             Self::Refresh(..) => "refresh-retry",
         }
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::store::{Memory, Store};
 use super::{Pf, PfConfig, Policy, ServedUser};
 use crate::clause::Clause;
-use crate::endpoint::{Change, Config, DialogId, Endpoint, Event, Hosts, MsrpId, TransactionId};
+use crate::endpoint::{Change, Config, Destination, DialogId, Endpoint, Event, Hosts, MsrpId, TransactionId};
 use crate::engine::{BatchId, Closure, CommitOutcome, ConnectionId, Engine, Input, Output, Write};
 use crate::msrp::{self, Outcome, Outgoing};
 use crate::policy::Values;
@@ -50,6 +50,8 @@ pub(super) struct World {
     pub(super) commits: VecDeque<CommitOutcome>,
     /// Whether commits wait for [`World::commit`].
     pub(super) slow: bool,
+    /// What the PF has sent, as text.
+    from_pf: Vec<String>,
     pending: VecDeque<(BatchId, Vec<Write>)>,
     pf: Pf,
     peers: [Endpoint; 2],
@@ -97,6 +99,7 @@ impl World {
             cited: Vec::new(),
             commits: VecDeque::new(),
             slow: false,
+            from_pf: Vec::new(),
             pending: VecDeque::new(),
             pf: Pf::new(config(PF, "pf"), pf_config(), policy.clone()),
             peers: [Endpoint::new(config(FOCUS, "cf")), Endpoint::new(config(BOB, "bob"))],
@@ -146,6 +149,9 @@ impl World {
             Output::Datagram { .. } => panic!("this world has no datagrams"),
             Output::Connect { connection, peer, .. } => self.connect(node, connection, peer),
             Output::Send { connection, data } => {
+                if node == PF {
+                    self.from_pf.push(String::from_utf8_lossy(&data).into_owned());
+                }
                 if let Some((other, theirs)) = self.wires.get(&(node, connection)).copied() {
                     self.queue.push_back((other, Input::Received { connection: theirs, data }));
                 }
@@ -363,12 +369,47 @@ impl World {
 
     /// Bob's device answers an INVITE of the PF by 200.
     pub(super) fn pick_up(&mut self, invite: TransactionId, request: &Message, device: &str) -> Session {
+        self.pick_up_with(invite, request, device, |response| response)
+    }
+
+    /// As [`World::pick_up`], with an altered 200.
+    pub(super) fn pick_up_with(
+        &mut self,
+        invite: TransactionId,
+        request: &Message,
+        device: &str,
+        change: impl FnOnce(Builder) -> Builder,
+    ) -> Session {
         let (media, sdp) = self.sdp(BOB, "active");
         let contact = bob_contact(device);
-        let dialog = self.answer_with(BOB, invite, 200, |response| response.set("Contact", contact).body("application/sdp", sdp));
+        let dialog =
+            self.answer_with(BOB, invite, 200, |response| change(response.set("Contact", contact).body("application/sdp", sdp)));
         self.ack(BOB);
         self.start(BOB, media, request, true);
         Session { node: BOB, dialog: dialog.expect("a dialog"), media }
+    }
+
+    /// Bob's device answers by 200 and never opens its connection.
+    pub(super) fn pick_up_without_media(&mut self, invite: TransactionId, device: &str) {
+        let (_, sdp) = self.sdp(BOB, "active");
+        let contact = bob_contact(device);
+        self.answer_with(BOB, invite, 200, |response| response.set("Contact", contact).body("application/sdp", sdp));
+        self.ack(BOB);
+    }
+
+    /// Another device answers the same INVITE by 200, with a tag of its own.
+    pub(super) fn pick_up_elsewhere(&mut self, invite: TransactionId, tag: &str) {
+        let response = self.peer(BOB).response(invite, 200);
+        let to = super::core::untagged(response.value("To").expect("a To"));
+        let response = response.set("To", format!("{to};tag={tag}")).set("Contact", bob_contact(TABLET));
+        let now = self.now;
+        self.peer(BOB).send_raw(now, Destination::Transaction(invite), response.encode());
+        self.settle();
+    }
+
+    /// The heads of the requests of this method that the PF has sent.
+    pub(super) fn seen_from_pf(&self, method: &str) -> Vec<String> {
+        self.from_pf.iter().filter(|head| head.starts_with(method)).cloned().collect()
     }
 
     /// Both legs of the group session, and the invitation as Bob got it.

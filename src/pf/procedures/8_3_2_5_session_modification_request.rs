@@ -214,7 +214,9 @@ pub(in crate::pf) fn on_refreshed(
         408 | 481 => deferred_handling::on_silence(core, now, group, side, Silence::Unanswered),
         491 => {
             // RFC 3261 14.1: 2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other.
-            let wait = 2_100 + 10 * core.ids.below(191);
+            let dialog = core[group].leg(side).and_then(|leg| core.endpoint.dialog(leg.dialog));
+            let ours = dialog.is_some_and(|dialog| dialog.side == crate::endpoint::Side::Uac);
+            let wait = if ours { 2_100 + 10 * core.ids.below(191) } else { 10 * core.ids.below(201) };
             core.schedule.set(Alarm::Refresh(group, side), now + Duration::from_millis(wait));
         }
         405 | 501 => {

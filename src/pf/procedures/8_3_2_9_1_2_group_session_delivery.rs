@@ -499,6 +499,7 @@ mod tests {
         assert_eq!(world.read(BOB, 200), "one");
         assert_eq!(world.read(BOB, 0), "two");
         world.break_media(&bob);
+        world.pass(Duration::from_secs(1));
         let (bye, _, _) = world.request(BOB, "BYE");
         world.answer(BOB, bye, 200);
         world.register(600_000, None);
@@ -575,6 +576,38 @@ mod tests {
         world.register(600_000, None);
         world.assert_quiet(BOB);
         assert!(world.has_cited("DGC-1.2-23"));
+    }
+
+    #[test]
+    fn the_second_answer_of_a_fork_is_released() {
+        let (mut world, _, _) = held(&[("group.unsubscribe-after-delivery", "false")]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["one", "two", "three"]);
+        world.pick_up_elsewhere(invite, "another");
+        let reasons = world.seen_from_pf("BYE");
+        assert!(reasons.iter().any(|bye| bye.contains(headers::ELSEWHERE) && bye.contains("tag=another")), "{reasons:?}");
+        assert_eq!(world.seen_from_pf("ACK").iter().filter(|ack| ack.contains("tag=another")).count(), 1);
+    }
+
+    #[test]
+    fn the_interval_of_the_answer_makes_the_pf_refresh() {
+        let (mut world, _, _) = held(&[("group.unsubscribe-after-delivery", "false")]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        let bob = world.pick_up_with(invite, &message, PHONE, |response| {
+            response.push("Require", "timer").push("Session-Expires", "90;refresher=uac")
+        });
+        world.delivered(&["one", "two", "three"]);
+        world.pass(Duration::from_secs(44));
+        world.assert_quiet(BOB);
+        world.pass(Duration::from_secs(1));
+        let (refresh, dialog, message) = world.request(BOB, "UPDATE");
+        assert_eq!(dialog, Some(bob.dialog));
+        assert_eq!(message.value(Name::SessionExpires), Some("90;refresher=uac"));
+        world.answer(BOB, refresh, 481);
+        assert!(world.has_cited("DGC-9-02"));
     }
 
     #[test]

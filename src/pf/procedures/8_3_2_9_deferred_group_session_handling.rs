@@ -314,6 +314,8 @@ mod tests {
     fn a_broken_connection_is_a_loss() {
         let (mut world, focus, bob) = live(&[]);
         world.break_media(&bob);
+        world.assert_quiet(BOB);
+        world.pass(Duration::from_secs(1));
         let (bye, _, _) = world.request(BOB, "BYE");
         world.answer(BOB, bye, 200);
         assert_held(&mut world, &focus);
@@ -323,8 +325,30 @@ mod tests {
     fn the_policy_may_pass_over_a_broken_connection() {
         let (mut world, _, bob) = live(&[("loss.detect", "session-timer")]);
         world.break_media(&bob);
+        world.pass(Duration::from_secs(60));
         world.assert_quiet(BOB);
         world.assert_quiet(FOCUS);
+    }
+
+    #[test]
+    fn a_bye_that_comes_after_its_connection_broke_decides() {
+        let (mut world, _, bob) = live(&[]);
+        world.break_media(&bob);
+        world.bye(&bob, Some("SIP;cause=200"));
+        world.request(FOCUS, "BYE");
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn a_connection_that_never_comes_is_a_loss() {
+        let mut world = World::new();
+        let (invite, media) = world.invite();
+        let (offered, _, _) = world.request(BOB, "INVITE");
+        world.pick_up_without_media(offered, PHONE);
+        world.accepted(FOCUS, invite, media);
+        world.pass(Duration::from_secs(33));
+        world.request(BOB, "BYE");
+        world.subscribed();
     }
 
     #[test]
