@@ -79,7 +79,8 @@ impl Pf {
 }
 
 fn as_pf(config: Config) -> Config {
-    Config { agent: AGENT.to_owned(), allow: ALLOW.to_owned(), ..config }
+    let (agent, allow) = (AGENT.to_owned(), ALLOW.to_owned());
+    Config { agent, allow, refuses: true, repeat_ack: true, success_reports: false, ..config }
 }
 
 impl Engine for Pf {
