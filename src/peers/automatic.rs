@@ -12,6 +12,8 @@
 //! | REGISTER | 405 | 405 | 200 |
 //! | any other request | 501 | 501 | 501 |
 //! | a request in a dialog that is gone | 481 | 481 | 481 |
+//! | a request that crosses ours, or comes out of order | 491, or 500 (RFC 3261 12.2.2, 14.2) | the same | the same |
+//! | a merged request | 482 (RFC 3261 8.2.2.2) | the same | the same |
 //! | 2xx to INVITE | ACK; the active side connects MSRP | the same | the same |
 //! | 3xx-6xx to INVITE | ACK (RFC 3261 17.1.1.3) | the same | the same |
 //! | no ACK within 64*T1, session expired | BYE | BYE | BYE |
@@ -23,7 +25,7 @@
 //!
 //! A scripted PF, which stands in for the IUT in tests of the peers, follows the list of the client.
 //!
-//! 100, 481, the answer to CANCEL, the ACK to a refusal and the 200 to all chunks but the last are
+//! 100, the answer to CANCEL, the ACK to a refusal and the 200 to all chunks but the last are
 //! the base protocols' and come in any case; everything else in the list happens only when the
 //! owner of the actor leaves the event to it.
 
@@ -65,6 +67,9 @@ pub(super) fn act(actor: &mut Scripted, now: Instant, event: &Event) {
 
 fn answer(actor: &mut Scripted, now: Instant, transaction: TransactionId, request: &Message) {
     let Some(method) = request.method() else { return };
+    if actor.refuse(now, transaction) {
+        return;
+    }
     let dialog = respond_in(actor, now, transaction, status(actor.profile().role, &method));
     if let (Method::Subscribe, true, Some(dialog)) = (method, actor.is_focus(), dialog) {
         actor.notify(now, dialog);

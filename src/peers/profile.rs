@@ -83,7 +83,7 @@ impl Profile {
             Role::Pf | Role::Cf => "CPM-serv/OMA2.0",
             Role::Core => "S-CSCF",
         };
-        Config { contact: Some(self.contact(&config)), agent: agent.to_owned(), ..config }
+        Config { contact: Some(self.contact(&config)), agent: agent.to_owned(), refuses: false, ..config }
     }
 
     /// The Contact that the actor's messages carry.

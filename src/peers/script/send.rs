@@ -108,6 +108,15 @@ impl Scripted {
         Ok(Draft { message, of: Subject::Response { transaction, status }, media })
     }
 
+    /// Gives a request the refusal that the base protocols ask for; whether they do.
+    pub(in crate::peers) fn refuse(&mut self, now: Instant, transaction: TransactionId) -> bool {
+        let Some(refusal) = self.endpoint.refusal(transaction) else { return false };
+        self.endpoint.respond(now, transaction, refusal);
+        self.pending.retain(|pending| pending.transaction != transaction);
+        self.collect(now);
+        true
+    }
+
     fn media_for(&mut self, transaction: TransactionId, request: &Message) -> Media {
         let former = self.endpoint.dialog_of(transaction).and_then(|dialog| self.media.get(&dialog).cloned());
         let mut media = former.unwrap_or_else(|| self.new_media());
