@@ -6,6 +6,9 @@
 
 pub mod correlate;
 pub mod event;
+pub mod normalise;
+pub mod render;
+pub mod snapshot;
 pub mod tap;
 #[cfg(test)]
 pub(crate) mod testing;

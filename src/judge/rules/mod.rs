@@ -309,3 +309,6 @@ fn weigh_cell(state: &mut State, at: usize, shape: &Shape, hits: &[Hit<'_>], sta
     let deadlines: Deadlines = state.cells[at].1.weigh(shape, hits, starts, moment, &mut state.result);
     filed.extend(deadlines.into_iter().map(|(deadline, timer)| (deadline, at, timer)));
 }
+
+#[cfg(test)]
+mod tests;

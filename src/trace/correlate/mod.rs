@@ -163,7 +163,7 @@ pub struct Correlator {
 #[derive(Clone, Debug)]
 struct Connection {
     peer: Party,
-    session: Option<media::SessionId>,
+    session: media::SessionId,
 }
 
 impl Correlator {
@@ -234,7 +234,7 @@ impl Correlator {
             _ => self.peer_of(link, true),
         };
         let known = link.connection.and_then(|connection| self.connections.remove(&connection));
-        let session = known.as_ref().and_then(|connection| connection.session);
+        let session = known.as_ref().map(|connection| connection.session);
         let mut facts = self.directed(by_iut, known.map_or(peer, |connection| connection.peer));
         if let Some(session) = session {
             self.describe_session(session, &mut facts);
@@ -248,12 +248,10 @@ impl Correlator {
         facts
     }
 
-    fn learn_connection(&mut self, link: &Link, peer: &Party, session: Option<media::SessionId>) {
-        let Some(connection) = link.connection else { return };
-        let entry = self.connections.entry(connection).or_insert_with(|| Connection { peer: peer.clone(), session: None });
-        if session.is_some() {
-            entry.peer.clone_from(peer);
-            entry.session = session;
+    /// A connection is its session's. One that carries SIP may be a relay's and is no one's.
+    fn learn_connection(&mut self, link: &Link, peer: &Party, session: media::SessionId) {
+        if let Some(connection) = link.connection {
+            self.connections.insert(connection, Connection { peer: peer.clone(), session });
         }
     }
 
@@ -302,7 +300,6 @@ impl Correlator {
         let found = self.dialogs.find(request, &mut self.scratch);
         let original = self.transactions.original(request, sent, &mut self.scratch);
         let peer = self.request_peer(link, sent, request, found, original.as_ref());
-        self.learn_connection(link, &peer, None);
         let mut facts = self.directed(sent, peer.clone());
         self.served(sent, &peer, request, &mut facts);
         let dialog = found.or_else(|| original.as_ref().and_then(|original| original.dialog));
@@ -439,7 +436,9 @@ impl Correlator {
             Some(session) => self.dialogs.get(self.media.dialog(session)).peer.clone(),
             None => self.peer_of(link, sent),
         };
-        self.learn_connection(link, &peer, session);
+        if let Some(session) = session {
+            self.learn_connection(link, &peer, session);
+        }
         let mut facts = self.directed(sent, peer);
         if let Some(session) = session {
             self.describe_session(session, &mut facts);

@@ -1,0 +1,336 @@
+//! Makes traces comparable: values that a run invents become numbered placeholders.
+//!
+//! Numbers are given in order of first use, so equal values stay equal and different ones differ,
+//! wherever they stand: in header fields, in SDP, in enclosed messages, in MSRP end-lines. What a
+//! scenario fixes (subjects, Conversation-IDs of its groups, texts) is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+use super::Header;
+use super::correlate::Facts;
+use super::event::Party;
+
+/// Gives out placeholders for one trace.
+#[derive(Clone, Debug, Default)]
+pub struct Normaliser {
+    placeholders: BTreeMap<String, String>,
+    counters: BTreeMap<String, u32>,
+    /// First CSeq number of each side of a dialog.
+    sequences: BTreeMap<String, u32>,
+    /// First version of each SDP session.
+    versions: BTreeMap<String, u64>,
+    kept: BTreeSet<String>,
+    machines: BTreeMap<IpAddr, Option<String>>,
+    nodes: BTreeMap<SocketAddr, String>,
+    hosts: BTreeMap<String, String>,
+}
+
+static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
+    // An IPv4 address or a bracketed IPv6 one, or a host name, and its port.
+    Regex::new(r"(\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\]|[a-zA-Z][a-zA-Z0-9-]*(?:\.[a-zA-Z0-9-]+)+)(?::(\d{1,5}))?")
+        .unwrap_or_else(|fault| panic!("an expression of our own does not compile: {fault}"))
+});
+static MOMENT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)|[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
+        .unwrap_or_else(|fault| panic!("an expression of our own does not compile: {fault}"))
+});
+
+/// Characters of which identifiers on the wire are made (RFC 3261 25.1 `word` without quotes).
+fn is_word(char: char) -> bool {
+    char.is_ascii_alphanumeric() || matches!(char, '-' | '.' | '!' | '%' | '*' | '_' | '+' | '`' | '\'' | '~' | '@' | '=')
+}
+
+/// Who says what: the ends of the message whose text is normalised.
+struct Voice<'a> {
+    from: &'a Party,
+    to: &'a Party,
+    is_request: bool,
+}
+
+impl Normaliser {
+    /// A normaliser for a trace with this header.
+    pub fn new(header: &Header) -> Self {
+        let mut normaliser = Self::default();
+        for (address, party) in &header.book.nodes {
+            let name = party.to_string();
+            normaliser.nodes.insert(*address, name.clone());
+            let machine = normaliser.machines.entry(address.ip()).or_insert_with(|| Some(name.clone()));
+            if machine.as_ref().is_some_and(|known| *known != name) {
+                *machine = None;
+            }
+        }
+        normaliser.hosts = header.book.hosts.iter().map(|(host, party)| (host.to_ascii_lowercase(), party.to_string())).collect();
+        normaliser.kept = header.book.groups.iter().map(|(alias, _)| alias.clone()).collect();
+        normaliser
+    }
+
+    /// The text of a SIP message: start line, header fields, empty line and body, lines as on the
+    /// wire.
+    pub fn sip(&mut self, text: &str, facts: &Facts) -> String {
+        let voice = Voice { from: &facts.from, to: &facts.to, is_request: !text.starts_with("SIP/") };
+        let body_at = text.find("\r\n\r\n").map_or(text.len(), |at| at + 4);
+        let (head, body) = text.split_at(body_at);
+        let mut out = String::with_capacity(text.len());
+        self.boundary(head);
+        for line in head.split_inclusive('\n') {
+            self.header_line(line, head, &voice, &mut out);
+        }
+        self.body(body, &voice, &mut out);
+        out
+    }
+
+    /// The text of an MSRP chunk.
+    pub fn msrp(&mut self, text: &str, facts: &Facts) -> String {
+        let voice = Voice { from: &facts.from, to: &facts.to, is_request: true };
+        if let Some(tid) = text.split(' ').nth(1) {
+            self.learn("msrp-tid", tid);
+        }
+        let mut out = String::with_capacity(text.len());
+        let body_at = text.find("\r\n\r\n").map_or(text.len(), |at| at + 4);
+        let (head, body) = text.split_at(body_at);
+        for line in head.split_inclusive('\n') {
+            let value = |name: &str| line.strip_prefix(name).map(str::trim);
+            if let Some(path) = value("From-Path:") {
+                self.learn_path(path, voice.from);
+            } else if let Some(path) = value("To-Path:") {
+                self.learn_path(path, voice.to);
+            } else if let Some(id) = value("Message-ID:") {
+                self.learn("message-id", id);
+            }
+            self.words(line, &mut out);
+        }
+        self.body(body, &voice, &mut out);
+        out
+    }
+
+    fn number(&mut self, kind: &str) -> u32 {
+        let counter = self.counters.entry(kind.to_owned()).or_default();
+        *counter += 1;
+        *counter
+    }
+
+    fn learn(&mut self, kind: &str, value: &str) {
+        if value.is_empty() || self.placeholders.contains_key(value) || self.kept.contains(value) {
+            return;
+        }
+        let number = self.number(kind);
+        self.placeholders.insert(value.to_owned(), format!("<{kind}:{number}>"));
+    }
+
+    fn learn_of(&mut self, kind: &str, party: &Party, value: &str) {
+        if value.is_empty() || self.placeholders.contains_key(value) || self.kept.contains(value) {
+            return;
+        }
+        let name = &party.name;
+        let number = self.number(&format!("{kind}:{name}"));
+        self.placeholders.insert(value.to_owned(), format!("<{kind}:{name}.{number}>"));
+    }
+
+    fn learn_path(&mut self, path: &str, party: &Party) {
+        let Some(last) = path.split(' ').rfind(|uri| !uri.is_empty()) else { return };
+        let session = last.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, session)| session);
+        if let Some(session) = session.and_then(|session| session.split(';').next()) {
+            self.learn_of("msrp-session", party, session);
+        }
+    }
+
+    fn boundary(&mut self, head: &str) {
+        let value = head.split("boundary=").nth(1).map(|rest| rest.trim_start_matches('"'));
+        if let Some(value) = value.and_then(|rest| rest.split(|char: char| char == '"' || char == ';' || char.is_whitespace()).next()) {
+            self.learn("boundary", value);
+        }
+    }
+
+    fn header_line(&mut self, line: &str, head: &str, voice: &Voice<'_>, out: &mut String) {
+        let (name, value) = line.split_once(':').map_or(("", line), |(name, value)| (name.trim(), value.trim()));
+        match name.to_ascii_lowercase().as_str() {
+            "call-id" | "i" => self.learn("call-id", value),
+            "from" | "f" => self.learn_tag(value, if voice.is_request { voice.from } else { voice.to }),
+            "to" | "t" => self.learn_tag(value, if voice.is_request { voice.to } else { voice.from }),
+            "via" | "v" => value.split(',').for_each(|via| self.learn_param("branch", "branch=", via)),
+            "conversation-id" => self.learn_invented("conversation-id", value),
+            "contribution-id" => self.learn_invented("contribution-id", value),
+            "cseq" => return self.cseq(line, value, head, voice, out),
+            _ => {}
+        }
+        self.words(line, out);
+    }
+
+    fn learn_tag(&mut self, value: &str, party: &Party) {
+        if let Some(tag) = param(value, ";tag=") {
+            self.learn_of("tag", party, tag);
+        }
+    }
+
+    fn learn_param(&mut self, kind: &str, mark: &str, text: &str) {
+        if let Some(value) = param(text, mark) {
+            self.learn(kind, value);
+        }
+    }
+
+    /// Values that a scenario may fix: only what looks made up is replaced.
+    fn learn_invented(&mut self, kind: &str, value: &str) {
+        let is_made_up = value.len() >= 14 && value.chars().all(|char| char.is_ascii_hexdigit() || char == '-');
+        if is_made_up {
+            self.learn(kind, value);
+        }
+    }
+
+    /// CSeq numbers count from 1 on each side of a dialog: where a run starts is its own affair.
+    fn cseq(&mut self, line: &str, value: &str, head: &str, voice: &Voice<'_>, out: &mut String) {
+        let Some((number, rest)) = value.split_once(' ').and_then(|(number, rest)| Some((number.parse::<u32>().ok()?, rest))) else {
+            return out.push_str(line);
+        };
+        let call_id = head.lines().find_map(|line| line.strip_prefix("Call-ID:")).unwrap_or("").trim();
+        let side = if voice.is_request { voice.from } else { voice.to };
+        let base = *self.sequences.entry(format!("{call_id} {}", side.name)).or_insert(number);
+        let relative = i64::from(number) - i64::from(base) + 1;
+        let end = &line[line.trim_end_matches(['\r', '\n']).len()..];
+        out.push_str(&format!("CSeq: {relative} {rest}{end}"));
+    }
+
+    fn body(&mut self, body: &str, voice: &Voice<'_>, out: &mut String) {
+        for line in body.split_inclusive('\n') {
+            let text = line.trim_end_matches(['\r', '\n']);
+            let end = &line[text.len()..];
+            if let Some(origin) = text.strip_prefix("o=") {
+                self.origin(origin, out);
+                out.push_str(end);
+                continue;
+            }
+            if let Some(path) = text.strip_prefix("a=path:") {
+                self.learn_path(path, voice.from);
+            } else if let Some(port) = text.strip_prefix("m=message ").and_then(|rest| rest.split(' ').next()) {
+                let shown = self.port(&voice.from.to_string(), port);
+                out.push_str("m=message ");
+                out.push_str(&shown);
+                self.words(&text["m=message ".len() + port.len()..], out);
+                out.push_str(end);
+                continue;
+            }
+            self.learn_in_body(text, voice);
+            self.words(line, out);
+        }
+    }
+
+    /// Identifiers in enclosed SIP messages and CPIM headers.
+    fn learn_in_body(&mut self, text: &str, voice: &Voice<'_>) {
+        if let Some(tag) = param(text, ";tag=") {
+            self.learn_of("tag", voice.from, tag);
+        }
+        self.learn_param("branch", ";branch=", text);
+        if let Some(id) = text.strip_prefix("Call-ID:") {
+            self.learn("call-id", id.trim());
+        }
+        if let Some((_, id)) = text.split_once("imdn.Message-ID:") {
+            self.learn_invented("imdn-id", id.trim());
+        }
+    }
+
+    /// `o=user id version IN IP4 address`: the session numbered, its versions counted from 0.
+    fn origin(&mut self, origin: &str, out: &mut String) {
+        let parts: Vec<&str> = origin.split(' ').collect();
+        let [user, id, version, rest @ ..] = parts.as_slice() else {
+            out.push_str("o=");
+            return self.words(origin, out);
+        };
+        let number: u64 = version.parse().unwrap_or(0);
+        let key = format!("o {user} {id} {}", rest.join(" "));
+        let base = *self.versions.entry(key.clone()).or_insert(number);
+        self.learn("sdp", &key);
+        let shown = self.placeholders.get(&key).cloned().unwrap_or_default();
+        out.push_str(&format!("o={user} {shown} {} ", number.wrapping_sub(base)));
+        self.words(&rest.join(" "), out);
+    }
+
+    /// Replaces what is known, word by word, then addresses and moments.
+    fn words(&mut self, text: &str, out: &mut String) {
+        let mut replaced = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(start) = rest.find(is_word) {
+            let end = start + rest[start..].find(|char| !is_word(char)).unwrap_or(rest.len() - start);
+            replaced.push_str(&rest[..start]);
+            self.word(&rest[start..end], &mut replaced);
+            rest = &rest[end..];
+        }
+        replaced.push_str(rest);
+        let moments = MOMENT.replace_all(&replaced, |found: &Captures<'_>| {
+            self.learn("date", &found[0]);
+            self.placeholders.get(&found[0]).cloned().unwrap_or_default()
+        });
+        let addresses = ADDRESS.replace_all(&moments, |found: &Captures<'_>| self.address(found));
+        out.push_str(&addresses);
+    }
+
+    fn word(&self, word: &str, out: &mut String) {
+        // Parameters bring their name along: `tag=x`, `boundary=x`.
+        let (lead, core) = match word.split_once('=') {
+            Some((name, value)) if !self.placeholders.contains_key(word) => (&word[..=name.len()], value),
+            _ => ("", word),
+        };
+        out.push_str(lead);
+        if let Some(placeholder) = self.placeholders.get(core) {
+            return out.push_str(placeholder);
+        }
+        // End-lines and boundaries stand between dashes; an end-line may be followed by its flag.
+        let inner = core.trim_start_matches('-');
+        let tail = inner.trim_end_matches(['-', '+']);
+        match self.placeholders.get(tail).filter(|_| !tail.is_empty()) {
+            Some(placeholder) => {
+                out.push_str(&core[..core.len() - inner.len()]);
+                out.push_str(placeholder);
+                out.push_str(&inner[tail.len()..]);
+            }
+            None => out.push_str(core),
+        }
+    }
+
+    fn address(&mut self, found: &Captures<'_>) -> String {
+        let host = &found[1];
+        let port = found.get(2).map(|port| port.as_str());
+        let ip: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+        let Some(ip) = ip else {
+            let owner = self.hosts.get(&host.to_ascii_lowercase()).cloned();
+            return match (owner, port) {
+                (Some(owner), Some(port)) => format!("{host}:{}", self.port(&owner, port)),
+                _ => found[0].to_owned(),
+            };
+        };
+        let node = port.and_then(|port| port.parse().ok()).and_then(|port| self.nodes.get(&SocketAddr::new(ip, port)).cloned());
+        let owner = node.or_else(|| self.machines.get(&ip).cloned().flatten());
+        match (owner, port) {
+            (Some(owner), None) => format!("<ip:{owner}>"),
+            (Some(owner), Some(port)) => format!("<ip:{owner}>:{}", self.port(&owner, port)),
+            (None, _) => found[0].to_owned(),
+        }
+    }
+
+    /// The port of an actor: that of its SIP address, or the first, second, … other one.
+    fn port(&mut self, owner: &str, port: &str) -> String {
+        if matches!(port, "0" | "9") {
+            return port.to_owned();
+        }
+        let is_sip = |(address, name): (&SocketAddr, &String)| name == owner && address.port().to_string() == port;
+        if self.nodes.iter().any(is_sip) {
+            return format!("<port:{owner}>");
+        }
+        let key = format!("port {owner} {port}");
+        if !self.placeholders.contains_key(&key) {
+            let number = self.number(&format!("port:{owner}"));
+            self.placeholders.insert(key.clone(), format!("<port:{owner}.{number}>"));
+        }
+        self.placeholders.get(&key).cloned().unwrap_or_default()
+    }
+}
+
+/// The value after `mark`, up to whatever ends a parameter.
+fn param<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
+    let at = text.to_ascii_lowercase().find(mark)? + mark.len();
+    let rest = text.get(at..)?;
+    let end = rest.find(|char: char| matches!(char, ';' | ',' | '>' | '"') || char.is_whitespace()).unwrap_or(rest.len());
+    Some(&rest[..end])
+}
