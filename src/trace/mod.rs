@@ -7,7 +7,6 @@
 pub mod correlate;
 pub mod event;
 pub mod normalise;
-pub mod render;
 pub mod snapshot;
 pub mod tap;
 #[cfg(test)]
