@@ -35,8 +35,10 @@ static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
         .unwrap_or_else(|fault| panic!("an expression of our own does not compile: {fault}"))
 });
 static MOMENT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)|[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
-        .unwrap_or_else(|fault| panic!("an expression of our own does not compile: {fault}"))
+    Regex::new(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)|[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT",
+    )
+    .unwrap_or_else(|fault| panic!("an expression of our own does not compile: {fault}"))
 });
 
 /// Characters of which identifiers on the wire are made (RFC 3261 25.1 `word` without quotes).
@@ -140,7 +142,9 @@ impl Normaliser {
 
     fn boundary(&mut self, head: &str) {
         let value = head.split("boundary=").nth(1).map(|rest| rest.trim_start_matches('"'));
-        if let Some(value) = value.and_then(|rest| rest.split(|char: char| char == '"' || char == ';' || char.is_whitespace()).next()) {
+        if let Some(value) =
+            value.and_then(|rest| rest.split(|char: char| char == '"' || char == ';' || char.is_whitespace()).next())
+        {
             self.learn("boundary", value);
         }
     }
@@ -182,7 +186,8 @@ impl Normaliser {
 
     /// CSeq numbers count from 1 on each side of a dialog: where a run starts is its own affair.
     fn cseq(&mut self, line: &str, value: &str, head: &str, voice: &Voice<'_>, out: &mut String) {
-        let Some((number, rest)) = value.split_once(' ').and_then(|(number, rest)| Some((number.parse::<u32>().ok()?, rest))) else {
+        let Some((number, rest)) = value.split_once(' ').and_then(|(number, rest)| Some((number.parse::<u32>().ok()?, rest)))
+        else {
             return out.push_str(line);
         };
         let call_id = head.lines().find_map(|line| line.strip_prefix("Call-ID:")).unwrap_or("").trim();

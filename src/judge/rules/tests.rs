@@ -44,7 +44,8 @@ fn lost(tape: &mut Tape) -> u32 {
 
 fn register(tape: &mut Tape) -> u32 {
     let request = tape.request("core", "REGISTER", "sip:pf.home1.example", In { call_id: "3p", from: "s", to: None, cseq: 1 });
-    let request = request.set("To", format!("<{BOB}>")).set("Via", "SIP/2.0/TCP scscf1.home1.example;branch=z9hG4bKregister").build();
+    let request =
+        request.set("To", format!("<{BOB}>")).set("Via", "SIP/2.0/TCP scscf1.home1.example;branch=z9hG4bKregister").build();
     tape.sip("core", "pf", request)
 }
 
@@ -73,8 +74,7 @@ fn must_judges_the_trigger_itself() {
     assert_eq!(outcome(rule, &tape), Outcome::Violated);
 }
 
-const ANSWERED: &str =
-    "per: [dialog]\nwhen: { client -> pf BYE: {} }\nthen: { pf -> client 200: { answers: $when } }\nwithin: 5s";
+const ANSWERED: &str = "per: [dialog]\nwhen: { client -> pf BYE: {} }\nthen: { pf -> client 200: { answers: $when } }\nwithin: 5s";
 
 #[test]
 fn a_response_in_time_satisfies() {
@@ -350,7 +350,8 @@ fn a_chain_triggers_with_each_last_link() {
 
 #[test]
 fn parts_trigger_in_any_order() {
-    let rule = "per: [group, user]\nwhen: { all: [ { client -> pf BYE: {} }, { cf -> pf BYE: {} } ] }\nnever: { pf -> client INVITE: {} }";
+    let rule =
+        "per: [group, user]\nwhen: { all: [ { client -> pf BYE: {} }, { cf -> pf BYE: {} } ] }\nnever: { pf -> client INVITE: {} }";
     let mut tape = session();
     tape.ask("focus", "pf", "BYE", In { call_id: "f", from: "cf-1", to: Some("pf-f"), cseq: 2 });
     assert_eq!(outcome(rule, &tape), Outcome::NotTriggered);
@@ -441,7 +442,8 @@ fn an_event_without_a_group_concerns_every_group_of_its_user() {
 
 #[test]
 fn an_obligation_waits_for_its_group_to_show() {
-    let rule = "per: [group, user]\nwhen: { core -> pf REGISTER: {} }\nthen: { pf -> client INVITE: { initial: true } }\nwithin: 5s";
+    let rule =
+        "per: [group, user]\nwhen: { core -> pf REGISTER: {} }\nthen: { pf -> client INVITE: { initial: true } }\nwithin: 5s";
     let mut tape = Tape::new();
     register(&mut tape);
     tape.ask("pf", "bob.phone", "INVITE", In { call_id: "d", from: "d-1", to: None, cseq: 1 });

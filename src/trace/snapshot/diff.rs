@@ -155,15 +155,20 @@ pub fn compare(accepted: &str, new: &str) -> Vec<Change> {
         let block = &new[at];
         let origin = missing.iter().position(|from| old[*from].identity == block.identity && old[*from].start == block.start);
         let change = match origin.map(|place| missing.remove(place)) {
-            Some(from) => Change::Moved { from: old[from].title.to_owned(), to: block.title.to_owned(), start: block.start.to_owned() },
+            Some(from) => {
+                Change::Moved { from: old[from].title.to_owned(), to: block.title.to_owned(), start: block.start.to_owned() }
+            }
             None => Change::Inserted { title: block.title.to_owned(), start: block.start.to_owned() },
         };
         changes.push((block.title, change));
     }
-    changes.extend(missing.into_iter().map(|at| {
-        (old[at].title, Change::Missing { title: old[at].title.to_owned(), start: old[at].start.to_owned() })
-    }));
-    let number = |title: &str| title.trim_start_matches('#').split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0_u32);
+    changes.extend(
+        missing
+            .into_iter()
+            .map(|at| (old[at].title, Change::Missing { title: old[at].title.to_owned(), start: old[at].start.to_owned() })),
+    );
+    let number =
+        |title: &str| title.trim_start_matches('#').split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0_u32);
     changes.sort_by_key(|(title, _)| number(title));
     changes.into_iter().map(|(_, change)| change).collect()
 }
