@@ -12,6 +12,7 @@
 //! - a response to a request that no step sent;
 //! - an in-dialog UPDATE without content, and an in-dialog SUBSCRIBE that refreshes;
 //! - an MSRP SEND without content, the chunks of a message before its last, and an MSRP 200;
+//! - the end of a connection;
 //! - everything between the IUT and a reference actor;
 //! - everything after the last step, and after the first step that failed.
 
@@ -27,7 +28,7 @@ use bytes::Bytes;
 
 use super::outcome::Miss;
 use super::verdict::Finding;
-use crate::pattern::ast::{Answers, Condition, Path, Pattern, What};
+use crate::pattern::ast::{Answers, Condition, End, Path, Pattern, What};
 use crate::pattern::{Env, Matcher, Names, View, read};
 use crate::suite::catalogue::Level;
 use crate::suite::scenario::{Act, Expectation, Scenario, Sending, Step};
@@ -393,7 +394,7 @@ impl<'s> Script<'s> {
     fn latest_dialog(&self, before: usize, pattern: &Pattern) -> Option<Symbol> {
         let end = if self.iut.is(&pattern.from) { &pattern.to } else { &pattern.from };
         let subscription = matches!(pattern.what, What::Request(Method::Notify));
-        let fits = |opened: &&Opened| opened.op < before && opened.subscription == subscription && opened.peer.is(end);
+        let fits = |opened: &&Opened| opened.op < before && opened.subscription == subscription && is_end(&opened.peer, end);
         let latest =
             |open: bool| self.opened.iter().filter(fits).filter(|opened| !(open && opened.ended)).max_by_key(|opened| opened.op);
         latest(true).or_else(|| latest(false)).map(|opened| opened.dialog)
@@ -693,7 +694,7 @@ impl<'s> Script<'s> {
 
     /// Whether ends, kind and place in its dialog are those of a pattern, whatever it holds.
     fn is_kind(&self, seen: &Seen<'_>, pattern: &Pattern) -> bool {
-        let ends = seen.facts.from.is(&pattern.from) && seen.facts.to.is(&pattern.to);
+        let ends = is_end(&seen.facts.from, &pattern.from) && is_end(&seen.facts.to, &pattern.to);
         let kind = seen.view.as_ref().is_some_and(|view| view.is(&pattern.what));
         let initial = pattern.initial.is_none_or(|initial| seen.is_initial() == initial);
         ends && kind && initial
@@ -722,7 +723,7 @@ impl<'s> Script<'s> {
     fn is_claimed_by(&self, at: usize, seen: &Seen<'_>) -> bool {
         let (Task::Send(sending), Mark::Sent(_)) = (&self.program.ops[at].task, self.marks[at]) else { return false };
         if sending.raw.is_some() {
-            return seen.facts.from.is(&sending.pattern.from);
+            return is_end(&seen.facts.from, &sending.pattern.from);
         }
         let Some(view) = &seen.view else { return false };
         let kind = match &sending.pattern.what {
@@ -733,7 +734,7 @@ impl<'s> Script<'s> {
             what => view.is(what),
         };
         let answers = sending.answers.is_none_or(|step| self.steps.get(&step).copied() == seen.facts.answers);
-        kind && answers && is_actor(&seen.facts.from, &sending.pattern)
+        kind && answers && is_end(&seen.facts.from, &sending.pattern.from)
     }
 
     /// The first open expectation that the event meets.
@@ -761,10 +762,23 @@ impl<'s> Script<'s> {
         match expectation.pattern.what {
             // The answer to a message is the one to its last chunk, a refusal that to any.
             What::MsrpResponse(_) => {
-                seen.facts.answered.is_some_and(|answered| answered.request == *request) || seen.facts.answers == Some(*request)
+                self.answers_raw(step, seen)
+                    || seen.facts.answered.is_some_and(|answered| answered.request == *request)
+                    || seen.facts.answers == Some(*request)
             }
             _ => seen.facts.answers == Some(*request),
         }
+    }
+
+    /// Whether a response carries the transaction identifier of exact bytes that a step sent: what
+    /// is no MSRP message to others may be answered all the same.
+    fn answers_raw(&self, step: u32, seen: &Seen<'_>) -> bool {
+        let raw = self.program.ops.iter().find(|op| op.step.number == step).and_then(|op| match op.task {
+            Task::Send(sending) => sending.raw.as_deref(),
+            _ => None,
+        });
+        let id = seen.view.as_ref().and_then(View::as_msrp).map(|chunk| chunk.transact_id());
+        raw.zip(id).is_some_and(|(raw, id)| raw.starts_with("MSRP ") && raw[5..].split(' ').next() == Some(id))
     }
 
     fn is_in_dialog(&self, at: usize, expectation: &Expectation, seen: &Seen<'_>) -> bool {
@@ -859,9 +873,10 @@ impl<'s> Script<'s> {
                 },
             };
         }
-        let Some(chunk) = view.as_msrp() else { return false };
+        let Some(chunk) = view.as_msrp() else { return view.is(&What::Lost) };
+        let ours = |event: &u32| self.steps.values().any(|known| known == event);
         match chunk.code() {
-            Some(code) => code == 200,
+            Some(code) => code == 200 || seen.facts.answers.is_some_and(|request| !ours(&request)),
             None => chunk.method() == Some("SEND") && (view.whole().is_none() || view.whole().is_some_and(Bytes::is_empty)),
         }
     }
@@ -943,15 +958,12 @@ impl Seen<'_> {
     }
 }
 
-/// The sender is the actor of the pattern; a device that the wire does not tell is not held
-/// against it.
-fn is_actor(party: &Party, pattern: &Pattern) -> bool {
-    use crate::pattern::ast::End;
-    match &pattern.from {
-        End::Actor { name, device } => {
-            party.name == *name && (device.is_none() || party.device.is_none() || party.device == *device)
-        }
-        end => party.is(end),
+/// Whether a pattern's end speaks of a party; a device that the wire does not tell (that of an
+/// INVITE to a user, say) is not held against it.
+fn is_end(party: &Party, end: &End) -> bool {
+    match end {
+        End::Actor { name, device } => party.name == *name && (device.is_none() || party.device.is_none() || party.device == *device),
+        End::Any | End::Role(_) => party.is(end),
     }
 }
 

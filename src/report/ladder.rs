@@ -82,30 +82,23 @@ fn arrow(event: &Event, from: usize, to: usize, lanes: usize, ascii: bool) -> St
     let label = format!("#{} {}", event.number, headline(event));
     let (left, right) = (from.min(to), from.max(to));
     let (bar, dash) = if ascii { ('|', '-') } else { ('│', '─') };
-    let mut line = String::new();
+    let mut line = " ".repeat(LANE / 2);
     for lane in 0..lanes {
         if lane == left && left != right {
             let width = (right - left) * LANE - 1;
             let label = short(&label, width.saturating_sub(4));
             let used = label.chars().count() + 1;
             let before = (width - used) / 2;
-            let after = width - used - before;
             let line_of = |count: usize| dash.to_string().repeat(count);
-            let shaft = format!("{}{label}{}", line_of(before), line_of(after));
+            let shaft = format!("{}{label}{}", line_of(before), line_of(width - used - before));
             let shaft = if to > from { format!("{shaft}>") } else { format!("<{shaft}") };
-            let _ = write!(line, "{}{bar}{shaft}", " ".repeat(if lane == 0 { LANE / 2 } else { 0 }));
+            let _ = write!(line, "{bar}{shaft}");
         } else if lane < left || lane >= right {
-            let gap = if lane == 0 {
-                LANE / 2
-            } else if lane == right && left != right {
-                0
-            } else {
-                LANE - 1
-            };
-            let _ = write!(line, "{}{bar}", " ".repeat(gap));
+            let gap = if lane + 1 < lanes { LANE - 1 } else { 0 };
+            let _ = write!(line, "{bar}{}", " ".repeat(gap));
         }
     }
-    line
+    line.trim_end().to_owned()
 }
 
 /// Every message in full, in the order of the trace.

@@ -4,7 +4,7 @@
 //! patterns of its sending steps into messages that the actors draft, and leaves to the actors'
 //! own habits what the script does not claim for itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::plan::Job;
@@ -226,8 +226,12 @@ struct Player<'c> {
     world: World,
     seen: usize,
     settle: Duration,
+    /// How long messages that were seen need to reach the actors: two hops and a bit.
+    breath: Duration,
     speech: Speech,
     waiting: Vec<Waiting<'c>>,
+    /// Changes of the world, each with its time: what is under way arrives before.
+    changes: VecDeque<(Instant, &'c Act)>,
     /// Messages that the script deals with itself.
     claimed: BTreeSet<Label>,
     /// What came to an actor and is left to the script.
@@ -263,12 +267,14 @@ impl<'c> Player<'c> {
             course,
             script,
             session: course.judge.session(&header),
+            breath: course.suite.defaults.delay * 3,
             settle: job.scenario.settle.unwrap_or_else(|| world.timing().t1 * 64),
             world,
             header,
             seen: 0,
             speech: Speech::new(job.seed),
             waiting: Vec::new(),
+            changes: VecDeque::new(),
             claimed: BTreeSet::new(),
             held: Vec::new(),
             dialogs: BTreeMap::new(),
@@ -297,7 +303,8 @@ impl<'c> Player<'c> {
     /// The next moment at which the script itself has something to do.
     fn next_deadline(&self) -> Instant {
         let patience = self.waiting.iter().map(|waiting| waiting.since + PATIENCE.mul_f64(self.course.scale)).min();
-        let next = self.script.poll_timeout().into_iter().chain(patience).min();
+        let change = self.changes.front().map(|(at, _)| *at);
+        let next = self.script.poll_timeout().into_iter().chain(patience).chain(change).min();
         // Nothing open and nothing over cannot be; an hour ends such a run all the same.
         next.unwrap_or_else(|| self.world.now() + Duration::from_secs(3600))
     }
@@ -308,6 +315,9 @@ impl<'c> Player<'c> {
         }
         self.script.handle_timeout(self.world.now());
         self.give_up();
+        while let Some((_, act)) = self.changes.pop_front_if(|(at, _)| *at <= self.world.now()) {
+            self.change(act);
+        }
         self.act();
     }
 
@@ -383,7 +393,7 @@ impl<'c> Player<'c> {
                 progress = true;
                 match action {
                     Action::Send(step, sending) => self.waiting.push(Waiting { step, sending, since: self.world.now() }),
-                    Action::Fault(act) => self.change(act),
+                    Action::Fault(act) => self.changes.push_back((self.world.now() + self.breath, act)),
                 }
             }
             if !progress {

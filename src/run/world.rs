@@ -139,7 +139,7 @@ impl World {
             core: NodeId(0),
             members: Vec::new(),
             pf_config,
-            pf_settings: pf_settings(setup.defaults),
+            pf_settings: pf_settings(setup),
             policy: Policy::of(&values),
             timing: ground.timing,
             restarts: 0,
@@ -506,11 +506,14 @@ fn group_profile(defaults: &Defaults, group: &crate::suite::scenario::Group) -> 
     }
 }
 
-fn pf_settings(defaults: &Defaults) -> PfConfig {
+/// The PF serves the users that the scenario has; all others have a PF elsewhere.
+fn pf_settings(setup: &Setup<'_>) -> PfConfig {
+    let clients = setup.scenario.actors.iter().filter(|actor| actor.role == Role::Client);
+    let identities = clients.filter_map(|actor| setup.defaults.identities.get(&*actor.name));
     let user = |identity: &Identity| ServedUser { uri: identity.uri.clone(), aliases: identity.aliases.clone() };
     PfConfig {
         identity: "sip:rcse-standfw@home1.example".to_owned(),
-        users: defaults.identities.values().map(user).collect(),
+        users: identities.map(user).collect(),
         core: CORE_URI.to_owned(),
     }
 }

@@ -1,14 +1,15 @@
 //! The flow of a scenario as a graph: which step has to wait for which.
 //!
 //! *Control* steps (sends, waits, faults, scopes) form one chain in the order of the text, each
-//! behind every expectation above it. Expectations stand behind the last step of the chain that
-//! can cause something, and behind the expectation before them on the same channel.
+//! behind every expectation above it. An expectation stands behind the one before it on the same
+//! channel, and behind whatever of the chain can cause it:
 //!
-//! A send that only acknowledges (an ACK, a 2xx to a request other than INVITE, an MSRP 200)
-//! causes nothing that a requirement could forbid to come earlier, so what stands below it may
-//! come before it. The MSRP messages of one session are a stream: a sender need not wait for the
-//! answer to one before it sends the next, so they stand behind each other and the last thing that
-//! changed the world (a wait, a fault), whatever is sent elsewhere in between.
+//! - a response behind the request that it answers;
+//! - an MSRP message behind the answer that set up a session between the two ends, since a sender
+//!   need not wait for what else goes on before it sends the next;
+//! - anything else behind the last message that is more than an acknowledgement (an ACK, a 2xx to
+//!   a request other than INVITE, an MSRP 200);
+//! - everything behind the last thing that changed the world (a wait, a fault).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -106,10 +107,10 @@ struct Cursor {
     world: Vec<usize>,
     /// Expectations since `chain`.
     open: Vec<usize>,
-    /// The last MSRP messages expected on each channel since `world`.
-    streams: BTreeMap<Channel, Vec<usize>>,
-    /// The last expectations of each channel since `barrier`.
+    /// The last expectations of each channel since `world`.
     channels: BTreeMap<Channel, Vec<usize>>,
+    /// The last answers between two ends that set up a session.
+    sessions: BTreeMap<(End, End), Vec<usize>>,
     /// Inside `in-order`: what came last, whatever it was.
     strict: Option<Vec<usize>>,
     /// The branch that encloses.
@@ -119,7 +120,7 @@ struct Cursor {
 impl<'s> Program<'s> {
     /// Compiles the flow of `scenario`.
     pub(super) fn of(scenario: &'s Scenario, setting: &Setting<'_>) -> Self {
-        let mut compiler = Compiler { program: Self::default(), setting, methods: BTreeMap::new() };
+        let mut compiler = Compiler { program: Self::default(), setting, methods: BTreeMap::new(), by_step: BTreeMap::new() };
         compiler.learn_methods(&scenario.flow);
         let mut cursor = Cursor::default();
         compiler.steps(&scenario.flow, &mut cursor);
@@ -148,6 +149,7 @@ struct Compiler<'s, 'a> {
     program: Program<'s>,
     setting: &'a Setting<'a>,
     methods: BTreeMap<u32, Method>,
+    by_step: BTreeMap<u32, usize>,
 }
 
 impl<'s> Compiler<'s, '_> {
@@ -193,6 +195,10 @@ impl<'s> Compiler<'s, '_> {
                 let causes = !self.only_acknowledges(sending);
                 let causes = if causes { Effect::Message } else { Effect::Nothing };
                 self.control(step, Task::Send(sending), causes, cursor);
+                if self.sets_up(&sending.pattern.what, sending.answers) {
+                    let (from, to) = (sending.pattern.from.clone(), sending.pattern.to.clone());
+                    cursor.sessions.insert(if from <= to { (from, to) } else { (to, from) }, cursor.chain.clone());
+                }
             }
             Act::Expect(expectation) => self.expect(step, expectation, cursor),
             Act::Wait(span) => self.control(step, Task::Wait(*span), Effect::World, cursor),
@@ -236,23 +242,27 @@ impl<'s> Compiler<'s, '_> {
         cursor.chain = vec![at];
         if effect >= Effect::Message {
             cursor.barrier = vec![at];
-            cursor.channels.clear();
         }
         if effect == Effect::World {
             cursor.world = vec![at];
-            cursor.streams.clear();
+            cursor.channels.clear();
         }
     }
 
     fn expect(&mut self, step: &'s Step, expectation: &'s Expectation, cursor: &mut Cursor) {
         let channel = channel_of(expectation);
-        let is_message = expectation.pattern.what == What::MsrpSend;
-        let before = cursor.streams.get(&channel).filter(|_| is_message);
-        let mut behind = if before.is_some() { cursor.world.clone() } else { cursor.barrier.clone() };
-        behind.extend(before.into_iter().chain(cursor.channels.get(&channel)).flatten());
+        let pair = (channel.0.clone(), channel.1.clone());
+        let answered = expectation.answers.and_then(|step| self.by_step.get(&step));
+        let cause = match (&expectation.pattern.what, answered, cursor.sessions.get(&pair)) {
+            (What::Response(_) | What::MsrpResponse(_), Some(request), _) => vec![*request],
+            (What::MsrpSend | What::MsrpChunk, _, Some(session)) => session.clone(),
+            _ => cursor.barrier.clone(),
+        };
+        let before = cursor.channels.get(&channel).into_iter().flatten().copied();
+        let behind = cause.into_iter().chain(cursor.world.iter().copied()).chain(before).collect();
         let at = self.add(step, Task::Expect(expectation), behind, cursor.chain.clone(), cursor);
-        if is_message {
-            cursor.streams.insert(channel.clone(), vec![at]);
+        if self.sets_up(&expectation.pattern.what, expectation.answers) {
+            cursor.sessions.insert(pair, vec![at]);
         }
         cursor.channels.insert(channel, vec![at]);
         cursor.open.push(at);
@@ -260,6 +270,7 @@ impl<'s> Compiler<'s, '_> {
 
     fn add(&mut self, step: &'s Step, task: Task<'s>, mut behind: Vec<usize>, clock: Vec<usize>, cursor: &mut Cursor) -> usize {
         let at = self.program.ops.len();
+        self.by_step.insert(step.number, at);
         if let Some(last) = &mut cursor.strict {
             behind.extend(last.iter().copied());
             *last = vec![at];
@@ -328,6 +339,12 @@ impl<'s> Compiler<'s, '_> {
         *cursor = join(start, ends);
     }
 
+    /// Whether this is the answer that makes a session of an INVITE.
+    fn sets_up(&self, what: &What, answers: Option<u32>) -> bool {
+        let invite = answers.and_then(|step| self.methods.get(&step)) == Some(&Method::Invite);
+        invite && matches!(what, What::Response(codes) if codes.low >= 200 && codes.low < 300)
+    }
+
     fn only_acknowledges(&self, sending: &Sending) -> bool {
         const SUCCESS: Codes = Codes { low: 200, high: 299 };
         let success = |codes: Codes| SUCCESS.has(codes.low) && SUCCESS.has(codes.high);
@@ -354,8 +371,8 @@ fn join(start: Cursor, ends: Vec<Cursor>) -> Cursor {
         for (channel, last) in end.channels {
             joined.channels.entry(channel).or_default().extend(last);
         }
-        for (channel, last) in end.streams {
-            joined.streams.entry(channel).or_default().extend(last);
+        for (pair, last) in end.sessions {
+            joined.sessions.entry(pair).or_default().extend(last);
         }
         if let (Some(all), Some(last)) = (&mut joined.strict, end.strict) {
             all.extend(last);
@@ -369,7 +386,7 @@ fn join(start: Cursor, ends: Vec<Cursor>) -> Cursor {
     tidy(&mut joined.barrier);
     tidy(&mut joined.world);
     tidy(&mut joined.open);
-    joined.channels.values_mut().chain(joined.streams.values_mut()).for_each(tidy);
+    joined.channels.values_mut().chain(joined.sessions.values_mut()).for_each(tidy);
     joined.strict.iter_mut().for_each(tidy);
     joined
 }
