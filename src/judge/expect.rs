@@ -962,7 +962,9 @@ impl Seen<'_> {
 /// INVITE to a user, say) is not held against it.
 fn is_end(party: &Party, end: &End) -> bool {
     match end {
-        End::Actor { name, device } => party.name == *name && (device.is_none() || party.device.is_none() || party.device == *device),
+        End::Actor { name, device } => {
+            party.name == *name && (device.is_none() || party.device.is_none() || party.device == *device)
+        }
         End::Any | End::Role(_) => party.is(end),
     }
 }
