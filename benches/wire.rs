@@ -11,6 +11,7 @@ use cpmcheck::wire::msrp::{Chunk, ChunkBuilder};
 use cpmcheck::wire::sip::header::{NameAddr, Via, list};
 use cpmcheck::wire::sip::{Builder, Message, Name};
 use criterion::{Criterion, Throughput};
+use rsip::message::HasHeaders;
 use rsip::prelude::{HeadersExt, ToTypedHeader};
 
 const INVITE: &[u8] = include_bytes!("../fixtures/wire/invite.sip");
