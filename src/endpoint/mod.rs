@@ -159,11 +159,7 @@ impl Endpoint {
                 }
             }
             Arrival::Broken { how: Closure::Finished, .. } => {}
-            Arrival::Broken { hop, how: Closure::Reset | Closure::Refused } => {
-                for id in self.by_hop.get(&hop).cloned().unwrap_or_default() {
-                    self.transactions.handle_transport_error(id);
-                }
-            }
+            Arrival::Broken { hop, how: Closure::Reset | Closure::Refused } => self.on_broken_hop(now, hop),
         }
         self.pump(now);
     }
@@ -271,7 +267,7 @@ impl Endpoint {
     /// The dialog that a transaction's request belongs to, or opened.
     pub fn dialog_of(&self, transaction: TransactionId) -> Option<DialogId> {
         match self.clients.get(&transaction) {
-            Some(client) => client.dialog.or(client.accepted.first().copied()),
+            Some(client) => client.dialog.or(client.accepted.first().map(|(_, dialog)| *dialog)),
             None => self.servers.get(&transaction)?.dialog,
         }
     }

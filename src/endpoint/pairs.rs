@@ -90,6 +90,43 @@ fn a_repeated_2xx_is_answered_by_a_repeated_ack() {
 }
 
 #[test]
+fn a_2xx_that_comes_after_the_session_is_over_opens_no_other() {
+    let mut net = Net::new(Transport::Udp);
+    let invite = net.invite();
+    net.run_for(ms(10));
+    let (incoming, _) = net.request(B);
+    let ok = net.nodes[B].response(incoming, 200).body("application/sdp", "v=0\r\n");
+    let now = net.now;
+    net.nodes[B].respond(now, incoming, ok.clone());
+    net.run_for(ms(10));
+    let dialog = net.response(A).1.expect("a dialog");
+    net.acknowledge(A, invite, dialog);
+    net.nodes[B].send_raw(now, Destination::Transaction(incoming), ok.encode());
+    net.run_for(ms(10));
+    assert!(net.nodes[A].may_offer(dialog));
+    net.nodes[A].drop_dialog(dialog);
+    net.nodes[B].send_raw(now, Destination::Transaction(incoming), ok.encode());
+    net.run_for(ms(10));
+    assert!(net.event(A).is_none());
+    assert_eq!(net.count("ACK"), 3);
+}
+
+#[test]
+fn a_large_request_goes_back_to_udp_where_there_is_no_tcp() {
+    let mut net = Net::new(Transport::Udp);
+    net.refusing = true;
+    net.nodes[A].send(net.now, invitation().body("text/plain", vec![b'x'; 1_400]));
+    net.run_for(ms(10));
+    let (incoming, request) = net.request(B);
+    assert_eq!(request.via().map(|via| via.transport), Ok("UDP"));
+    net.respond(B, incoming, 603);
+    net.run_for(ms(10));
+    assert_eq!(net.response(A).2.status(), Some(603));
+    net.run_for(Duration::from_secs(100));
+    net.assert_silent();
+}
+
+#[test]
 fn without_an_ack_the_user_is_told_after_64_t1() {
     let mut net = Net::new(Transport::Tcp);
     net.invite();

@@ -118,10 +118,8 @@ impl Endpoint {
 
     /// Forgets a subscription and its dialog; nothing is sent.
     pub fn drop_subscription(&mut self, subscription: SubscriptionId) {
-        if let Some(own) = self.forget_subscription(subscription) {
-            if let Some(dialog) = own.dialog {
-                self.end_usage(dialog, &Method::Subscribe);
-            }
+        if let Some(dialog) = self.forget_subscription(subscription).and_then(|own| own.dialog) {
+            self.end_usage(dialog, &Method::Subscribe);
         }
     }
 

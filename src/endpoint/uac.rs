@@ -25,8 +25,10 @@ pub(super) struct Client {
     pub(super) dialog: Option<DialogId>,
     /// The dialogs that its responses opened.
     pub(super) forks: Vec<DialogId>,
-    /// The dialogs whose 2xx came.
-    pub(super) accepted: Vec<DialogId>,
+    /// The To tags of the 2xx that came, and their dialogs.
+    pub(super) accepted: Vec<(String, DialogId)>,
+    /// Where the request goes should no connection come to be: it went by TCP for its size only.
+    fallback: Option<Hop>,
     method: Method,
     acks: BTreeMap<DialogId, (Hop, Bytes)>,
     cancel: Cancel,
@@ -84,6 +86,7 @@ impl Endpoint {
         purpose: Purpose,
     ) -> TransactionId {
         let hop = self.hop_of(&request);
+        let fallback = self.transport.next_hop(&request).filter(|wished| !wished.transport.is_reliable() && Some(*wished) != hop);
         let data = request.encode();
         let (Some(hop), Ok(message)) = (hop, Message::decode(data.clone())) else {
             return self.send_blindly(dialog, hop, data, purpose);
@@ -105,6 +108,7 @@ impl Endpoint {
             dialog,
             forks: Vec::new(),
             accepted: Vec::new(),
+            fallback,
             method,
             acks: BTreeMap::new(),
             cancel: Cancel::No,
@@ -116,6 +120,27 @@ impl Endpoint {
         }
         self.pump(now);
         id
+    }
+
+    /// What was sent to a hop may be lost. A request that left UDP for its size alone goes back to
+    /// it (RFC 3261 18.1.1); the transactions of all others are told.
+    pub(super) fn on_broken_hop(&mut self, now: Instant, hop: Hop) {
+        for id in self.by_hop.get(&hop).cloned().unwrap_or_default() {
+            match self.clients.get_mut(&id).and_then(|client| client.fallback.take()) {
+                Some(fallback) => self.send_again(now, id, fallback),
+                None => self.transactions.handle_transport_error(id),
+            }
+        }
+    }
+
+    fn send_again(&mut self, now: Instant, id: TransactionId, hop: Hop) {
+        let (Some(request), Some(client)) = (self.transactions.request(id), self.clients.get_mut(&id)) else { return };
+        let via = request.value(Name::Via).unwrap_or_default().replacen("/TCP", "/UDP", 1);
+        let Ok(request) = Message::decode(Builder::of(request).set_first("Via", Some(via)).encode()) else { return };
+        self.transport.note("transport", "no TCP: sent by UDP in spite of its size");
+        let left = std::mem::replace(&mut client.hop, hop);
+        self.leave_hop(id, left);
+        self.transactions.restart_client(now, id, request, hop.transport.is_reliable());
     }
 
     /// A request that goes nowhere, or that no transaction can hold: it is sent where possible and
@@ -216,12 +241,11 @@ impl Endpoint {
         let status = response.status().unwrap_or(0);
         let Some(client) = self.clients.get_mut(&id) else { return };
         let (purpose, method) = (client.purpose, client.method.clone());
-        if status < 200 {
-            if let Cancel::Wanted(extra) = client.cancel.clone() {
-                self.send_cancel(now, id, extra);
-            }
+        if let (..200, Cancel::Wanted(extra)) = (status, client.cancel.clone()) {
+            self.send_cancel(now, id, extra);
         }
-        if status == 100 || purpose == Purpose::Cancel {
+        let accepts = method == Method::Invite && status / 100 == 2;
+        if status == 100 || purpose == Purpose::Cancel || (accepts && self.is_repeated(id, &response)) {
             return;
         }
         let dialog = match self.clients.get(&id).and_then(|client| client.dialog) {
@@ -231,10 +255,8 @@ impl Endpoint {
         if status >= 300 {
             self.drop_early(id);
         }
-        if let Some(dialog) = dialog.filter(|_| method == Method::Invite && status / 100 == 2) {
-            if self.is_repeated(id, dialog) {
-                return;
-            }
+        if let (Some(client), Some(dialog)) = (self.clients.get_mut(&id), dialog.filter(|_| accepts)) {
+            client.accepted.push((to_tag(&response), dialog));
         }
         let ended = dialog.filter(|_| status >= 200 && self.ends_usage(id, &method));
         match purpose {
@@ -298,14 +320,13 @@ impl Endpoint {
         Some(dialog)
     }
 
-    /// Whether a 2xx of this dialog came before: its ACK is repeated then (RFC 3261 13.2.2.4).
-    fn is_repeated(&mut self, id: TransactionId, dialog: DialogId) -> bool {
-        let Some(client) = self.clients.get_mut(&id) else { return false };
-        if !client.accepted.contains(&dialog) {
-            client.accepted.push(dialog);
-            return false;
-        }
-        match client.acks.get(&dialog).cloned().filter(|_| self.transport.config().repeat_ack) {
+    /// Whether a 2xx with this To tag came before: its ACK is repeated then (RFC 3261 13.2.2.4),
+    /// even if the dialog is gone by now.
+    fn is_repeated(&mut self, id: TransactionId, response: &Message) -> bool {
+        let Some(client) = self.clients.get(&id) else { return false };
+        let tag = to_tag(response);
+        let Some((_, dialog)) = client.accepted.iter().find(|(accepted, _)| *accepted == tag) else { return false };
+        match client.acks.get(dialog).cloned().filter(|_| self.transport.config().repeat_ack) {
             Some((hop, ack)) => {
                 self.transport.note("session", "repeated 2xx absorbed, ACK sent again");
                 self.transport.send(hop, ack);
@@ -375,17 +396,25 @@ impl Endpoint {
         }
     }
 
+    fn leave_hop(&mut self, id: TransactionId, hop: Hop) {
+        if let Some(waiting) = self.by_hop.get_mut(&hop) {
+            waiting.remove(&id);
+            if waiting.is_empty() {
+                self.by_hop.remove(&hop);
+            }
+        }
+    }
+
     /// A client transaction is forgotten: with it the early dialogs that never got a 2xx.
     pub(super) fn forget_client(&mut self, id: TransactionId, client: &Client) {
         self.remove_early(&client.forks);
         self.subscriptions.close(id);
-        if let Some(waiting) = self.by_hop.get_mut(&client.hop) {
-            waiting.remove(&id);
-            if waiting.is_empty() {
-                self.by_hop.remove(&client.hop);
-            }
-        }
+        self.leave_hop(id, client.hop);
     }
+}
+
+fn to_tag(response: &Message) -> String {
+    response.to().ok().and_then(|to| to.tag()).unwrap_or_default().to_owned()
 }
 
 /// Whether a NOTIFY ends its subscription (RFC 6665 4.1.3).

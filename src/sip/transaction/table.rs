@@ -50,6 +50,7 @@ struct ServerKey {
     method: String,
 }
 
+#[expect(clippy::enum_variant_names, reason = "the names of the RFC's four transactions")]
 #[derive(Debug)]
 enum AnyMachine {
     ClientInvite(ClientInvite),
@@ -136,19 +137,24 @@ impl Transactions {
     /// Starts a client transaction and sends its request; an ACK has none (RFC 3261 17).
     pub fn start_client(&mut self, now: Instant, request: Message, reliable: bool) -> TransactionId {
         let id = self.allocate();
-        let key = client_key(&request);
+        if let Some(key) = client_key(&request) {
+            self.clients.insert(key, id);
+        }
+        self.restart_client(now, id, request, reliable);
+        id
+    }
+
+    /// Sends the request of a client transaction by another transport, with the timers that it
+    /// asks for; branch and method stay.
+    pub fn restart_client(&mut self, now: Instant, id: TransactionId, request: Message, reliable: bool) {
         let mut effects = Effects::new();
         let any = if request.method_token() == Some("INVITE") {
             AnyMachine::ClientInvite(ClientInvite::start(now, request, reliable, self.timing, &mut effects))
         } else {
             AnyMachine::ClientNonInvite(ClientNonInvite::start(now, request, reliable, self.timing, &mut effects))
         };
-        if let Some(key) = key {
-            self.clients.insert(key, id);
-        }
         self.machines.insert(id, any);
         self.settle(id, effects);
-        id
     }
 
     /// Hands a response to its client transaction; `None` when there is none.
