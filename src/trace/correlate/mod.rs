@@ -242,7 +242,8 @@ impl Correlator {
         let needed = session.is_some_and(|session| !self.dialogs.has_ended(self.media.dialog(session)));
         facts.lost = match how {
             Closure::Reset => true,
-            Closure::Finished => needed,
+            // Whoever closes in good order has lost nothing.
+            Closure::Finished => needed && !by_iut,
             Closure::Refused => false,
         };
         facts
