@@ -94,7 +94,15 @@ pub(super) struct Setting<'a> {
 }
 
 /// Messages between two ends over one connection, as far as the text tells.
-type Channel = (End, End, Option<String>);
+type Channel = (End, End, Flow);
+
+/// What is ordered among itself: SIP, and in each MSRP session the messages apart from the answers.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Flow {
+    Sip,
+    Msrp(String),
+    Answers(String),
+}
 
 /// Where in the graph the next step of the text is attached.
 #[derive(Clone, Default)]
@@ -393,14 +401,14 @@ fn join(start: Cursor, ends: Vec<Cursor>) -> Cursor {
 
 fn channel_of(expectation: &Expectation) -> Channel {
     let pattern = &expectation.pattern;
-    let session = match pattern.what {
-        What::Any | What::Request(_) | What::Response(_) => None,
-        What::MsrpSend | What::MsrpChunk | What::MsrpReport | What::MsrpResponse(_) | What::Lost => {
-            Some(expectation.dialog.clone().unwrap_or_default())
-        }
+    let session = || expectation.dialog.clone().unwrap_or_default();
+    let flow = match pattern.what {
+        What::Any | What::Request(_) | What::Response(_) => Flow::Sip,
+        What::MsrpSend | What::MsrpChunk | What::MsrpReport | What::Lost => Flow::Msrp(session()),
+        What::MsrpResponse(_) => Flow::Answers(session()),
     };
     let (left, right) = (pattern.from.clone(), pattern.to.clone());
-    if left <= right { (left, right, session) } else { (right, left, session) }
+    if left <= right { (left, right, flow) } else { (right, left, flow) }
 }
 
 /// The lists of steps inside an act.
