@@ -18,6 +18,7 @@ mod progress;
 mod reporters;
 mod review;
 mod run;
+mod schema;
 mod selection;
 mod selftest;
 mod signals;
@@ -80,6 +81,8 @@ enum Command {
     Coverage(coverage::Args),
     /// Check the checker: tamper cases, a canary, determinism
     Selftest(selftest::Args),
+    /// Print a JSON Schema
+    Schema(schema::Args),
     /// Print a completion script
     Completions(completions::Args),
     /// More about a topic: exit-codes, verdicts, selectors
@@ -162,6 +165,7 @@ fn dispatch(command: Command, console: &Console) -> Exit {
         Command::Reject(args) => review::reject(&args, console),
         Command::Coverage(args) => coverage::run(&args, console),
         Command::Selftest(args) => selftest::run(&args, console),
+        Command::Schema(args) => schema::run(&args, console),
         Command::Completions(args) => completions::run(&args, console, Cli::command()),
         Command::Help(args) => exit::help(&args, console, Cli::command()),
     }

@@ -5,15 +5,15 @@ use super::{Console, Exit};
 /// Arguments of `schema`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// scenario, suite, requirements or readings
+    /// scenario, suite or requirements
     name: String,
 }
 
 /// Prints the schema.
 pub(super) fn run(args: &Args, console: &Console) -> Exit {
-    match crate::suite::schema::of(&args.name) {
+    match crate::suite::schema::named(&args.name) {
         Some(schema) => {
-            console.print(&schema);
+            console.print(&format!("{schema:#}\n"));
             Exit::Ok
         }
         None => {

@@ -26,6 +26,7 @@ use crate::suite::scenario::{Act, Sending, Step};
 use crate::time::Instant;
 use crate::trace::correlate::{Facts, Symbol};
 use crate::trace::event::{Content, Event, Kind, Party};
+use crate::trace::snapshot::Snapshot;
 use crate::trace::{Header, Trace};
 use crate::wire::sip::Message;
 
@@ -149,8 +150,16 @@ impl<'a> Course<'a> {
     }
 
     fn compared(&self, outcome: &Outcome) -> Comparison {
-        let _ = outcome;
-        Comparison::Skipped
+        let scenario = self.suite.scenario(&outcome.scenario);
+        let title = scenario.map_or("", |scenario| scenario.title.as_str());
+        let new = Snapshot::of(&outcome.trace, &format!("{}.yaml", outcome.scenario), title);
+        let Some(text) = self.suite.sources.others.get(&format!("{}.snap", outcome.name())) else {
+            return Comparison::New(new.to_file());
+        };
+        match Snapshot::parse(text) {
+            Some(old) if old.matches(&new) => Comparison::Same,
+            _ => Comparison::Changed { old: text.clone(), new: new.to_file() },
+        }
     }
 }
 
