@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::core::Core;
+use super::core::{Call, Core};
 use super::headers::{ELSEWHERE, own_contact, with_body};
 use super::leg::{Leg, Media, with_session_timer};
 use super::media;
@@ -43,18 +43,24 @@ impl Core {
         self.journal.touch(group);
     }
 
-    /// Takes a leg away: its media is closed, what the Client did not acknowledge is due again.
+    /// Takes a leg away that its peer has ended: its media is closed, what the Client did not
+    /// acknowledge is due again.
     pub(super) fn detach(&mut self, now: Instant, group: GroupId, side: Side) -> Option<Leg> {
-        let leg = self[group].take_leg(side)?;
-        self.dialogs.remove(&leg.dialog);
-        self.schedule.stop(Alarm::Refresh(group, side));
-        self.schedule.stop(Alarm::Disconnected(group, side));
-        self.media.remove(&leg.media.session);
+        let leg = self.take(now, group, side)?;
         if self.flights.any_of(leg.media.session) {
             self.schedule.set(Alarm::Linger(leg.media.session), now + LINGER);
         } else {
             self.close_media(now, leg.media.session);
         }
+        Some(leg)
+    }
+
+    fn take(&mut self, now: Instant, group: GroupId, side: Side) -> Option<Leg> {
+        let leg = self[group].take_leg(side)?;
+        self.dialogs.remove(&leg.dialog);
+        self.media.remove(&leg.media.session);
+        self.schedule.stop(Alarm::Refresh(group, side));
+        self.schedule.stop(Alarm::Disconnected(group, side));
         if side == Side::Client {
             self[group].deferred.rewind();
         }
@@ -65,6 +71,7 @@ impl Core {
 
     /// Closes an MSRP session; what was on its way by it has no outcome any more.
     pub(super) fn close_media(&mut self, now: Instant, session: MsrpId) {
+        self.schedule.stop(Alarm::Linger(session));
         self.flights.forget(session);
         self.media.remove(&session);
         self.bound.remove(&session);
@@ -73,34 +80,47 @@ impl Core {
 
     /// Ends a leg with a BYE.
     pub(super) fn hang_up(&mut self, now: Instant, group: GroupId, side: Side, reason: Option<&str>) {
-        if let Some(leg) = self.detach(now, group, side) {
+        if let Some(leg) = self.take(now, group, side) {
             self.bye(now, &leg, reason);
         }
     }
 
-    /// Sends the BYE of a leg that was detached; the UAS waits for the ACK (RFC 3261 15).
+    /// Replaces the leg of a side by one to come: the old one is ended once the new one is there.
+    pub(super) fn supersede(&mut self, now: Instant, group: GroupId, side: Side) -> Option<Leg> {
+        self.take(now, group, side)
+    }
+
+    /// Sends the BYE of a leg that was taken away; the UAS waits for the ACK (RFC 3261 15). Its
+    /// media is closed when the BYE is answered, so that the BYE comes first.
     pub(super) fn bye(&mut self, now: Instant, leg: &Leg, reason: Option<&str>) {
+        let limit = self.endpoint.config().timing.transaction();
+        self.schedule.set(Alarm::Linger(leg.media.session), now + limit + LINGER);
         if leg.acknowledged {
-            self.send_bye(now, leg.dialog, reason);
+            self.send_bye(now, leg.dialog, Some(leg.media.session), reason);
         } else {
-            self.byes.insert(leg.dialog, reason.map(str::to_owned));
+            self.byes.insert(leg.dialog, (leg.media.session, reason.map(str::to_owned)));
         }
     }
 
-    fn send_bye(&mut self, now: Instant, dialog: DialogId, reason: Option<&str>) {
-        self.endpoint.send_in(now, dialog, Builder::request("BYE", "").push_some("Reason", reason));
+    fn send_bye(&mut self, now: Instant, dialog: DialogId, media: Option<MsrpId>, reason: Option<&str>) {
+        let call = self.endpoint.send_in(now, dialog, Builder::request("BYE", "").push_some("Reason", reason));
+        match (call, media) {
+            (Some(call), Some(media)) => drop(self.calls.insert(call, Call::Bye(media))),
+            (None, Some(media)) => self.close_media(now, media),
+            (_, None) => {}
+        }
     }
 
     /// Confirms a dialog that nobody wants and ends it.
     pub(super) fn release(&mut self, now: Instant, invite: TransactionId, dialog: DialogId) {
         self.endpoint.acknowledge(now, invite, dialog, None);
-        self.send_bye(now, dialog, Some(ELSEWHERE));
+        self.send_bye(now, dialog, None, Some(ELSEWHERE));
     }
 
     /// The ACK to our 2xx came: the leg may send, and may be ended.
     pub(super) fn on_ack(&mut self, now: Instant, dialog: DialogId, message: &Message) {
-        if let Some(reason) = self.byes.remove(&dialog) {
-            return self.send_bye(now, dialog, reason.as_deref());
+        if let Some((media, reason)) = self.byes.remove(&dialog) {
+            return self.send_bye(now, dialog, Some(media), reason.as_deref());
         }
         let Some((group, side)) = self.dialogs.get(&dialog).copied() else { return };
         let Some(leg) = self[group].leg_mut(side) else { return };
@@ -118,8 +138,8 @@ impl Core {
 
     /// No ACK came within 64*T1 (RFC 3261 13.3.1.4).
     pub(super) fn on_ack_missing(&mut self, now: Instant, dialog: DialogId) {
-        if let Some(reason) = self.byes.remove(&dialog) {
-            return self.send_bye(now, dialog, reason.as_deref());
+        if let Some((media, reason)) = self.byes.remove(&dialog) {
+            return self.send_bye(now, dialog, Some(media), reason.as_deref());
         }
         let Some((group, side)) = self.dialogs.get(&dialog).copied() else { return };
         if let Some(leg) = self[group].leg_mut(side) {
@@ -180,7 +200,7 @@ impl Core {
         media.remote = super::headers::sdp_of(response).as_deref().and_then(media::read);
         let mut leg = Leg::new(dialog, media, response, true);
         if leg.media.remote.is_none() {
-            self.close_media(now, leg.media.session);
+            self.media.remove(&leg.media.session);
             self.bye(now, &leg, None);
             return false;
         }

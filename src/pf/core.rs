@@ -38,6 +38,8 @@ pub(super) enum Call {
     Repair(GroupId),
     /// A NOTIFY of the focus, passed on to the Client.
     Notify(SubscriptionId),
+    /// The end of a leg whose media is to be closed.
+    Bye(MsrpId),
     /// A MESSAGE, passed on for this request.
     Message(TransactionId),
 }
@@ -72,8 +74,8 @@ pub(super) struct Core {
     pub(super) calls: BTreeMap<TransactionId, Call>,
     /// INVITEs that the PF owes a final response.
     pub(super) asked: BTreeMap<TransactionId, GroupId>,
-    /// BYEs that wait for the ACK (RFC 3261 15), with their Reason.
-    pub(super) byes: BTreeMap<DialogId, Option<String>>,
+    /// BYEs that wait for the ACK (RFC 3261 15), with the media of their leg and their Reason.
+    pub(super) byes: BTreeMap<DialogId, (MsrpId, Option<String>)>,
     pub(super) watches: BTreeMap<SubscriptionId, Watch>,
     pub(super) relays: participants_information::Relays,
     pub(super) flights: super::b2bua::Flights,
@@ -272,6 +274,7 @@ impl Core {
             Call::Refresh(group, side) => session_modification::on_refreshed(self, now, (group, side), transaction, message),
             Call::Repair(group) => session_modification::on_repaired(self, now, group, transaction, message),
             Call::Notify(subscription) => participants_notification::on_relayed(self, now, subscription, status),
+            Call::Bye(media) => self.close_media(now, media),
             Call::Message(asked) => self.pass_on(now, asked, status),
         }
     }
@@ -334,6 +337,7 @@ impl Core {
             }
             Call::Repair(group) => deferred_handling::on_focus_gone(self, now, group, "the focus does not answer"),
             Call::Notify(subscription) => participants_notification::on_relayed(self, now, subscription, 408),
+            Call::Bye(media) => self.close_media(now, media),
             Call::Message(asked) => self.pass_on(now, asked, status),
         }
     }

@@ -34,7 +34,7 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId, asked:
         return core.because(REJOIN_HANDLED, "the re-join offers no medium that could be used").reply(now, asked, 488);
     }
     core.schedule.stop(Alarm::Retry(group));
-    let old = core.detach(now, group, Side::Client);
+    let old = core.supersede(now, group, Side::Client);
     core.because(NO_INVITATION, "the session of the re-join serves the deferred delivery too");
     core.because(JOINED, "the re-join is answered from the focus leg");
     let attributes = core[group].invitation.sdp.clone();
