@@ -97,7 +97,7 @@ impl Path {
             return Err(PathFault::Malformed);
         }
         let unknown = Name::of(first.as_bytes()) == Name::Other && !PSEUDO.contains(&first);
-        if let Some(known) = looks_like(first).filter(|_| unknown) {
+        if unknown && let Some(known) = looks_like(first) {
             return Err(PathFault::LooksLike(known));
         }
         Ok(Self::Header { name: first.to_owned(), part: rest.map(str::to_owned) })

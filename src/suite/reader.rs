@@ -83,8 +83,8 @@ impl<'n> Fields<'n> {
     /// The value of a field that must be there.
     pub(super) fn need(&self, desk: &Desk, name: &str, what: &str) -> Option<&'n Node> {
         let node = self.get(name).filter(|node| !node.is_empty());
-        let misspelt = self.entries.iter().any(|entry| entry.key.text != name && nearest(&entry.key.text, [name]).is_some());
-        if node.is_none() && !misspelt {
+        let misspelt = |entry: &Entry| entry.key.text != name && nearest(&entry.key.text, [name]).is_some();
+        if node.is_none() && !self.entries.iter().any(misspelt) {
             desk.say(
                 Diagnostic::new("Y0009", head(self.place), format!("{what} lacks `{name}`"))
                     .label("in this mapping")
