@@ -24,7 +24,7 @@ pub use bodies::fields as part_fields;
 pub use env::{Env, Names, substitute};
 pub use grammar::{Grammar, bare_uri};
 pub use matcher::{Matcher, Mismatch};
-pub use path::{PREFIXES, PathFault, Values, distance, read};
+pub use path::{PREFIXES, PathFault, Values, Wanted, distance, read, wanted};
 pub use view::View;
 
 use ast::Key;

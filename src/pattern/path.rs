@@ -393,6 +393,26 @@ fn param<'a>(params: Params<'a>, name: &str) -> Option<Cow<'a, str>> {
     })
 }
 
+/// What a bare word at a path has to be: the name of someone, of a device, or anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wanted {
+    /// An address or a name.
+    Address,
+    /// An instance or a device.
+    Instance,
+    /// Any text.
+    Text,
+}
+
+/// What values at a path stand for.
+pub fn wanted(path: &Path) -> Wanted {
+    match Selector::of(path).grammar() {
+        Grammar::NameAddr | Grammar::Uri => Wanted::Address,
+        Grammar::Instance => Wanted::Instance,
+        _ => Wanted::Text,
+    }
+}
+
 /// All values at a path: of all elements, in order. What `save:`, `same-as`, `relay: key` and
 /// `bind` outside a pattern read.
 pub fn read(view: &View<'_>, path: &Path) -> Vec<String> {

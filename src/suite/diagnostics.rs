@@ -109,7 +109,7 @@ impl Diagnostic {
         if names.is_empty() {
             return self;
         }
-        let mut text = format!("{what} {}", listed(&names, near));
+        let mut text = format!("{what} {}", listed(written, &names));
         if let Some(near) = near {
             let _ = write!(text, "; did you mean `{near}`?");
         }
@@ -117,17 +117,18 @@ impl Diagnostic {
     }
 }
 
-/// At most so many names are listed; of more, those that look like what was written come first.
+/// At most so many names are listed; of more, those that look most like what was written.
 const LISTED: usize = 24;
 
-fn listed(names: &[&str], near: Option<&str>) -> String {
-    let quoted = |name: &&str| format!("`{name}`");
+fn listed(written: &str, names: &[&str]) -> String {
+    let quoted = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if names.len() <= LISTED {
-        return names.iter().map(quoted).collect::<Vec<_>>().join(", ");
+        return quoted(names);
     }
-    let mut shown: Vec<&str> = near.into_iter().collect();
-    shown.extend(names.iter().filter(|name| Some(**name) != near).take(7));
-    format!("{} and {} more", shown.iter().map(quoted).collect::<Vec<_>>().join(", "), names.len() - shown.len())
+    let mut near: Vec<&str> = names.to_vec();
+    near.sort_by_key(|name| distance(written, name));
+    near.truncate(5);
+    format!("{} and more", quoted(&near))
 }
 
 /// The name that looks most like `written`, if one looks like it at all.

@@ -44,6 +44,8 @@ pub(super) const LEVELS: [(&str, Level); 4] =
 
 /// Fragments may use fragments, so deep.
 const DEPTH: usize = 16;
+/// A scenario has no more steps than this, loops and fragments expanded.
+const STEPS: u32 = 100_000;
 
 /// Reads the flow of one scenario.
 pub(super) struct Flow<'a> {
@@ -112,6 +114,16 @@ impl Flow<'_> {
         let place = entries.first().map_or(node.place, |entry| entry.key.place);
         let number = self.numbers.get();
         self.numbers.set(number + 1);
+        if number == STEPS {
+            self.desk.say(
+                Diagnostic::new("Y0025", place, format!("the scenario has more than {STEPS} steps"))
+                    .label("this one is too many")
+                    .help("repeat less often, or split the scenario"),
+            );
+        }
+        if number >= STEPS {
+            return None;
+        }
         let act = match entries.iter().find(|entry| is_arrow(&entry.key.text)) {
             Some(arrow) => {
                 self.only(entries, arrow);
@@ -318,6 +330,10 @@ impl Flow<'_> {
     fn repeat(&self, node: &Node, fields: &Fields<'_>, spot: Spot<'_>) -> Option<Act> {
         let times = reader::count(self.desk, &self.filled(node, spot), "`repeat`")?;
         let body = fields.need(self.desk, "do", "`repeat`")?;
+        if times > STEPS {
+            self.desk.say(Diagnostic::new("Y0025", node.place, format!("`repeat` goes up to {STEPS}")).label("out of range"));
+            return None;
+        }
         if times == 0 {
             self.desk.say(Diagnostic::new("Y0035", node.place, "`repeat: 0` does nothing").label("never"));
         }

@@ -167,7 +167,7 @@ mod tests {
                 "flows/session.yaml",
                 "parameters: { client: bob }\nsteps:\n  - \"pf -> ${client} INVITE\": { id: offered }\n  - \"${client} -> pf 200\": {}\n  - \"pf -> ${client} ACK\": {}\n",
             ),
-            ("flows/register.yaml", "parameters: { user: }\ntemplate: { To.uri: \"${user}\", Expires: 600 }\n"),
+            ("flows/register.yaml", "parameters: { user: }\ntemplate: { Subject: \"${user}\", Expires: 600 }\n"),
         ];
         let used: Vec<_> = fragments.into_iter().filter(|(path, _)| flow.contains(&path[6..path.len() - 5])).collect();
         let texts = [("suite.yaml", SUITE), ("a.yaml", text.as_str())].into_iter().chain(used);
@@ -234,7 +234,7 @@ mod tests {
         );
         let Act::Send(send) = &scenario.flow[0].act else { panic!("a step of the core is sent") };
         let keys: Vec<String> = send.pattern.keys.iter().map(ToString::to_string).collect();
-        assert_eq!(keys, ["To.uri: no", "Expires: 010", "Date: 1:30", "X-Own: yes"]);
+        assert_eq!(keys, ["Subject: no", "Expires: 010", "Date: 1:30", "X-Own: yes"]);
         assert_eq!(send.pattern.from, End::Actor { name: "core".into(), device: None });
     }
 

@@ -12,7 +12,7 @@ use super::scenario::{Actor, Defaults};
 use super::scope::{Filler, Scope};
 use super::yaml::{Entry, Kind, Node, Text};
 use crate::pattern::ast::{Answers, AnyOf, End, Key, Path, Pattern, Place, Role, Value};
-use crate::pattern::{PREFIXES, PathFault};
+use crate::pattern::{PREFIXES, PathFault, Wanted, wanted};
 use crate::wire::sip::{Method, Name};
 
 /// Words that stand among the keys of a pattern in a step.
@@ -302,7 +302,7 @@ impl Patterns<'_> {
                 );
                 None
             }
-            Kind::Scalar { text, .. } => Some(match text.as_str() {
+            Kind::Scalar { text, quoted } => Some(match text.as_str() {
                 "absent" if special => Value::Absent,
                 "present" if special => Value::Present,
                 text => match variable(text) {
@@ -310,7 +310,12 @@ impl Patterns<'_> {
                         self.check_variable(name, node.place);
                         Value::Variable(name.to_owned())
                     }
-                    None => Value::Literal(text.to_owned()),
+                    None => {
+                        if !quoted {
+                            self.check_name(path, text, node.place);
+                        }
+                        Value::Literal(text.to_owned())
+                    }
                 },
             }),
             Kind::Sequence(members) => {
@@ -324,6 +329,31 @@ impl Patterns<'_> {
                 }
             },
         }
+    }
+
+    /// A bare word where an address stands is somebody's name.
+    fn check_name(&self, path: &Path, text: &str, place: Place) {
+        let word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+        let defaults = self.defaults;
+        let device = |text: &str| {
+            let (name, device) = text.split_once('.').unwrap_or((text, ""));
+            defaults.identities.get(name).is_some_and(|identity| device.is_empty() || identity.devices.contains_key(device))
+        };
+        let known = match wanted(path) {
+            Wanted::Text => true,
+            Wanted::Address => defaults.identities.contains_key(text) || defaults.groups.contains_key(text),
+            Wanted::Instance => device(text),
+        };
+        if known || !word {
+            return;
+        }
+        let names = defaults.identities.keys().chain(defaults.groups.keys()).map(String::as_str);
+        self.desk.say(
+            Diagnostic::new("Y0050", place, format!("`{text}` is nobody's name, and no address"))
+                .label("not known")
+                .allowed("identities and groups are", text, names)
+                .note("a text that is meant as it stands is quoted"),
+        );
     }
 
     /// `$v` is the form of rules; a scenario puts its variables in.

@@ -70,7 +70,10 @@ pub(super) struct Thread<'a> {
 /// Requests, dialogs and names up to a point of the text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Threads {
+    /// In the order of their steps.
     requests: Vec<Request>,
+    /// Which of them nobody has answered yet.
+    open: Vec<usize>,
     dialogs: Vec<Dialog>,
     names: BTreeMap<String, Named>,
     /// The step that first answers an expected request, by the step that expects it.
@@ -118,8 +121,8 @@ impl Threads {
     pub(super) fn join(&mut self, branches: Vec<Self>) {
         for branch in branches {
             for request in branch.requests {
-                match self.requests.iter_mut().find(|known| known.step == request.step) {
-                    Some(known) => known.answered |= request.answered,
+                match self.position(request.step) {
+                    Some(at) => self.requests[at].answered |= request.answered,
                     None => self.requests.push(request),
                 }
             }
@@ -134,6 +137,11 @@ impl Threads {
                 self.answered_by.entry(request).or_insert(answer);
             }
         }
+        self.open = (0..self.requests.len()).filter(|at| !self.requests[*at].answered).collect();
+    }
+
+    fn position(&self, step: u32) -> Option<usize> {
+        self.requests.binary_search_by_key(&step, |request| request.step).ok()
     }
 
     /// Takes a step in.
@@ -184,6 +192,7 @@ impl Threads {
     }
 
     fn push(&mut self, thread: &Thread<'_>, method: Kind, dialog: Option<u32>) {
+        self.open.push(self.requests.len());
         self.requests.push(Request {
             step: thread.step,
             from: thread.pattern.from.clone(),
@@ -229,7 +238,7 @@ impl Threads {
         if self.dialogs.iter().any(|dialog| dialog.opener == step) {
             return Some(step);
         }
-        self.requests.iter().find(|request| request.step == step)?.dialog
+        self.requests[self.position(step)?].dialog
     }
 
     fn named_dialog(&self, desk: &Desk, name: &str, place: Place) -> Option<u32> {
@@ -284,6 +293,7 @@ impl Threads {
         let request = &mut self.requests[at];
         if codes.high >= 200 {
             request.answered = true;
+            self.open.retain(|open| *open != at);
         }
         let (step, expected, opener) = (request.step, request.expected, request.dialog);
         if request.unanswered {
@@ -310,7 +320,7 @@ impl Threads {
         };
         if let Some((name, place)) = thread.answers {
             let named = self.names.get(name)?;
-            let at = self.requests.iter().position(|request| request.step == named.step);
+            let at = self.position(named.step);
             if at.is_none_or(|at| !fits(&self.requests[at])) {
                 let why = if at.is_none() { "is no request" } else { "goes another way" };
                 desk.say(
@@ -328,7 +338,7 @@ impl Threads {
                 && !request.answered
                 && (!provisional || !matches!(&request.method, Kind::Sip(Method::Cancel | Method::Bye)))
         };
-        let candidates: Vec<usize> = (0..self.requests.len()).filter(|at| open(&self.requests[*at])).collect();
+        let candidates: Vec<usize> = self.open.iter().copied().filter(|at| open(&self.requests[*at])).collect();
         match candidates.as_slice() {
             [one] => Some(*one),
             [] => {

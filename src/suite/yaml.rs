@@ -102,7 +102,7 @@ pub fn parse(file: u32, source: &SourceFile, mistakes: &mut Mistakes) -> Option<
         mistakes.push(diagnostic);
         return None;
     }
-    let mut reader = Reader { file, source, events: Parser::new_from_str(&source.text), mistakes, documents: 0 };
+    let mut reader = Reader { file, source, events: Parser::new_from_str(&source.text), mistakes, documents: 0, depth: 0 };
     match reader.document() {
         Ok(node) => node,
         Err(fault) => {
@@ -119,7 +119,11 @@ struct Reader<'s, 'm> {
     events: Parser<'s, serde_yaml::granit_parser::StrInput<'s>>,
     mistakes: &'m mut Mistakes,
     documents: usize,
+    depth: usize,
 }
+
+/// Nothing that an author writes is nested deeper; what is would exhaust the stack.
+const DEPTH: usize = 64;
 
 type Next<'s> = (Event<'s>, Span);
 
@@ -175,14 +179,24 @@ impl<'s> Reader<'s, '_> {
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.refuse_sharing(anchor != 0, tag.is_some(), place);
-                self.sequence(place).map(Some)
+                self.deeper(span, |reader| reader.sequence(place))
             }
             Event::MappingStart(style, anchor, tag) => {
                 self.refuse_sharing(anchor != 0, tag.is_some(), place);
-                self.mapping(place, style == StructureStyle::Flow).map(Some)
+                self.deeper(span, |reader| reader.mapping(place, style == StructureStyle::Flow))
             }
             _ => Ok(None),
         }
+    }
+
+    fn deeper(&mut self, span: &Span, read: impl FnOnce(&mut Self) -> Result<Node, ScanError>) -> Result<Option<Node>, ScanError> {
+        if self.depth == DEPTH {
+            return Err(ScanError::new(span.start, format!("more than {DEPTH} levels of nesting")));
+        }
+        self.depth += 1;
+        let node = read(self);
+        self.depth -= 1;
+        node.map(Some)
     }
 
     /// Anchors and tags are mistakes, because `use` is the way to share.
@@ -405,4 +419,79 @@ fn mis_indented(file: u32, source: &SourceFile, line: usize) -> Option<Diagnosti
         );
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::source::Sources;
+
+    fn read(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
+        let sources = Sources::of_texts("test", [("a.yaml", text)]);
+        let mut mistakes = Mistakes::default();
+        let node = parse(0, &sources.files[0], &mut mistakes);
+        (node, mistakes.into_sorted())
+    }
+
+    fn scalars(node: &Node, text: &str, out: &mut Vec<(String, String)>) {
+        let shown = |place: Place| text[place.start as usize..place.end as usize].to_owned();
+        match &node.kind {
+            Kind::Scalar { text, .. } => out.push((text.clone(), shown(node.place))),
+            Kind::Mapping(entries) => {
+                for entry in entries {
+                    out.push((entry.key.text.clone(), shown(entry.key.place)));
+                    scalars(&entry.value, text, out);
+                }
+            }
+            Kind::Sequence(members) => members.iter().for_each(|member| scalars(member, text, out)),
+        }
+    }
+
+    #[test]
+    fn scalars_keep_their_text_and_their_place() {
+        let text = "äöü: no   # a comment\n- bob -> pf \"X\": { a: 010, \"b c\": 'it''s', d: [1:30, ~] }\n".replace("- bob", "bob");
+        let (node, mistakes) = read(&text);
+        assert_eq!(mistakes, []);
+        let mut found = Vec::new();
+        scalars(&node.unwrap(), &text, &mut found);
+        let found: Vec<(&str, &str)> = found.iter().map(|(text, shown)| (text.as_str(), shown.as_str())).collect();
+        assert_eq!(
+            found,
+            [
+                ("äöü", "äöü"),
+                ("no", "no"),
+                ("bob -> pf \"X\"", "bob -> pf \"X\""),
+                ("a", "a"),
+                ("010", "010"),
+                ("b c", "\"b c\""),
+                ("it's", "'it''s'"),
+                ("d", "d"),
+                ("1:30", "1:30"),
+                ("~", "~")
+            ]
+        );
+    }
+
+    #[test]
+    fn block_scalars_and_crlf_are_read() {
+        let (node, mistakes) = read("a: |\r\n  one\r\n  two\r\nb: >-\r\n  three\r\n  four\r\nc:\r\n");
+        assert_eq!(mistakes, []);
+        let node = node.unwrap();
+        let texts: Vec<&str> = node.entries().unwrap().iter().filter_map(|entry| entry.value.text()).collect();
+        assert_eq!(texts, ["one\ntwo\n", "three four", ""]);
+        assert!(node.entries().unwrap()[2].value.is_empty());
+    }
+
+    #[test]
+    fn what_shares_or_repeats_is_refused_with_its_place() {
+        let codes = |text: &str| read(text).1.iter().map(|mistake| mistake.code).collect::<Vec<_>>();
+        assert_eq!(codes("a: &x 1\nb: *x\n"), ["Y0005", "Y0005"]);
+        assert_eq!(codes("a: !t 1\n<<: { b: 1 }\n"), ["Y0005", "Y0005"]);
+        assert_eq!(codes("a: 1\na: 2\n"), ["Y0004"]);
+        assert_eq!(codes("{ a: x, y z }\n"), ["Y0006"]);
+        assert_eq!(codes("a: 1\n---\nb: 2\n"), ["Y0001"]);
+        assert_eq!(codes(&"[".repeat(500)), ["Y0001"]);
+        assert_eq!(codes(&format!("{}{}", "[".repeat(500), "]".repeat(500))), ["Y0001"]);
+        assert_eq!(codes("a:\n\tb: 1\n"), ["Y0002"]);
+    }
 }
