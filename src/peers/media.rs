@@ -87,8 +87,8 @@ impl Media {
 
     /// An offer: either side may open the connection; a later one in the dialog repeats the roles.
     pub(super) fn offer(&self, place: &Place, group_state: bool) -> Bytes {
-        let setup = if self.started { self.local.as_ref().and_then(|said| said.setup) } else { None };
-        let media = self.line(place, setup.unwrap_or(Setup::ActPass), Direction::SendRecv, group_state);
+        let setup = self.role_so_far().unwrap_or(Setup::ActPass);
+        let media = self.line(place, setup, Direction::SendRecv, group_state);
         SdpBuilder::new(&place.address, self.number, self.version).media(&media).encode()
     }
 
@@ -96,10 +96,11 @@ impl Media {
     /// side that answers opens the connection when it may (RFC 4145 4.1).
     pub(super) fn answer(&self, place: &Place, group_state: bool) -> Bytes {
         let Some(offer) = &self.offer else { return self.offer(place, group_state) };
-        let setup = match offer.setup() {
-            Some(Setup::ActPass | Setup::Passive) => Setup::Active,
-            Some(Setup::Active) | None => Setup::Passive,
-            Some(Setup::HoldConn) => Setup::HoldConn,
+        let setup = match (offer.setup(), self.role_so_far()) {
+            (Some(Setup::ActPass), Some(role)) => role,
+            (Some(Setup::ActPass | Setup::Passive), _) => Setup::Active,
+            (Some(Setup::Active) | None, _) => Setup::Passive,
+            (Some(Setup::HoldConn), _) => Setup::HoldConn,
         };
         let media = self.line(place, setup, offer.direction().reversed(), group_state);
         let mut answer = SdpBuilder::new(&place.address, self.number, self.version);
@@ -110,6 +111,12 @@ impl Media {
             answer = if ours { answer.media(&media) } else { answer.refuse(offered) };
         }
         answer.encode()
+    }
+
+    /// Our role in the connection that there is (RFC 6135 4.3: it is kept).
+    fn role_so_far(&self) -> Option<Setup> {
+        let binding = self.binding().filter(|_| self.started)?;
+        Some(if binding.active { Setup::Active } else { Setup::Passive })
     }
 
     fn line(&self, place: &Place, setup: Setup, direction: Direction, group_state: bool) -> MediaLine {

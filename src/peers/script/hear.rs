@@ -47,6 +47,10 @@ impl Scripted {
             Event::Msrp { session, event: msrp::Event::Bound } => drop(self.bound.insert(*session)),
             Event::Msrp { session, event: msrp::Event::Lost } => {
                 self.bound.remove(session);
+                // The next offer and answer bind it again.
+                if let Some(media) = self.sessions.get(session).and_then(|dialog| self.media.get_mut(dialog)) {
+                    media.started = false;
+                }
                 self.unanswered.retain(|(of, _)| of != session);
             }
             Event::Msrp { .. }

@@ -276,11 +276,18 @@ impl Scripted {
         self.collect(now);
     }
 
-    /// Ends every confirmed dialog: BYE in sessions, the last NOTIFY in subscriptions.
+    /// Ends whatever is open: requests that wait are answered 480, INVITEs are cancelled, sessions
+    /// get their BYE and subscriptions their last NOTIFY.
     pub fn hang_up(&mut self, now: Instant) {
-        for dialog in self.notifiers.keys().copied().collect::<Vec<_>>() {
-            self.end_subscription(now, dialog);
+        for transaction in self.pending.iter().map(|pending| pending.transaction).collect::<Vec<_>>() {
+            let sent = self.draft_response(transaction, 480).and_then(|draft| self.respond(now, draft));
+            debug_assert!(!matches!(sent, Err(Refusal::WrongDraft)), "a response was drafted");
         }
+        for invite in self.offers.keys().copied().collect::<Vec<_>>() {
+            self.cancel(now, invite, Vec::new());
+        }
+        let subscriptions: Vec<_> = self.notifiers.keys().copied().collect();
+        subscriptions.into_iter().for_each(|dialog| self.end_subscription(now, dialog));
         for dialog in self.media.keys().copied().collect::<Vec<_>>() {
             let confirmed = self.endpoint.dialog(dialog).is_some_and(|dialog| dialog.state == State::Confirmed);
             if confirmed {
