@@ -193,6 +193,10 @@ impl Builder {
 }
 
 fn same(left: &str, right: &str) -> bool {
+    // Only the compact forms, one letter each, are other names of the same field.
+    if left.len() > 1 && right.len() > 1 {
+        return left.eq_ignore_ascii_case(right);
+    }
     let name = Name::of(left.as_bytes());
     name == Name::of(right.as_bytes()) && (name != Name::Other || left.eq_ignore_ascii_case(right))
 }
