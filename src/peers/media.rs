@@ -62,6 +62,8 @@ pub(super) struct Media {
     /// Whether ours was the offer.
     offered: bool,
     pub(super) started: bool,
+    /// The path of the peer that it was bound to.
+    pub(super) towards: Option<String>,
 }
 
 impl Media {
@@ -77,6 +79,7 @@ impl Media {
             offer: None,
             offered: false,
             started: false,
+            towards: None,
         }
     }
 

@@ -31,10 +31,7 @@ impl Core {
     pub(super) fn attach(&mut self, now: Instant, group: GroupId, side: Side, leg: Leg) {
         self.dialogs.insert(leg.dialog, (group, side));
         self.media.insert(leg.media.session, (group, side));
-        if !self.bound.contains(&leg.media.session) {
-            let limit = self.endpoint.config().timing.transaction();
-            self.schedule.set(Alarm::Disconnected(group, side), now + limit);
-        }
+        self.await_connection(now, group, side, leg.media.session);
         self[group].named |= side == Side::Client;
         match side {
             Side::Client => self[group].client = Some(leg),
@@ -43,11 +40,20 @@ impl Core {
         self.journal.touch(group);
     }
 
+    /// From now on the connection of an MSRP session is due.
+    pub(super) fn await_connection(&mut self, now: Instant, group: GroupId, side: Side, session: MsrpId) {
+        if !self.bound.contains(&session) {
+            let limit = self.endpoint.config().timing.transaction();
+            self.schedule.set(Alarm::Disconnected(group, side), now + limit);
+        }
+    }
+
     /// Takes a leg away that its peer has ended: its media is closed, what the Client did not
     /// acknowledge is due again.
     pub(super) fn detach(&mut self, now: Instant, group: GroupId, side: Side) -> Option<Leg> {
         let leg = self.take(now, group, side)?;
-        if self.flights.any_of(leg.media.session) {
+        // Answers may be under way, or the peer's first request when the BYE was faster than that.
+        if self.flights.any_of(leg.media.session) || !self.bound.contains(&leg.media.session) {
             self.schedule.set(Alarm::Linger(leg.media.session), now + LINGER);
         } else {
             self.close_media(now, leg.media.session);

@@ -37,6 +37,17 @@ impl Media {
         Self { session, path, origin, version: 0, setup: Setup::ActPass, sdp: String::new(), remote: None, started: String::new() }
     }
 
+    /// Opens an MSRP session for a dialog of the process before: descriptions go on from its last
+    /// one, under the next version (RFC 3264 8).
+    pub(super) fn reopen(endpoint: &mut Endpoint, ids: &mut Ids, (origin, version): (u64, u32)) -> Self {
+        Self { origin, version, ..Self::open(endpoint, ids) }
+    }
+
+    /// The number and the version of its descriptions.
+    pub(super) const fn origin(&self) -> (u64, u32) {
+        (self.origin, self.version)
+    }
+
     fn own(&self, config: &Config) -> Own<'_> {
         let version = self.version.saturating_sub(1);
         Own { address: config.msrp, path: &self.path, setup: self.setup, origin: self.origin, version }

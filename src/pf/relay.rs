@@ -217,6 +217,7 @@ impl Core {
     fn on_stored_sent(&mut self, now: Instant, (group, number): (GroupId, u64), current: bool, outcome: Outcome) {
         match outcome {
             Outcome::Accepted => drop(self.forget_message(group, number)),
+            // The connection that broke says so itself, and has its time of grace.
             Outcome::Lost => return,
             _ if !current => return,
             _ if ends_session(outcome) => {

@@ -7,9 +7,9 @@ use super::deferred::Item;
 use super::leg::{Leg, Media};
 use super::schedule::Alarm;
 use super::state::{GroupId, Phase, Side};
-use super::store::{GroupRecord, Record, decode};
+use super::store::{GroupRecord, LegRecord, Record, decode};
 use super::{PfConfig, Policy};
-use crate::endpoint::{Config, Dialog};
+use crate::endpoint::Config;
 use crate::time::Instant;
 
 /// The core with the state that the records tell.
@@ -61,16 +61,18 @@ fn restore_group(core: &mut Core, number: u32, record: GroupRecord) {
     group.roster = record.roster;
     group.phase = if record.left { Phase::Gone } else { Phase::Dormant };
     core.index_group(id);
-    let [client, focus] = record.dialogs;
+    let [client, focus] = record.legs;
     restore_leg(core, id, Side::Client, client);
     restore_leg(core, id, Side::Focus, focus);
 }
 
-fn restore_leg(core: &mut Core, group: GroupId, side: Side, dialog: Option<(Dialog, bool)>) {
-    let Some((dialog, updates)) = dialog else { return };
+fn restore_leg(core: &mut Core, group: GroupId, side: Side, record: Option<LegRecord>) {
+    let Some(LegRecord { dialog, updates, origin }) = record else { return };
     let dialog = core.endpoint.restore_dialog(dialog);
-    let media = Media::open(&mut core.endpoint, &mut core.ids);
+    let media = Media::reopen(&mut core.endpoint, &mut core.ids, origin);
     core.attach(Instant::ZERO, group, side, Leg { dialog, media, acknowledged: true, updates, interval: 0 });
+    // Its connection is due from the moment when the process acts.
+    core.schedule.stop(Alarm::Disconnected(group, side));
 }
 
 fn restore_message(core: &mut Core, group: u32, number: u64, item: Item) {

@@ -99,9 +99,14 @@ impl Scripted {
     /// Binds the session of a dialog: the passive side waits as soon as both have spoken, the
     /// active side connects with the ACK.
     pub(super) fn bind(&mut self, now: Instant, dialog: DialogId, acknowledged: bool) {
-        let Some(media) = self.media.get_mut(&dialog).filter(|media| !media.started) else { return };
+        let Some(media) = self.media.get_mut(&dialog) else { return };
         let Some(binding) = media.binding().filter(|binding| acknowledged || !binding.active) else { return };
+        // A peer that names another path, after its restart for example, is bound to anew.
+        if media.towards.as_ref() == Some(&binding.remote_path) {
+            return;
+        }
         media.started = true;
+        media.towards = Some(binding.remote_path.clone());
         self.endpoint.msrp_start(now, media.session, &binding.remote_path, binding.active);
     }
 

@@ -89,6 +89,7 @@ fn finish(
     core.endpoint.respond(now, asked, response);
     let Some(leg) = core[group].leg_mut(side) else { return };
     leg.learn(message);
+    core.journal.touch(group);
     core.start_media(now, group, side);
     core.pump(now, group);
 }
@@ -113,6 +114,7 @@ fn mirror(core: &mut Core, now: Instant, asked: TransactionId, (group, side): (G
         restore(core, group, other, before);
         return core.reply(now, asked, 500);
     };
+    core.journal.touch(group);
     core.calls.insert(call, Call::Modification(group, other));
     core.asked.insert(asked, group);
     core[group].modification = Some(Modification { from: side, asked, offer, call, before });
@@ -192,6 +194,7 @@ pub(in crate::pf) fn refresh(core: &mut Core, now: Instant, group: GroupId, side
     let request = if updates { request } else { with_body(request, &sdp, &[]) };
     core.note("the session timer of this leg is refreshed");
     if let Some(call) = core.endpoint.send_in(now, dialog, request) {
+        core.journal.touch(group);
         core.calls.insert(call, Call::Refresh(group, side));
     }
 }
@@ -240,6 +243,7 @@ pub(in crate::pf) fn repair(core: &mut Core, now: Instant, group: GroupId) {
     let request =
         Builder::request("INVITE", "").push("Contact", contact).push("Supported", "timer").push("Session-Expires", SESSION_EXPIRES);
     if let Some(call) = core.endpoint.send_in(now, dialog, with_body(request, &sdp, &[])) {
+        core.journal.touch(group);
         core.calls.insert(call, Call::Repair(group));
     }
 }
@@ -255,7 +259,9 @@ pub(in crate::pf) fn on_repaired(core: &mut Core, now: Instant, group: GroupId, 
         (Some(leg), Some(remote)) if accepted => {
             leg.media.remote = Some(remote);
             leg.learn(response);
+            let session = leg.media.session;
             core.start_media(now, group, Side::Focus);
+            core.await_connection(now, group, Side::Focus, session);
         }
         _ => deferred_handling::on_focus_gone(core, now, group, "the focus does not take the session up again"),
     }

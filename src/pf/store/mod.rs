@@ -7,7 +7,7 @@ mod memory;
 mod record;
 
 pub use memory::Memory;
-pub(super) use record::{GroupRecord, Key, Record, decode, encode_life, encode_message, encode_user};
+pub(super) use record::{GroupRecord, Key, LegRecord, Record, decode, encode_life, encode_message, encode_user};
 
 use bytes::Bytes;
 

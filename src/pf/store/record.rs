@@ -115,15 +115,28 @@ pub(in crate::pf) struct GroupRecord {
     pub(in crate::pf) invitation: Invitation,
     pub(in crate::pf) device: Option<String>,
     pub(in crate::pf) roster: Roster,
-    /// The dialogs of the legs to the Client and to the focus.
-    pub(in crate::pf) dialogs: [Option<(Dialog, bool)>; 2],
+    /// The legs to the Client and to the focus.
+    pub(in crate::pf) legs: [Option<LegRecord>; 2],
+}
+
+/// What is kept of a leg.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::pf) struct LegRecord {
+    pub(in crate::pf) dialog: Dialog,
+    /// Whether the peer allows UPDATE.
+    pub(in crate::pf) updates: bool,
+    /// The number and the version of our descriptions.
+    pub(in crate::pf) origin: (u64, u32),
 }
 
 impl GroupRecord {
     /// What is to be kept of a group now.
     pub(in crate::pf) fn of(core: &Core, id: GroupId) -> Self {
         let group = &core[id];
-        let dialog = |leg: &Leg| core.endpoint.dialog(leg.dialog).map(|dialog| (dialog.clone(), leg.updates));
+        let record = |leg: &Leg| {
+            let dialog = core.endpoint.dialog(leg.dialog)?.clone();
+            Some(LegRecord { dialog, updates: leg.updates, origin: leg.media.origin() })
+        };
         Self {
             user: core.users[group.user].uri.clone(),
             focus: group.focus.clone(),
@@ -135,7 +148,7 @@ impl GroupRecord {
             invitation: group.invitation.clone(),
             device: group.device.clone(),
             roster: group.roster.clone(),
-            dialogs: [Side::Client, Side::Focus].map(|side| group.leg(side).and_then(dialog)),
+            legs: [Side::Client, Side::Focus].map(|side| group.leg(side).and_then(record)),
         }
     }
 
@@ -153,8 +166,8 @@ impl GroupRecord {
             out = out.text(&part.content_type).option(part.disposition.as_deref()).bytes(&part.body);
         }
         out = out.option(self.device.as_deref()).option(roster.as_deref());
-        for dialog in &self.dialogs {
-            out = out.dialog(dialog.as_ref());
+        for leg in &self.legs {
+            out = out.leg(leg.as_ref());
         }
         out.done()
     }
@@ -172,9 +185,9 @@ impl GroupRecord {
         if let Some(info) = document.and_then(|document| ConferenceInfo::parse(document.as_bytes()).ok()) {
             roster.apply(&info);
         }
-        let dialogs = [fields.dialog()?, fields.dialog()?];
+        let legs = [fields.leg()?, fields.leg()?];
         let invitation = Invitation { fields: repeated, from, sdp, parts };
-        Some(Self { user, focus, shown, named, closed, left, held_since, invitation, device, roster, dialogs })
+        Some(Self { user, focus, shown, named, closed, left, held_since, invitation, device, roster, legs })
     }
 }
 
@@ -209,9 +222,9 @@ impl Values {
         }
     }
 
-    fn dialog(self, value: Option<&(Dialog, bool)>) -> Self {
-        let Some((dialog, updates)) = value else { return self.flag(false) };
-        let mut out = self.flag(true).flag(*updates).flag(dialog.side == Role::Uac);
+    fn leg(self, value: Option<&LegRecord>) -> Self {
+        let Some(LegRecord { dialog, updates, origin: (origin, version) }) = value else { return self.flag(false) };
+        let mut out = self.flag(true).flag(*updates).number(*origin).number((*version).into()).flag(dialog.side == Role::Uac);
         for text in [&dialog.call_id, &dialog.local_tag, &dialog.remote_tag, &dialog.local_uri, &dialog.remote_uri] {
             out = out.text(text);
         }
@@ -262,11 +275,13 @@ impl Fields {
         })
     }
 
-    fn dialog(&mut self) -> Option<Option<(Dialog, bool)>> {
+    fn leg(&mut self) -> Option<Option<LegRecord>> {
         if !self.flag()? {
             return Some(None);
         }
-        let (updates, uac) = (self.flag()?, self.flag()?);
+        let updates = self.flag()?;
+        let origin = (self.number()?, u32::try_from(self.number()?).ok()?);
+        let uac = self.flag()?;
         let (call_id, local_tag, remote_tag) = (self.text()?, self.text()?, self.text()?);
         let (local_uri, remote_uri) = (self.text()?, self.text()?);
         let local_cseq = u32::try_from(self.number()?).ok()?;
@@ -287,7 +302,7 @@ impl Fields {
             remote_target,
             route_set,
         };
-        Some(Some((dialog, updates)))
+        Some(Some(LegRecord { dialog, updates, origin }))
     }
 }
 
@@ -326,7 +341,7 @@ mod tests {
             },
             device: Some("urn:uuid:1".to_owned()),
             roster: Roster::default(),
-            dialogs: [None, Some((dialog, true))],
+            legs: [None, Some(LegRecord { dialog, updates: true, origin: (7, 3) })],
         }
     }
 
