@@ -87,6 +87,9 @@ enum Command {
     Completions(completions::Args),
     /// More about a topic: exit-codes, verdicts, selectors
     Help(exit::HelpArgs),
+    /// Crash, so that the report of a defect can be tested
+    #[command(name = "__crash", hide = true)]
+    Crash,
 }
 
 const HELP: &str = "\
@@ -168,6 +171,7 @@ fn dispatch(command: Command, console: &Console) -> Exit {
         Command::Schema(args) => schema::run(&args, console),
         Command::Completions(args) => completions::run(&args, console, Cli::command()),
         Command::Help(args) => exit::help(&args, console, Cli::command()),
+        Command::Crash => panic!("this was asked for"),
     }
 }
 

@@ -54,7 +54,14 @@ pub(super) fn keep(
         let (text, accepted) = match &outcome.comparison {
             Comparison::New(text) => (text, accepts_new(update)),
             Comparison::Changed { new, .. } => (new, accepts_changed(update)),
-            Comparison::Same | Comparison::Skipped => continue,
+            Comparison::Same => {
+                // What was pending is as it was again.
+                if let Some(dir) = pending_dir.or(dir) {
+                    let _ = std::fs::remove_file(path(dir, &outcome.name()).with_extension("snap.new"));
+                }
+                continue;
+            }
+            Comparison::Skipped => continue,
         };
         let target = match (accepted, update) {
             (true, _) => dir.map(|dir| path(dir, &outcome.name())),

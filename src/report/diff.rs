@@ -10,8 +10,11 @@ use crate::trace::snapshot::{Change, Line, Snapshot, compare};
 pub fn of_snapshots(old: &str, new: &str) -> String {
     let content = |file: &str| Snapshot::parse(file).map(|snapshot| snapshot.content).unwrap_or_default();
     let (old, new) = (content(old), content(new));
-    let changes = compare(&old, &new);
     let messages = new.lines().filter(|line| line.starts_with('#')).count();
+    if old.is_empty() {
+        return format!(" a trace of {messages} messages where there is no accepted one yet\n");
+    }
+    let changes = compare(&old, &new);
     let mut out = format!(" {} of {messages} messages differ\n", changes.len());
     changes.iter().for_each(|change| show(change, &mut out));
     out

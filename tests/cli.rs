@@ -1,0 +1,126 @@
+//! What the commands print, and that one seed gives one run file.
+
+mod common;
+
+use common::{UNCOMPARED, cpmcheck, run, suite};
+
+fn stdout(command: &mut assert_cmd::Command) -> String {
+    String::from_utf8_lossy(&command.output().expect("it runs").stdout).into_owned()
+}
+
+#[test]
+fn without_a_command_the_six_basic_ones_are_named() {
+    let text = stdout(&mut cpmcheck());
+    for name in ["run", "list", "inspect", "explain", "lint", "trace"] {
+        assert!(text.contains(&format!("cpmcheck {name}")), "{name} is missing in {text}");
+    }
+}
+
+#[test]
+fn one_seed_gives_one_run_file_and_timing_is_asked_for() {
+    let dir = suite(&["pass", "fail"]);
+    let file = |name: &str, more: &[&str]| {
+        let path = dir.path().join(name);
+        let reporter = format!("jsonl={}", path.display());
+        let arguments = [&UNCOMPARED[..], &["--trace", "on", "--reporter", &reporter], more].concat();
+        run(dir.path(), &arguments).output().expect("it runs");
+        std::fs::read_to_string(path).expect("the run file")
+    };
+    let one = file("one.jsonl", &[]);
+    assert_eq!(one, file("two.jsonl", &["--jobs", "1", "--order", "random"]));
+    assert!(!one.contains("duration"), "no wall-clock value");
+    assert!(file("three.jsonl", &["--timing"]).contains("duration-ms"));
+}
+
+#[test]
+fn another_seed_gives_the_same_verdicts() {
+    let dir = suite(&["pass", "fail", "open"]);
+    let gates = |seed: &str| {
+        let text = stdout(&mut run(dir.path(), &["--seed", seed, "--format", "json"]));
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        value["outcomes"].as_array().expect("outcomes").iter().map(|outcome| outcome["gate"].to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(gates("18"), ["\"FAIL\"", "\"NOTRUN\"", "\"PASS\""]);
+    assert_eq!(gates("18"), gates("0xfeed"));
+}
+
+#[test]
+fn junit_tells_failures_from_what_was_left_out() {
+    let dir = suite(&["pass", "fail"]);
+    let path = dir.path().join("out/junit.xml");
+    let reporter = format!("junit={}", path.display());
+    run(dir.path(), &[&UNCOMPARED[..], &["--reporter", &reporter]].concat()).assert().code(1);
+    let xml = std::fs::read_to_string(path).expect("the report");
+    let document = roxmltree::Document::parse(&xml).expect("well-formed XML");
+    let count = |name: &str| document.descendants().filter(|node| node.has_tag_name(name)).count();
+    assert_eq!((count("testcase"), count("failure"), count("error")), (2, 1, 0));
+}
+
+#[test]
+fn a_failure_answers_five_questions() {
+    let dir = suite(&["fail"]);
+    let text = stdout(&mut run(dir.path(), &UNCOMPARED));
+    for part in ["error[C0201]", "group/fail.yaml:7:5", "allowed", "404", "observed", "200 OK", "blame", "IUT", "again:", "--seed 0x12"] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    let again = text.lines().find_map(|line| line.trim().strip_prefix("again:  cpmcheck ")).expect("a command to repeat it");
+    cpmcheck().args(again.split(' ')).assert().code(1);
+}
+
+#[test]
+fn colour_follows_the_flag_then_the_environment() {
+    let dir = suite(&["fail"]);
+    let has_escape = |command: &mut assert_cmd::Command| stdout(command).contains('\u{1b}');
+    assert!(!has_escape(&mut run(dir.path(), &UNCOMPARED)));
+    assert!(has_escape(run(dir.path(), &UNCOMPARED).arg("--color=always").env("NO_COLOR", "1")));
+    assert!(has_escape(run(dir.path(), &UNCOMPARED).env("CLICOLOR_FORCE", "1")));
+    assert!(!has_escape(run(dir.path(), &UNCOMPARED).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1")));
+    assert!(!has_escape(run(dir.path(), &UNCOMPARED).arg("--color=never").env("CLICOLOR_FORCE", "1")));
+}
+
+#[test]
+fn a_trace_is_shown_from_a_run_file_and_from_a_scenario() {
+    let dir = suite(&["pass"]);
+    let path = dir.path().join("run.jsonl");
+    let reporter = format!("jsonl={}", path.display());
+    run(dir.path(), &[&UNCOMPARED[..], &["--trace", "on", "--reporter", &reporter]].concat()).assert().code(0);
+    let show = |what: &str| stdout(cpmcheck().args(["trace", "show", "--ascii", what, "--suite"]).arg(dir.path()));
+    let stored = show(&format!("{}:group/pass", path.display()));
+    assert!(stored.contains("REGISTER") && stored.contains("200 OK") && stored.contains("pf*"), "{stored}");
+    assert!(show("group/pass").contains("REGISTER"));
+}
+
+#[test]
+fn the_built_in_suite_is_listed_and_explained() {
+    let list: serde_json::Value =
+        serde_json::from_str(&stdout(cpmcheck().args(["list", "--format", "json"]))).expect("JSON");
+    assert!(list["scenarios"].as_array().expect("scenarios").len() >= 50);
+    let text = stdout(cpmcheck().args(["explain", "DGC-9-02"]));
+    assert!(text.contains("SHALL") && text.contains("scenario group/missed-messages"), "{text}");
+    assert!(stdout(cpmcheck().args(["explain", "C0201"])).contains("another answer"));
+    assert!(stdout(cpmcheck().args(["explain", "--policies"])).contains("bye.no-reason"));
+    cpmcheck().args(["explain", "DGC-9-99"]).assert().code(2);
+}
+
+#[test]
+fn help_knows_exit_codes_and_completions_are_scripts() {
+    let text = stdout(cpmcheck().args(["help", "exit-codes"]));
+    assert!(text.contains("130") && text.contains("conformance"), "{text}");
+    assert!(stdout(cpmcheck().args(["completions", "bash"])).contains("cpmcheck"));
+    assert!(stdout(cpmcheck().args(["schema", "scenario"])).contains("\"$schema\""));
+}
+
+#[test]
+fn a_flag_goes_before_the_environment() {
+    let dir = suite(&["pass"]);
+    let text = stdout(run(dir.path(), &["--format", "json"]).env("CPMCHECK_SEED", "0x99"));
+    assert!(text.contains("\"seed\": \"0x99\""), "{text}");
+    let text = stdout(run(dir.path(), &["--format", "json", "--seed", "5"]).env("CPMCHECK_SEED", "0x99"));
+    assert!(text.contains("\"seed\": \"0x5\""), "{text}");
+}
+
+#[test]
+fn only_the_last_line_is_left_when_quiet() {
+    let dir = suite(&["pass"]);
+    assert_eq!(stdout(&mut run(dir.path(), &["--seed", "18", "-q"])), "1 passed, 0 failed\n");
+}
