@@ -36,6 +36,8 @@ actors: { bob: client, core: core }
 flow:
   - core -> pf REGISTER: { id: register, use: third-party-register }
   - pf -> core 299: { answers: register }
+  - never: { pf -> bob INVITE: {} }
+    for: 1s
 ";
 
 /// Runs every check.

@@ -48,7 +48,9 @@ pub fn scenario(title: &str, requirements: &str, expires: u32, answer: u16) -> S
     format!(
         "title: {title}\nrequirements: [{requirements}]\ntags: [register]\nactors: {{ bob: client, core: core }}\nflow:\n\
          \x20 - core -> pf REGISTER: {{ id: register, To.uri: bob, Expires: {expires} }}\n\
-         \x20 - pf -> core {answer}: {{ answers: register }}\n"
+         \x20 - pf -> core {answer}: {{ answers: register }}\n\
+         \x20 - never: {{ pf -> bob INVITE: {{}} }}\n\
+         \x20   for: 1s\n"
     )
 }
 
