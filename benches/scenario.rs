@@ -63,7 +63,9 @@ fn stored_messages(criterion: &mut Criterion) {
         let Some(scenario) = suite.scenario("load/stored") else { continue };
         let job = Job { scenario, variant: &scenario.variants[0], repetition: 1, seed: suite.defaults.seed };
         group.throughput(Throughput::Elements(u64::from(count)));
-        group.bench_with_input(BenchmarkId::from_parameter(count), &job, |bencher, job| bencher.iter(|| black_box(course.play(job))));
+        group.bench_with_input(BenchmarkId::from_parameter(count), &job, |bencher, job| {
+            bencher.iter(|| black_box(course.play(job)))
+        });
     }
     group.finish();
 }

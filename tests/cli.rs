@@ -60,7 +60,9 @@ fn junit_tells_failures_from_what_was_left_out() {
 fn a_failure_answers_five_questions() {
     let dir = suite(&["fail"]);
     let text = stdout(&mut run(dir.path(), &UNCOMPARED));
-    for part in ["error[C0201]", "group/fail.yaml:7:5", "allowed", "404", "observed", "200 OK", "blame", "IUT", "again:", "--seed 0x12"] {
+    for part in
+        ["error[C0201]", "group/fail.yaml:7:5", "allowed", "404", "observed", "200 OK", "blame", "IUT", "again:", "--seed 0x12"]
+    {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     let again = text.lines().find_map(|line| line.trim().strip_prefix("again:  cpmcheck ")).expect("a command to repeat it");
@@ -92,8 +94,7 @@ fn a_trace_is_shown_from_a_run_file_and_from_a_scenario() {
 
 #[test]
 fn the_built_in_suite_is_listed_and_explained() {
-    let list: serde_json::Value =
-        serde_json::from_str(&stdout(cpmcheck().args(["list", "--format", "json"]))).expect("JSON");
+    let list: serde_json::Value = serde_json::from_str(&stdout(cpmcheck().args(["list", "--format", "json"]))).expect("JSON");
     assert!(list["scenarios"].as_array().expect("scenarios").len() >= 50);
     let text = stdout(cpmcheck().args(["explain", "DGC-9-02"]));
     assert!(text.contains("SHALL") && text.contains("scenario group/missed-messages"), "{text}");

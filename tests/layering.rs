@@ -27,15 +27,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "clause", "endpoint", "engine", "ids", "judge", "msrp", "net", "pattern", "peers", "pf", "policy", "sip", "suite", "time",
-            "trace", "wire",
+            "clause", "endpoint", "engine", "ids", "judge", "msrp", "net", "pattern", "peers", "pf", "policy", "sip", "suite",
+            "time", "trace", "wire",
         ],
     ),
     ("report", &["clause", "engine", "ids", "judge", "pattern", "suite", "time", "trace", "wire"]),
-    (
-        "cli",
-        &["clause", "engine", "ids", "judge", "pattern", "policy", "report", "run", "suite", "time", "trace", "wire"],
-    ),
+    ("cli", &["clause", "engine", "ids", "judge", "pattern", "policy", "report", "run", "suite", "time", "trace", "wire"]),
 ];
 
 /// Crates that only one room may use.
