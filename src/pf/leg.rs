@@ -24,6 +24,8 @@ pub(super) struct Media {
     path: String,
     origin: u64,
     version: u32,
+    /// Whether a description was written; its version counts then.
+    described: bool,
     setup: Setup,
     /// The path of the peer to which the session was started.
     started: String,
@@ -34,13 +36,13 @@ impl Media {
     pub(super) fn open(endpoint: &mut Endpoint, ids: &mut Ids) -> Self {
         let (session, path) = endpoint.msrp_open();
         let origin = 3_000_000_000 + ids.below(1_000_000_000);
-        Self { session, path, origin, version: 0, setup: Setup::ActPass, sdp: String::new(), remote: None, started: String::new() }
+        Self { session, described: false, path, origin, version: 0, setup: Setup::ActPass, sdp: String::new(), remote: None, started: String::new() }
     }
 
     /// Opens an MSRP session for a dialog of the process before: descriptions go on from its last
     /// one, under the next version (RFC 3264 8).
     pub(super) fn reopen(endpoint: &mut Endpoint, ids: &mut Ids, (origin, version): (u64, u32)) -> Self {
-        Self { origin, version, ..Self::open(endpoint, ids) }
+        Self { origin, version, described: true, ..Self::open(endpoint, ids) }
     }
 
     /// The number and the version of its descriptions.
@@ -48,26 +50,35 @@ impl Media {
         (self.origin, self.version)
     }
 
-    fn own(&self, config: &Config) -> Own<'_> {
-        let version = self.version.saturating_sub(1);
+    fn own(&self, config: &Config, version: u32) -> Own<'_> {
         Own { address: config.msrp, path: &self.path, setup: self.setup, origin: self.origin, version }
     }
 
-    /// Writes an offer with the content attributes of `template`.
-    pub(super) fn offer(&mut self, config: &Config, template: &str, direction: Option<&str>) -> String {
-        self.version += 1;
-        self.setup = Setup::ActPass;
-        self.sdp = media::offer(template, &self.own(config), direction);
+    /// Writes a description: one that says the same as the last keeps its version, any other gets
+    /// the next (RFC 3264 8).
+    fn describe(&mut self, config: &Config, write: impl Fn(&Own<'_>) -> String) -> String {
+        if self.described && write(&self.own(config, self.version)) != self.sdp {
+            self.version += 1;
+        }
+        self.described = true;
+        self.sdp = write(&self.own(config, self.version));
         self.sdp.clone()
+    }
+
+    /// Writes an offer with the content attributes of `template`. Once the session has started its
+    /// roles stay as they are (RFC 4145 4).
+    pub(super) fn offer(&mut self, config: &Config, template: &str, direction: Option<&str>) -> String {
+        if self.started.is_empty() {
+            self.setup = Setup::ActPass;
+        }
+        self.describe(config, |own| media::offer(template, own, direction))
     }
 
     /// Answers `offer`, which `remote` was read from, with the content attributes of `attributes`.
     pub(super) fn answer(&mut self, config: &Config, offer: &str, remote: Remote, attributes: &str) -> String {
-        self.version += 1;
-        self.setup = remote.chosen_setup();
-        self.sdp = media::answer(offer, attributes, &self.own(config));
+        self.setup = if self.started.is_empty() { remote.chosen_setup() } else { remote.kept_setup(self.setup) };
         self.remote = Some(remote);
-        self.sdp.clone()
+        self.describe(config, |own| media::answer(offer, attributes, own))
     }
 
     /// Starts the session once the peer's description is known, and again when its path changes.
@@ -78,6 +89,7 @@ impl Media {
             Setup::Passive => false,
             Setup::ActPass => remote.answered_passive(),
         };
+        self.setup = if active { Setup::Active } else { Setup::Passive };
         remote.path.clone_into(&mut self.started);
         endpoint.msrp_start(now, self.session, &remote.path, active);
     }

@@ -60,6 +60,16 @@ impl Remote {
         self.setup.as_deref().is_none_or(|setup| setup.eq_ignore_ascii_case("passive"))
     }
 
+    /// Our part when this is an offer in a session that has started: the one that we have, unless
+    /// the peer now takes it (RFC 4145 4).
+    pub(super) fn kept_setup(&self, own: Setup) -> Setup {
+        match self.setup.as_deref() {
+            Some(setup) if setup.eq_ignore_ascii_case("passive") => Setup::Active,
+            Some(setup) if setup.eq_ignore_ascii_case("active") => Setup::Passive,
+            _ => own,
+        }
+    }
+
     /// Our part when this is an offer that we answer: passive wherever we may choose, since the
     /// PF can be reached and a device behind a translator cannot.
     pub(super) fn chosen_setup(&self) -> Setup {

@@ -355,6 +355,23 @@ mod tests {
     }
 
     #[test]
+    fn a_description_that_says_the_same_keeps_its_version() {
+        let mut world = World::new();
+        let (focus, bob, _) = world.established();
+        world.lose(&bob);
+        world.subscribed();
+        let mut origins = Vec::new();
+        for change in [|sdp: String| sdp, |sdp: String| sdp, hold] {
+            let asked = world.modify(&focus, "INVITE", change);
+            let (_, _, response) = world.response(FOCUS, 200);
+            world.confirm(&focus, asked);
+            let sdp = headers::sdp_of(&response).unwrap_or_default();
+            origins.push(sdp.lines().nth(1).and_then(|line| line.split(' ').nth(2)).map(str::to_owned));
+        }
+        assert_eq!(origins, [Some("0".to_owned()), Some("0".to_owned()), Some("1".to_owned())]);
+    }
+
+    #[test]
     fn an_interval_that_is_too_small_is_refused() {
         let mut world = World::new();
         let (focus, _, _) = world.established();

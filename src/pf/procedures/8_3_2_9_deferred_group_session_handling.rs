@@ -85,9 +85,17 @@ pub(in crate::pf) fn departure(message: &Message) -> Departure {
     }
 }
 
+/// The Reason that is passed on: what is malformed in it stays behind.
 fn reason_of(message: &Message) -> Option<String> {
-    let values: Vec<&str> = message.elements(Name::Reason).collect();
+    let values: Vec<&str> = message.elements(Name::Reason).filter(|value| is_well_formed(value)).collect();
     (!values.is_empty()).then(|| values.join(", "))
+}
+
+fn is_well_formed(value: &str) -> bool {
+    Reason::parse(value).is_ok_and(|reason| {
+        let complete = reason.params.iter().all(|(name, value)| !name.is_empty() && value.is_none_or(|value| !value.is_empty()));
+        complete && (!reason.params.has("cause") || reason.cause().is_some())
+    })
 }
 
 /// The Client leg is gone although the user did not leave: the PF holds the focus leg.
@@ -300,6 +308,16 @@ mod tests {
             world.register(600_000, None);
             world.assert_quiet(BOB);
             world.assert_quiet(FOCUS);
+        }
+    }
+
+    #[test]
+    fn a_malformed_reason_stays_behind() {
+        for reason in ["SIP;cause=", "SIP;cause=-1", "SIP;cause=soon"] {
+            let (mut world, _, bob) = live(&[]);
+            world.bye(&bob, Some(reason));
+            let (_, _, message) = world.request(FOCUS, "BYE");
+            assert_eq!(message.value(Name::Reason), None, "{reason}");
         }
     }
 
