@@ -36,7 +36,17 @@ impl Media {
     pub(super) fn open(endpoint: &mut Endpoint, ids: &mut Ids) -> Self {
         let (session, path) = endpoint.msrp_open();
         let origin = 3_000_000_000 + ids.below(1_000_000_000);
-        Self { session, described: false, path, origin, version: 0, setup: Setup::ActPass, sdp: String::new(), remote: None, started: String::new() }
+        Self {
+            session,
+            described: false,
+            path,
+            origin,
+            version: 0,
+            setup: Setup::ActPass,
+            sdp: String::new(),
+            remote: None,
+            started: String::new(),
+        }
     }
 
     /// Opens an MSRP session for a dialog of the process before: descriptions go on from its last
