@@ -33,12 +33,15 @@ impl Party {
         Self { role, name: name.into(), device: Some(device.into()) }
     }
 
-    /// Whether a pattern's end speaks of this party.
+    /// Whether a pattern's end speaks of this party. One whose device nobody named yet, an INVITE
+    /// to whichever device for example, may be any of them.
     pub fn is(&self, end: &End) -> bool {
         match end {
             End::Any => true,
             End::Role(role) => self.role == *role,
-            End::Actor { name, device } => self.name == *name && (device.is_none() || self.device == *device),
+            End::Actor { name, device } => {
+                self.name == *name && (device.is_none() || self.device.is_none() || self.device == *device)
+            }
         }
     }
 }

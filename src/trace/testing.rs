@@ -139,6 +139,7 @@ impl Tape {
     pub(crate) fn ask(&mut self, from: &str, to: &str, method: &str, dialog: In<'_>) -> u32 {
         let uri = match (from, to) {
             ("pf", "focus") => FOCUS,
+            ("pf", _) if dialog.to.is_some() => "sip:bob@10.0.2.1",
             ("pf", _) | ("focus", _) => BOB,
             ("core", _) => "sip:pf.home1.example",
             _ => GROUP,
@@ -163,7 +164,7 @@ impl Tape {
         let mut response = self.response(event, status, to_tag);
         if from.starts_with("bob") {
             let instance = if from == "bob.tablet" { "two" } else { "one" };
-            response = response.push("Contact", format!("<sip:bob@x>;+sip.instance=\"<urn:{instance}>\""));
+            response = response.push("Contact", format!("<sip:bob@10.0.2.1>;+sip.instance=\"<urn:{instance}>\""));
         }
         let response = response.build();
         self.sip(from, to, response)
@@ -239,7 +240,7 @@ pub(crate) fn path(of: &str, towards: &str) -> String {
 pub(crate) fn sdp(of: &str, towards: &str) -> String {
     let ip = address(of).ip();
     format!(
-        "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=message 2855 TCP/MSRP *\r\na=accept-types:message/cpim\r\na=path:{}\r\na=sendrecv\r\n",
+        "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=message 2855 TCP/MSRP *\r\na=accept-types:message/cpim\r\na=accept-wrapped-types:text/plain\r\na=path:{}\r\na=sendrecv\r\n",
         path(of, towards)
     )
 }

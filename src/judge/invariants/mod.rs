@@ -217,3 +217,6 @@ impl Run {
         self.report.findings
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,14 @@
 use super::{Invariant, Report, Seen};
 use crate::wire::sip::{Message, Name, Scheme};
 
+const MANDATORY: Invariant = Invariant::must(
+    "mandatory-fields",
+    "RFC 3261 8.1.1",
+    "To, From, CSeq, Call-ID, Max-Forwards and Via in every request",
+);
+const COOKIE: Invariant =
+    Invariant::must("via-branch-cookie", "RFC 3261 8.1.1.7", "a branch that begins with z9hG4bK in the top Via of a request");
+const FROM_TAG: Invariant = Invariant::must("from-tag", "RFC 3261 8.1.1.3", "a From tag in every request");
 const CONTACT: Invariant =
     Invariant::must("contact-forms-dialog", "RFC 3261 12.1.1, 8.1.1.8", "one SIP or SIPS Contact in a message that forms a dialog");
 const RESPONSE_COPIES: Invariant = Invariant::must(
@@ -28,7 +36,7 @@ const UNDERSTOOD: Invariant =
     Invariant::must("require-supported", "RFC 3261 8.2.4", "no extension in a response that the request did not support");
 
 pub(super) const ALL: &[&Invariant] =
-    &[&CONTACT, &RESPONSE_COPIES, &TO_TAG, &TO_TAG_KEPT, &RECORD_ROUTE, &STRAY_TAG, &REFUSAL_FIELDS, &UNDERSTOOD];
+    &[&MANDATORY, &COOKIE, &FROM_TAG, &CONTACT, &RESPONSE_COPIES, &TO_TAG, &TO_TAG_KEPT, &RECORD_ROUTE, &STRAY_TAG, &REFUSAL_FIELDS, &UNDERSTOOD];
 
 /// Judges a message that the IUT sent.
 pub(super) fn judge(seen: &Seen<'_>, message: &Message, report: &mut Report) {
@@ -42,6 +50,17 @@ pub(super) fn judge(seen: &Seen<'_>, message: &Message, report: &mut Report) {
 
 fn request(seen: &Seen<'_>, message: &Message, report: &mut Report) {
     let method = message.method_token().unwrap_or("");
+    let mandatory = [Name::To, Name::From, Name::CSeq, Name::CallId, Name::MaxForwards, Name::Via];
+    if let Some(missing) = mandatory.into_iter().find(|name| message.value(*name).is_none()) {
+        report.broken(&MANDATORY, seen.number, format!("no {}", missing.canonical()));
+    }
+    let branch = message.via().ok().and_then(|via| via.branch()).unwrap_or("");
+    if !branch.starts_with("z9hG4bK") {
+        report.broken(&COOKIE, seen.number, format!("`{branch}`"));
+    }
+    if message.from().is_ok_and(|from| from.tag().is_none()) {
+        report.broken(&FROM_TAG, seen.number, "none");
+    }
     if matches!(method, "INVITE" | "SUBSCRIBE" | "NOTIFY" | "UPDATE" | "REFER") {
         contact(seen, message, report);
     }

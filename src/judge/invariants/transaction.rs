@@ -181,7 +181,9 @@ impl State {
             transaction.finals.push((status, tag.clone(), seen.number));
             // A refusal that comes after another final response belongs to no one any more.
             let heard = status < 300 || transaction.finals.len() == 1;
-            if transaction.is_invite && heard {
+            // After Timer B there is no transaction that could (RFC 3261 17.1.1.2, 18.1.2).
+            let in_time = transaction.provisional || seen.at.since(transaction.at) < PATIENCE;
+            if transaction.is_invite && heard && in_time {
                 self.unacknowledged.insert((symbol, tag), (seen.number, seen.at));
             }
         }

@@ -210,7 +210,7 @@ impl Atom {
     }
 
     fn buckets(&self) -> Vec<Bucket> {
-        let methods = || KNOWN_METHODS.iter().map(|token| Method::of(token));
+        let methods = || KNOWN_METHODS.iter().chain(&["*"]).map(|token| Method::of(token));
         match (&self.what, self.answered) {
             (What::Request(method), Some(_)) => vec![Bucket::Answered(method.clone())],
             (What::Any, Some(_)) => methods().map(Bucket::Answered).collect(),
@@ -316,8 +316,16 @@ impl Atoms {
         self.all.len()
     }
 
-    /// The patterns that may speak of an occurrence.
-    pub(super) fn candidates(&self, bucket: &Bucket) -> &[u32] {
-        self.buckets.get(bucket).map_or(&[], Vec::as_slice)
+    /// The patterns that may speak of an occurrence. `*` stands for every method beyond those that
+    /// have a bucket of their own.
+    pub(super) fn candidates(&self, bucket: &Bucket) -> impl Iterator<Item = u32> {
+        let other = match bucket {
+            Bucket::Request(Method::Other(_)) => Some(Bucket::Request(Method::Other("*".into()))),
+            Bucket::Answered(Method::Other(_)) => Some(Bucket::Answered(Method::Other("*".into()))),
+            _ => None,
+        };
+        let of = |bucket: &Bucket| self.buckets.get(bucket).map_or(&[][..], Vec::as_slice);
+        let others = other.as_ref().map_or(&[][..], of);
+        of(bucket).iter().chain(others).copied()
     }
 }

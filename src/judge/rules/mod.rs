@@ -3,7 +3,7 @@
 //! Patterns of all rules are kept once and filed by kind of event, so an event is matched against
 //! few of them, and only rules with a pattern that fits are weighed. An event that lacks a part of
 //! a key (a REGISTER, say, names a user and no group) concerns every instance whose other parts
-//! agree.
+//! agree. One that belongs to a session without a group concerns no group.
 //!
 //! How the parts of a rule combine, beyond the table of the language:
 //!
@@ -210,8 +210,8 @@ impl Run {
     fn occurrence(&mut self, rules: &Rules, moment: &Moment<'_>) {
         let mut fits: SmallVec<[(u32, Bindings); 8]> = SmallVec::new();
         for number in rules.atoms.candidates(&moment.occurrence.bucket) {
-            if let Some(bindings) = rules.atoms.get(*number).matches(moment.occurrence, moment.names) {
-                fits.push((*number, bindings));
+            if let Some(bindings) = rules.atoms.get(number).matches(moment.occurrence, moment.names) {
+                fits.push((number, bindings));
             }
         }
         let mut hits: Vec<(u32, Hit<'_>)> = Vec::with_capacity(fits.len() * 4);
@@ -231,9 +231,22 @@ impl Run {
     fn weigh(&mut self, rules: &Rules, hits: &[(u32, Hit<'_>)], moment: &Moment<'_>) {
         let rule = hits[0].0;
         let (shape, state) = (&rules.shapes[rule as usize], &mut self.states[rule as usize]);
-        let hits: SmallVec<[Hit<'_>; 4]> =
-            hits.iter().map(|(_, hit)| Hit { slot: hit.slot, atom: hit.atom, bindings: hit.bindings }).collect();
-        let key = key_of(&shape.per, moment.occurrence.facts);
+        let mut distinct: SmallVec<[Hit<'_>; 4]> = SmallVec::new();
+        for (_, hit) in hits {
+            // One event plays a part once, however many alternatives of it fit.
+            let plays_already = |known: &&Hit<'_>| known.slot == hit.slot && !rules.atoms.get(known.atom).is_loose();
+            if distinct.last().as_ref().is_none_or(|known| !plays_already(known)) {
+                distinct.push(Hit { slot: hit.slot, atom: hit.atom, bindings: hit.bindings });
+            }
+        }
+        let hits = distinct;
+        let facts = moment.occurrence.facts;
+        let key = key_of(&shape.per, facts);
+        // A session that is no group's concerns no group: only what stands outside all sessions,
+        // a REGISTER for example, may concern each of them.
+        if shape.per.contains(&Per::Group) && facts.group.is_none() && facts.dialog.is_some() {
+            return;
+        }
         let mut filed = Vec::new();
         if key.iter().all(Option::is_some) {
             let at = cell_of(state, shape, &key, &mut filed);

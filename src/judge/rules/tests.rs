@@ -399,6 +399,30 @@ fn triggers_count_inside_their_scope_only() {
 }
 
 #[test]
+fn an_event_that_fits_two_alternatives_counts_once() {
+    let rule = "per: [group, user]\nwhen: { client -> pf INVITE: {} }\ncount: { of: { any: [ { pf -> client MSRP SEND: {} }, { any -> client MSRP SEND: {} } ] }, at-most: 1 }";
+    let mut tape = session();
+    rejoin(&mut tape);
+    delivered(&mut tape, "one");
+    assert_eq!(outcome(rule, &tape), Outcome::Satisfied);
+}
+
+#[test]
+fn a_message_that_comes_twice_is_answered_twice() {
+    let mut tape = missed(&["one"]);
+    let sent = tape.send("pf", "bob.phone", "one");
+    let again = match &tape.events[sent as usize].kind {
+        crate::trace::event::Kind::Message { content: crate::trace::event::Content::Msrp(chunk), .. } => chunk.clone(),
+        _ => panic!("a chunk"),
+    };
+    let again = tape.chunk("pf", "bob.phone", again);
+    tape.msrp_answer(sent, "bob.phone", "pf", 200);
+    assert_eq!(outcome(RELAYED, &tape), Outcome::Satisfied);
+    tape.msrp_answer(again, "bob.phone", "pf", 200);
+    assert_eq!(outcome(RELAYED, &tape), Outcome::Violated);
+}
+
+#[test]
 fn what_opens_a_scope_counts_for_precedence() {
     let rule = "per: [group, user]\nwhile: { after: { client -> pf 2xx: { answers: INVITE } } }\nwhen: { pf -> client ACK: {} }\nneeds: { client -> pf 2xx: { answers: INVITE } }";
     assert_eq!(outcome(rule, &session()), Outcome::Satisfied);

@@ -38,6 +38,14 @@ struct Assembly {
     settled: bool,
 }
 
+/// A SEND that waits for its response.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    event: u32,
+    assembly: usize,
+    symbol: Symbol,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Media {
     sessions: Vec<Session>,
@@ -46,8 +54,9 @@ pub(super) struct Media {
     /// By side, session or addresses, and Message-ID.
     assembling: BTreeMap<String, usize>,
     assemblies: Vec<Assembly>,
-    /// Requests that a response may answer: by side, connection and transaction identifier.
-    requests: BTreeMap<String, (u32, usize, Symbol)>,
+    /// Requests that a response may answer, by side, connection and transaction identifier; oldest
+    /// first, should one identifier be used twice.
+    requests: BTreeMap<String, SmallVec<[Sent; 1]>>,
 }
 
 fn path_key(path: &str) -> Option<String> {
@@ -138,7 +147,7 @@ impl Media {
             facts.whole = Some(assembly.whole(range.and_then(|range| range.total)));
         }
         let key = request_key(scratch, filing, filing.sent).to_owned();
-        self.requests.insert(key, (filing.number, at, symbol));
+        self.requests.entry(key).or_default().push(Sent { event: filing.number, assembly: at, symbol });
     }
 
     /// The message that a chunk continues; one that starts at its first byte begins anew when the
@@ -155,10 +164,15 @@ impl Media {
     }
 
     fn response(&mut self, filing: &Filing<'_>, facts: &mut Facts, scratch: &mut String) {
-        let Some((request, at, symbol)) = self.requests.remove(request_key(scratch, filing, !filing.sent)) else { return };
-        facts.answers = Some(request);
-        facts.transaction = Some(symbol);
-        let assembly = &mut self.assemblies[at];
+        let key = request_key(scratch, filing, !filing.sent);
+        let Some(waiting) = self.requests.get_mut(key) else { return };
+        let request = waiting.remove(0);
+        if waiting.is_empty() {
+            self.requests.remove(key);
+        }
+        facts.answers = Some(request.event);
+        facts.transaction = Some(request.symbol);
+        let assembly = &mut self.assemblies[request.assembly];
         facts.message = assembly.message;
         assembly.answers += 1;
         let code = filing.chunk.code().unwrap_or(0);
@@ -166,7 +180,7 @@ impl Media {
         let over = refused || (assembly.ended && assembly.answers >= assembly.chunks.len());
         if over && !assembly.settled && assembly.has_content {
             assembly.settled = true;
-            let last = assembly.chunks.last().copied().unwrap_or(request);
+            let last = assembly.chunks.last().copied().unwrap_or(request.event);
             facts.answered = Some(Answered { request: last, code });
         }
     }
