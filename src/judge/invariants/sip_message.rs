@@ -3,11 +3,8 @@
 use super::{Invariant, Report, Seen};
 use crate::wire::sip::{Message, Name, Scheme};
 
-const MANDATORY: Invariant = Invariant::must(
-    "mandatory-fields",
-    "RFC 3261 8.1.1",
-    "To, From, CSeq, Call-ID, Max-Forwards and Via in every request",
-);
+const MANDATORY: Invariant =
+    Invariant::must("mandatory-fields", "RFC 3261 8.1.1", "To, From, CSeq, Call-ID, Max-Forwards and Via in every request");
 const COOKIE: Invariant =
     Invariant::must("via-branch-cookie", "RFC 3261 8.1.1.7", "a branch that begins with z9hG4bK in the top Via of a request");
 const FROM_TAG: Invariant = Invariant::must("from-tag", "RFC 3261 8.1.1.3", "a From tag in every request");
@@ -35,8 +32,19 @@ const REFUSAL_FIELDS: Invariant = Invariant::must(
 const UNDERSTOOD: Invariant =
     Invariant::must("require-supported", "RFC 3261 8.2.4", "no extension in a response that the request did not support");
 
-pub(super) const ALL: &[&Invariant] =
-    &[&MANDATORY, &COOKIE, &FROM_TAG, &CONTACT, &RESPONSE_COPIES, &TO_TAG, &TO_TAG_KEPT, &RECORD_ROUTE, &STRAY_TAG, &REFUSAL_FIELDS, &UNDERSTOOD];
+pub(super) const ALL: &[&Invariant] = &[
+    &MANDATORY,
+    &COOKIE,
+    &FROM_TAG,
+    &CONTACT,
+    &RESPONSE_COPIES,
+    &TO_TAG,
+    &TO_TAG_KEPT,
+    &RECORD_ROUTE,
+    &STRAY_TAG,
+    &REFUSAL_FIELDS,
+    &UNDERSTOOD,
+];
 
 /// Judges a message that the IUT sent.
 pub(super) fn judge(seen: &Seen<'_>, message: &Message, report: &mut Report) {

@@ -244,7 +244,8 @@ fn the_callee_hangs_up_after_the_ack_only() {
 fn offers_are_answered_in_kind() {
     let answer = |body: Option<String>| {
         let mut tape = session();
-        let asked = rejoin(&mut tape, |invite| invite.body("application/sdp", sdp("bob.phone", "pf").replace("sendrecv", "sendonly")));
+        let asked =
+            rejoin(&mut tape, |invite| invite.body("application/sdp", sdp("bob.phone", "pf").replace("sendrecv", "sendonly")));
         let ok = tape.response(asked, 200, "p").push("Contact", format!("<{GROUP}>;isfocus"));
         let ok = body.into_iter().fold(ok, |ok, body| ok.body("application/sdp", body)).build();
         tape.sip("pf", "bob.phone", ok);
@@ -316,7 +317,8 @@ fn subscriptions_are_kept_in_form() {
     let mut tape = subscribed(Some("600"));
     for (cseq, state) in [(1, "terminated;reason=timeout"), (2, "active")] {
         let dialog = In { call_id: "s", from: "p-s", to: Some("b-s"), cseq };
-        let notify = tape.request("pf", "NOTIFY", "sip:bob@10.0.2.1", dialog).push("Event", "conference").push("Subscription-State", state);
+        let notify =
+            tape.request("pf", "NOTIFY", "sip:bob@10.0.2.1", dialog).push("Event", "conference").push("Subscription-State", state);
         let notify = notify.set("From", format!("<{GROUP}>;tag=p-s")).build();
         tape.sip("pf", "bob.phone", notify);
     }
@@ -329,7 +331,15 @@ fn chunks_follow_each_other_in_their_session() {
         let mut tape = session();
         let first = tape.send_chunk("pf", "bob.phone", "big", 1, 10, "01234", Flag::More);
         tape.chunk("pf", "bob.phone", first);
-        let second = tape.send_chunk("pf", "bob.phone", "big", start, total, "56789", if start + 4 == total { Flag::Complete } else { Flag::More });
+        let second = tape.send_chunk(
+            "pf",
+            "bob.phone",
+            "big",
+            start,
+            total,
+            "56789",
+            if start + 4 == total { Flag::Complete } else { Flag::More },
+        );
         tape.chunk("pf", "bob.phone", second);
         tape
     };
