@@ -58,7 +58,6 @@ pub(super) struct Flow<'a> {
     pub(super) requirements: &'a dyn Fn(&str, Place),
     pub(super) used: RefCell<BTreeSet<String>>,
     pub(super) threads: RefCell<Threads>,
-    pub(super) files: RefCell<BTreeSet<u32>>,
     pub(super) numbers: Cell<u32>,
     /// How many demands on the IUT were read.
     pub(super) checks: Cell<u32>,
@@ -238,7 +237,6 @@ impl Flow<'_> {
             return None;
         }
         let Content::Steps(steps) = &fragment.content else { return None };
-        self.files.borrow_mut().insert(fragment.file);
         let with = fields.get("with").map(|with| self.filled(with, spot));
         let scope = fragment.scope(self.desk, with.as_ref(), node.place);
         let own = match fields.get("as") {

@@ -34,6 +34,8 @@ pub(super) enum Content {
 pub(super) struct Library {
     fragments: BTreeMap<String, Fragment>,
     used: RefCell<BTreeSet<String>>,
+    /// Files that were used since [`Library::take_files`] was called last.
+    files: RefCell<BTreeSet<u32>>,
     /// Templates that are being read, so that one that uses itself is noticed.
     open: RefCell<Vec<String>>,
 }
@@ -70,6 +72,7 @@ impl Library {
             return None;
         };
         self.used.borrow_mut().insert(name.to_owned());
+        self.files.borrow_mut().insert(fragment.file);
         if fragment.is_steps() != steps {
             let (is, goes) = if steps {
                 ("a message template", "among the keys of a message")
@@ -80,6 +83,11 @@ impl Library {
             return None;
         }
         Some(fragment)
+    }
+
+    /// The files that were used since the last call.
+    pub(super) fn take_files(&self) -> BTreeSet<u32> {
+        self.files.take()
     }
 
     /// The keys that a template gives.

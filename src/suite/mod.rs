@@ -38,6 +38,9 @@ use yaml::Node;
 
 use crate::pattern::ast::Place;
 
+/// The place of what concerns no file that could be read.
+const NOWHERE: Place = Place { file: u32::MAX, start: 0, end: 0 };
+
 /// A suite that was read.
 #[derive(Clone, Debug, Default)]
 pub struct Suite {
@@ -88,7 +91,7 @@ pub fn load(sources: Sources) -> Result<Suite, Box<Loaded>> {
 pub fn load_all(sources: Sources) -> Loaded {
     let desk = Desk::default();
     for (file, why) in &sources.unreadable {
-        desk.say(Diagnostic::new("Y0070", Place::default(), format!("{file} is no UTF-8: {why}")));
+        desk.say(Diagnostic::new("Y0070", NOWHERE, format!("{file} is no UTF-8: {why}")));
     }
     let parse = |(at, file): (usize, &source::SourceFile)| {
         let at = u32::try_from(at).unwrap_or(u32::MAX);
@@ -99,19 +102,26 @@ pub fn load_all(sources: Sources) -> Loaded {
     let defaults = root("suite.yaml").map(|tree| defaults::read(&desk, tree)).unwrap_or_default();
     if sources.find("suite.yaml").is_none() {
         let message = format!("{} holds no `suite.yaml`, so it is no suite", sources.origin);
-        desk.say(Diagnostic::new("Y0061", Place::default(), message));
+        desk.say(Diagnostic::new("Y0061", NOWHERE, message));
     }
     let library = Library::read(&desk, &sources, &trees);
     let mut catalogue =
         root("requirements.yaml").map(|tree| Rules::new(&desk, &defaults, &library).catalogue(tree)).unwrap_or_default();
-    let scenarios = read_scenarios(&desk, &sources, &trees, &defaults, &library, root("requirements.yaml"));
+    let mut scenarios = read_scenarios(&desk, &sources, &trees, &defaults, &library, root("requirements.yaml"));
     let ids: Vec<String> = scenario_files(&sources).map(|(_, id)| id.to_owned()).collect();
     if let Some(tree) = root("readings.yaml") {
         catalogue.readings = defaults::readings(&desk, tree, &ids);
     }
     lint::controls(&desk, &scenarios, &ids, &controls(&sources, &trees));
     library.report_unused(&desk);
-    Loaded { suite: Suite { sources, defaults, catalogue, scenarios }, diagnostics: desk.into_sorted() }
+    let diagnostics = desk.into_sorted();
+    scenarios.retain(|scenario| !is_spoilt(scenario, &diagnostics));
+    Loaded { suite: Suite { sources, defaults, catalogue, scenarios }, diagnostics }
+}
+
+/// Whether a file that the scenario was read from holds a mistake, told here or at another use.
+fn is_spoilt(scenario: &Scenario, diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|mistake| mistake.severity == Severity::Error && scenario.files.contains(&mistake.place.file))
 }
 
 /// Files that are scenarios: everything but the suite's own files and the fragments.

@@ -49,6 +49,7 @@ impl Surroundings<'_> {
     /// Reads one scenario; `None` when something in it is wrong.
     pub(super) fn scenario(&self, id: &str, file: u32, tree: &Node) -> Option<Scenario> {
         let mark = self.desk.len();
+        self.library.take_files();
         let fields = Fields::of(self.desk, tree, "a scenario")?;
         fields.known(self.desk, "a scenario", FIELDS);
         let title = fields.need(self.desk, "title", "a scenario").and_then(|node| reader::text(self.desk, node, "`title`"));
@@ -65,7 +66,6 @@ impl Surroundings<'_> {
             requirements: &|name, place| self.check_requirement(name, place),
             used: RefCell::default(),
             threads: RefCell::new(Threads::default()),
-            files: RefCell::new(BTreeSet::from([file])),
             numbers: Cell::new(0),
             checks: Cell::new(0),
             broken: Cell::new(false),
@@ -97,7 +97,7 @@ impl Surroundings<'_> {
             draft: fields.get("draft").and_then(|node| reader::flag(self.desk, node, "`draft`")).unwrap_or(false),
             flow: steps,
             steps: flow.numbers.get(),
-            files: flow.files.borrow().iter().copied().collect(),
+            files: std::iter::once(file).chain(self.library.take_files()).collect(),
             actors: actors.clone(),
         };
         if flow.checks.get() == 0 && !self.desk.has_errors_since(mark) {
