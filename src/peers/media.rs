@@ -88,10 +88,13 @@ impl Media {
         self.remote.as_ref()?.path.as_deref()
     }
 
-    /// An offer: either side may open the connection; a later one in the dialog repeats the roles.
+    /// An offer: either side may open the connection. A later one in the dialog repeats what we said
+    /// last, so that a refresh changes nothing (RFC 4028 7.4).
     pub(super) fn offer(&self, place: &Place, group_state: bool) -> Bytes {
-        let setup = self.role_so_far().unwrap_or(Setup::ActPass);
-        let media = self.line(place, setup, Direction::SendRecv, group_state);
+        if let Some(sent) = &self.sent {
+            return sent.clone();
+        }
+        let media = self.line(place, Setup::ActPass, Direction::SendRecv, group_state);
         SdpBuilder::new(&place.address, self.number, self.version).media(&media).encode()
     }
 
@@ -266,6 +269,19 @@ mod tests {
         let refusal = SdpBuilder::of(&Sdp::parse(&media(2).offer(&place(), false)).expect("a description")).port(0).encode();
         one.note_answer(&Sdp::parse(&refusal).expect("an answer"));
         assert_eq!(one.binding(), None);
+    }
+
+    #[test]
+    fn a_refresh_changes_nothing_on_either_side() {
+        let (mut one, mut other) = negotiate(|offer| offer);
+        one.started = true;
+        other.started = true;
+        let (offered, answered) = (one.sent.clone(), other.sent.clone());
+        let again = one.offer(&place(), false);
+        assert_eq!(Some(&again), offered.as_ref());
+        other.note_offer(Sdp::parse(&again).expect("an offer"));
+        assert_eq!(Some(other.answer(&place(), false)), answered);
+        assert_eq!(Some(other.offer(&place(), false)), answered);
     }
 
     #[test]
