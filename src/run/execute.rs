@@ -4,7 +4,7 @@
 //! patterns of its sending steps into messages that the actors draft, and leaves to the actors'
 //! own habits what the script does not claim for itself.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::plan::Job;
@@ -235,14 +235,10 @@ struct Player<'c> {
     world: World,
     seen: usize,
     settle: Duration,
-    /// How long messages that were seen need to reach the actors: two hops and a bit.
-    breath: Duration,
     speech: Speech,
     waiting: Vec<Waiting<'c>>,
-    /// Changes of the world, each with its time: what is under way arrives before.
-    changes: VecDeque<(Instant, &'c Act)>,
-    /// Messages that the script deals with itself.
-    claimed: BTreeSet<Label>,
+    /// Messages that the script deals with itself, and the step that expects each.
+    claimed: BTreeMap<Label, u32>,
     /// What came to an actor and is left to the script.
     held: Vec<(NodeId, Came)>,
     /// The Call-ID of each dialog.
@@ -276,15 +272,13 @@ impl<'c> Player<'c> {
             course,
             script,
             session: course.judge.session(&header),
-            breath: course.suite.defaults.delay * 3,
             settle: job.scenario.settle.unwrap_or_else(|| world.timing().t1 * 64),
             world,
             header,
             seen: 0,
             speech: Speech::new(job.seed),
             waiting: Vec::new(),
-            changes: VecDeque::new(),
-            claimed: BTreeSet::new(),
+            claimed: BTreeMap::new(),
             held: Vec::new(),
             dialogs: BTreeMap::new(),
             finals: BTreeMap::new(),
@@ -312,8 +306,7 @@ impl<'c> Player<'c> {
     /// The next moment at which the script itself has something to do.
     fn next_deadline(&self) -> Instant {
         let patience = self.waiting.iter().map(|waiting| waiting.since + PATIENCE.mul_f64(self.course.scale)).min();
-        let change = self.changes.front().map(|(at, _)| *at);
-        let next = self.script.poll_timeout().into_iter().chain(patience).chain(change).min();
+        let next = self.script.poll_timeout().into_iter().chain(patience).min();
         // Nothing open and nothing over cannot be; an hour ends such a run all the same.
         next.unwrap_or_else(|| self.world.now() + Duration::from_secs(3600))
     }
@@ -324,9 +317,6 @@ impl<'c> Player<'c> {
         }
         self.script.handle_timeout(self.world.now());
         self.give_up();
-        while let Some((_, act)) = self.changes.pop_front_if(|(at, _)| *at <= self.world.now()) {
-            self.change(act);
-        }
         self.act();
     }
 
@@ -366,15 +356,14 @@ impl<'c> Player<'c> {
         let Reading::Step { step, answered_by_script } = reading else { return };
         let label = label(&self.world.events()[at]);
         if answered_by_script || self.script.acknowledges(step) {
-            self.claimed.extend(label);
+            self.claimed.extend(label.map(|label| (label, step)));
         }
     }
 
     /// Looks after what came to an actor: the script's share is held, the rest done by habit.
     fn attend(&mut self, node: NodeId) {
         while let Some(came) = self.world.poll_event(node) {
-            let held = label_of(&came).is_some_and(|label| self.claimed.contains(&label)) && !self.script.is_over();
-            if held {
+            if self.is_held(&came) {
                 self.held.push((node, came));
             } else {
                 self.world.act_automatically(node, &came);
@@ -383,11 +372,23 @@ impl<'c> Player<'c> {
         }
     }
 
+    /// Whether the script deals with what came. A fork that is cancelled once another device has
+    /// answered is not its business any more.
+    fn is_held(&self, came: &Came) -> bool {
+        let step = label_of(came).and_then(|label| self.claimed.get(&label));
+        let Some(step) = step.filter(|_| !self.script.is_over()) else { return false };
+        !matches!(came, Came::Cancelled { .. }) || self.script.answers_later(*step)
+    }
+
     /// The script is over: what it held back goes its usual way.
     fn let_go(&mut self) {
         self.waiting.clear();
-        for (node, came) in std::mem::take(&mut self.held) {
-            if !self.world.is_settled(node, &came) {
+        let held = std::mem::take(&mut self.held);
+        let cancelled: Vec<(NodeId, Option<Label>)> =
+            held.iter().filter(|(_, came)| matches!(came, Came::Cancelled { .. })).map(|(node, came)| (*node, label_of(came))).collect();
+        for (node, came) in held {
+            let void = matches!(came, Came::Request { .. }) && cancelled.contains(&(node, label_of(&came)));
+            if !void && !self.world.is_settled(node, &came) {
                 self.world.act_automatically(node, &came);
             }
         }
@@ -402,7 +403,7 @@ impl<'c> Player<'c> {
                 progress = true;
                 match action {
                     Action::Send(step, sending) => self.waiting.push(Waiting { step, sending, since: self.world.now() }),
-                    Action::Fault(act) => self.changes.push_back((self.world.now() + self.breath, act)),
+                    Action::Fault(act) => self.change(act),
                 }
             }
             if !progress {
