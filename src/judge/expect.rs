@@ -428,7 +428,11 @@ impl<'s> Script<'s> {
     /// Whether a step that answers this one is still to come.
     pub fn answers_later(&self, step: u32) -> bool {
         let answers = |op: &Op<'_>| matches!(op.task, Task::Send(sending) if sending.answers == Some(step));
-        self.program.ops.iter().zip(&self.marks).any(|(op, mark)| answers(op) && matches!(mark, Mark::Waiting | Mark::Until(_) | Mark::Due))
+        self.program
+            .ops
+            .iter()
+            .zip(&self.marks)
+            .any(|(op, mark)| answers(op) && matches!(mark, Mark::Waiting | Mark::Until(_) | Mark::Due))
     }
 
     /// The INVITE that a sending ACK belongs to: the one that `in` names, else the latest of the

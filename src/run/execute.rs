@@ -384,8 +384,11 @@ impl<'c> Player<'c> {
     fn let_go(&mut self) {
         self.waiting.clear();
         let held = std::mem::take(&mut self.held);
-        let cancelled: Vec<(NodeId, Option<Label>)> =
-            held.iter().filter(|(_, came)| matches!(came, Came::Cancelled { .. })).map(|(node, came)| (*node, label_of(came))).collect();
+        let cancelled: Vec<(NodeId, Option<Label>)> = held
+            .iter()
+            .filter(|(_, came)| matches!(came, Came::Cancelled { .. }))
+            .map(|(node, came)| (*node, label_of(came)))
+            .collect();
         for (node, came) in held {
             let void = matches!(came, Came::Request { .. }) && cancelled.contains(&(node, label_of(&came)));
             if !void && !self.world.is_settled(node, &came) {
