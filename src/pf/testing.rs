@@ -348,18 +348,24 @@ impl World {
 
     /// The focus invites the user, in the shape of V1.
     pub(super) fn invite(&mut self) -> (TransactionId, MsrpId) {
+        self.invite_to(1)
+    }
+
+    /// The focus invites the user to the group of this number.
+    pub(super) fn invite_to(&mut self, group: u32) -> (TransactionId, MsrpId) {
         let (media, sdp) = self.sdp(FOCUS, "actpass");
+        let focus = format!("sip:gc-{group}@cf.home1.example");
         let invite = Builder::request("INVITE", USER)
             .push("Route", "<sip:pf.home1.example;lr>")
-            .push("From", format!("<{GROUP}>"))
+            .push("From", format!("<{focus}>"))
             .push("To", format!("<{USER}>"))
-            .push("Contact", format!("<{GROUP}>;isfocus"))
-            .push("P-Asserted-Identity", format!("<{GROUP}>"))
+            .push("Contact", format!("<{focus}>;isfocus"))
+            .push("P-Asserted-Identity", format!("<{focus}>"))
             .push("P-Asserted-Service", super::headers::GROUP_SERVICE)
             .push("Referred-By", "<sip:+15145550101@home1.example>")
             .push("Accept-Contact", format!("*;{}", super::headers::FEATURE_TAG))
-            .push("Conversation-ID", "conversation-1")
-            .push("Contribution-ID", "contribution-1")
+            .push("Conversation-ID", format!("conversation-{group}"))
+            .push("Contribution-ID", format!("contribution-{group}"))
             .push("Subject", "Hiking trip")
             .push("Supported", "timer")
             .push("Session-Expires", 1800)
@@ -414,7 +420,12 @@ impl World {
 
     /// Both legs of the group session, and the invitation as Bob got it.
     pub(super) fn established(&mut self) -> (Session, Session, Message) {
-        let (invite, media) = self.invite();
+        self.established_with(1)
+    }
+
+    /// Both legs of the group session of this number.
+    pub(super) fn established_with(&mut self, group: u32) -> (Session, Session, Message) {
+        let (invite, media) = self.invite_to(group);
         let (offered, _, message) = self.request(BOB, "INVITE");
         let bob = self.pick_up(offered, &message, PHONE);
         let focus = self.accepted(FOCUS, invite, media);
@@ -441,9 +452,15 @@ impl World {
 
     /// The S-CSCF registers Bob, from a device where one is given.
     pub(super) fn register(&mut self, expires: u32, device: Option<&str>) {
+        self.register_user(USER, expires, device);
+        self.response(BOB, 200);
+    }
+
+    /// A third-party REGISTER for any user; its answer is still to be taken.
+    pub(super) fn register_user(&mut self, user: &str, expires: u32, device: Option<&str>) {
         let mut register = Builder::request("REGISTER", "sip:pf.home1.example")
             .push("From", "<sip:scscf1.home1.example>")
-            .push("To", format!("<{USER}>"))
+            .push("To", format!("<{user}>"))
             .push("Contact", "<sip:scscf1.home1.example:5060>")
             .push("Expires", expires);
         if let Some(device) = device {
@@ -452,7 +469,6 @@ impl World {
             register = register.body("message/sip", inner);
         }
         self.send(BOB, register);
-        self.response(BOB, 200);
     }
 
     /// Bob's device re-joins; the answer is still to be taken.

@@ -87,3 +87,144 @@ fn deregister(core: &mut Core, now: Instant, id: UserId) {
         deferred_handling::on_deregistered(core, now, group);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::pf::testing::{BOB, FOCUS, PHONE, SHOWN, Session, TABLET, World};
+    use crate::wire::sip::Name;
+
+    fn held(knobs: &[(&str, &str)]) -> (World, Session) {
+        let mut world = World::with(knobs);
+        let (focus, bob, _) = world.established();
+        world.lose(&bob);
+        world.subscribed();
+        world.missed(&focus, &["one"]);
+        (world, focus)
+    }
+
+    #[test]
+    fn any_address_of_the_user_triggers() {
+        let (mut world, _) = held(&[]);
+        world.register_user("tel:+1-514-555-0102", 600, None);
+        world.response(BOB, 200);
+        world.request(BOB, "INVITE");
+    }
+
+    #[test]
+    fn an_unknown_user_is_answered_by_policy() {
+        for (knob, status) in [("200", 200), ("404", 404)] {
+            let (mut world, _) = held(&[("register.unknown-user", knob)]);
+            world.register_user("sip:nobody@home1.example", 600, None);
+            world.response(BOB, status);
+            world.assert_quiet(BOB);
+        }
+    }
+
+    #[test]
+    fn the_policy_may_let_a_rejoin_win() {
+        let (mut world, _) = held(&[("trigger.delay", "500ms")]);
+        world.register(600, None);
+        world.assert_quiet(BOB);
+        let (rejoin, media) = world.rejoin(SHOWN, PHONE);
+        world.accepted(BOB, rejoin, media);
+        world.delivered(&["one"]);
+        world.pass(Duration::from_secs(1));
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn after_the_delay_the_pf_invites() {
+        let (mut world, _) = held(&[("trigger.delay", "500ms")]);
+        world.register(600, None);
+        world.pass(Duration::from_millis(500));
+        world.request(BOB, "INVITE");
+    }
+
+    #[test]
+    fn the_policy_may_take_a_reregistration_for_no_trigger() {
+        let mut world = World::with(&[("trigger.on-reregister", "false")]);
+        world.register(600, None);
+        let (focus, bob, _) = world.established();
+        world.lose(&bob);
+        world.subscribed();
+        world.missed(&focus, &["one"]);
+        world.register(600, None);
+        world.assert_quiet(BOB);
+        world.pass(Duration::from_secs(601));
+        world.register(600, None);
+        world.request(BOB, "INVITE");
+    }
+
+    #[test]
+    fn the_policy_may_invite_although_nothing_was_missed() {
+        let mut world = World::with(&[("trigger.invite-when-empty", "true")]);
+        let (_, bob, _) = world.established();
+        world.lose(&bob);
+        world.subscribed();
+        world.register(600, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn the_policy_may_give_up_waiting_for_a_device() {
+        let (mut world, _) = held(&[("device.pin-timeout", "10m")]);
+        world.register(600, Some(TABLET));
+        world.assert_quiet(BOB);
+        world.pass(Duration::from_secs(600));
+        world.register(600, Some(TABLET));
+        let (_, _, message) = world.request(BOB, "INVITE");
+        assert_eq!(message.values(Name::AcceptContact).count(), 1);
+    }
+
+    #[test]
+    fn groups_are_delivered_one_after_the_other_or_all_at_once() {
+        for (knob, at_once) in [("serial", false), ("parallel", true)] {
+            let mut world = World::with(&[("group.delivery", knob)]);
+            let (focus, bob, _) = world.established();
+            let (other_focus, other_bob, _) = world.established_with(2);
+            world.lose(&bob);
+            world.lose(&other_bob);
+            world.subscribed();
+            world.subscribed();
+            world.missed(&other_focus, &["oldest"]);
+            world.missed(&focus, &["newest"]);
+            world.register(600, None);
+            let (first, _, message) = world.request(BOB, "INVITE");
+            assert_eq!(message.value(Name::ConversationId), Some("conversation-2"));
+            if !at_once {
+                world.assert_quiet(BOB);
+                world.pick_up(first, &message, PHONE);
+                world.delivered(&["oldest"]);
+            }
+            let (_, _, other) = world.request(BOB, "INVITE");
+            assert_eq!(other.value(Name::ConversationId), Some("conversation-1"));
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_stop_list_ends_the_round() {
+        for (status, goes_on) in [(480, false), (486, true)] {
+            let mut world = World::new();
+            let (focus, bob, _) = world.established();
+            let (other_focus, other_bob, _) = world.established_with(2);
+            world.lose(&bob);
+            world.lose(&other_bob);
+            world.subscribed();
+            world.subscribed();
+            world.missed(&focus, &["one"]);
+            world.missed(&other_focus, &["two"]);
+            world.register(600, None);
+            let (first, _, _) = world.request(BOB, "INVITE");
+            world.answer(BOB, first, status);
+            if goes_on {
+                world.request(BOB, "INVITE");
+            }
+            world.assert_quiet(BOB);
+            world.assert_quiet(FOCUS);
+        }
+    }
+}
