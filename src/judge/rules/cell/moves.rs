@@ -1,0 +1,146 @@
+//! How an event moves the instances that were there before it.
+
+use smallvec::SmallVec;
+
+use super::super::atom::Atom;
+use super::super::instance::{Instance, Scope};
+use super::super::outcome::{Breach, RuleResult, unordered};
+use super::super::shape::{Shape, Slot};
+use super::{Cell, Hit, Moment, breach_missing};
+use crate::pattern::read;
+
+impl Cell {
+    /// The instances that a hit concerns: for most patterns all of them at once, or those that a
+    /// variable or the trigger picks out.
+    pub(super) fn concerned(&self, atom: &Atom, moment: &Moment<'_>) -> SmallVec<[u32; 8]> {
+        if self.live.is_empty() {
+            return SmallVec::new();
+        }
+        let candidates = if atom.answers_trigger() {
+            moment.occurrence.answers.map(|answers| self.live.started_by(answers)).unwrap_or_default()
+        } else if let Some((path, name)) = &atom.join {
+            let value = read(&moment.occurrence.view, path);
+            value.first().map(|value| self.live.with_value(name, value)).unwrap_or_default()
+        } else {
+            self.live.ids()
+        };
+        if !atom.is_loose() {
+            return candidates;
+        }
+        let fits = |id: &u32| {
+            self.live.get(*id).is_some_and(|instance| {
+                let scope = Scope { names: moment.names, own: &instance.variables, latest: &self.latest };
+                atom.matches_instance(moment.occurrence, &scope, instance.trigger).is_some()
+            })
+        };
+        candidates.into_iter().filter(fits).collect()
+    }
+
+    pub(super) fn move_instances(&mut self, shape: &Shape, hit: &Hit<'_>, moment: &Moment<'_>, result: &mut RuleResult) {
+        let atom = moment.atoms.get(hit.atom);
+        if hit.slot == Slot::Of && !atom.is_loose() {
+            self.counted += 1;
+        }
+        for id in self.concerned(atom, moment) {
+            // The trigger never counts for the instance that it starts.
+            if self.live.get(id).is_some_and(|instance| instance.event != moment.number()) {
+                self.move_instance(shape, id, hit, atom.is_loose(), moment, result);
+            }
+        }
+        if hit.slot == Slot::Unless && !atom.is_loose() {
+            self.forget(result);
+        }
+    }
+
+    /// `unless` ends what is on its way to be owed as well.
+    pub(super) fn forget(&mut self, result: &mut RuleResult) {
+        self.progress.clear();
+        self.parts.clear();
+        if let Some(ledger) = &mut self.ledger {
+            if ledger.delivered && !ledger.owes() {
+                result.satisfied += 1;
+            }
+            ledger.clear();
+        }
+    }
+
+    pub(super) fn move_instance(&mut self, shape: &Shape, id: u32, hit: &Hit<'_>, loose: bool, moment: &Moment<'_>, result: &mut RuleResult) {
+        match hit.slot {
+            Slot::Then(step) => {
+                let links = shape.rule.duty.then.len();
+                let Some(instance) = self.live.get_mut(id).filter(|instance| instance.owes_then && instance.step == step) else {
+                    return;
+                };
+                instance.variables.extend(hit.bindings);
+                instance.step += 1;
+                instance.owes_then = instance.step < links;
+                self.settle(id, result);
+            }
+            Slot::Until => {
+                let Some(instance) = self.live.get_mut(id) else { return };
+                instance.owes_never = false;
+                if instance.owes_count {
+                    let Some(mut instance) = self.live.remove(id) else { return };
+                    instance.owes_then = false;
+                    return self.end_instance(shape, &instance, Some(moment), result);
+                }
+                self.settle(id, result);
+            }
+            Slot::Unless => drop(self.live.remove(id)),
+            Slot::Before => {
+                if self.live.get(id).is_some_and(|instance| instance.owes_then)
+                    && let Some(instance) = self.live.remove(id)
+                {
+                    let why = format!("#{} came first", moment.number());
+                    result.breach(Breach { event: Some(moment.number()), ..breach_missing(shape, &instance, &why) });
+                }
+            }
+            Slot::Never => self.forbidden(shape, id, moment, result),
+            Slot::Of => {
+                let Some(instance) = self.live.get_mut(id) else { return };
+                instance.own_count += u32::from(loose);
+                self.check_count(shape, id, moment, result);
+            }
+            Slot::Seen => {
+                if let Some(instance) = self.live.get_mut(id) {
+                    instance.owes_seen = false;
+                }
+                self.settle(id, result);
+            }
+            Slot::To | Slot::ScopeUntil | Slot::When(_) | Slot::From | Slot::Needs | Slot::After => {}
+        }
+    }
+
+    pub(super) fn settle(&mut self, id: u32, result: &mut RuleResult) {
+        if self.live.get(id).is_some_and(Instance::is_done) {
+            self.live.remove(id);
+            result.satisfied += 1;
+        }
+    }
+
+    pub(super) fn forbidden(&mut self, shape: &Shape, id: u32, moment: &Moment<'_>, result: &mut RuleResult) {
+        if !self.live.get(id).is_some_and(|instance| instance.owes_never) {
+            return;
+        }
+        let Some(instance) = self.live.remove(id) else { return };
+        if unordered(moment.events, instance.event, moment.number(), moment.skew) {
+            result.pending += 1;
+            return;
+        }
+        let never = shape.rule.duty.never.as_ref().map(ToString::to_string).unwrap_or_default();
+        result.breach(Breach {
+            event: Some(moment.number()),
+            trigger: instance.trigger,
+            expected: format!("no {never} after #{}", instance.event),
+            observed: format!("#{} is one", moment.number()),
+        });
+    }
+
+    pub(super) fn check_count(&mut self, shape: &Shape, id: u32, moment: &Moment<'_>, result: &mut RuleResult) {
+        let most = shape.rule.duty.count.as_ref().and_then(|count| count.at_most);
+        let too_many = self.live.get(id).is_some_and(|instance| most.is_some_and(|most| self.count_of(instance) > most));
+        if too_many && let Some(instance) = self.live.remove(id) {
+            result.breach(Breach { event: Some(moment.number()), ..self.breach_count(shape, &instance) });
+        }
+    }
+}

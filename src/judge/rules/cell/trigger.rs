@@ -1,0 +1,190 @@
+//! What an event starts: a link of a trigger, an instance, an entry of a relay.
+
+use super::super::atom::occurrences;
+use super::super::instance::{Scope, Variables};
+use super::super::outcome::{Breach, RuleResult, unordered};
+use super::super::relay::Wrong;
+use super::super::shape::{Shape, Slot, Start};
+use super::{Cell, Deadlines, Hit, Moment, Progress};
+use crate::pattern::{Bindings, read};
+
+impl Cell {
+    pub(super) fn trigger(&mut self, shape: &Shape, hit: &Hit<'_>, starts: bool, moment: &Moment<'_>, result: &mut RuleResult) -> Deadlines {
+        let Slot::When(at) = hit.slot else { return Deadlines::new() };
+        match shape.start {
+            Start::Chain(links) => self.advance_chain(shape, hit, (at, links), starts, moment, result),
+            Start::All(parts) => {
+                let atom = moment.atoms.get(hit.atom);
+                let scope = Scope { names: moment.names, own: &self.parts_variables, latest: &self.latest };
+                let Some(more) = atom.matches_instance(moment.occurrence, &scope, None) else { return Deadlines::new() };
+                self.parts.insert(at);
+                self.bind(hit.bindings, &more, None);
+                if self.parts.len() < parts {
+                    return Deadlines::new();
+                }
+                self.parts.clear();
+                let variables = std::mem::take(&mut self.parts_variables);
+                if starts { self.spawn(shape, variables, moment, result) } else { Deadlines::new() }
+            }
+            Start::Scope => Deadlines::new(),
+        }
+    }
+
+    /// Files what a link bound: `bind` with the chain, `bind-latest` with the key.
+    pub(super) fn bind(&mut self, fixed: &Bindings, loose: &Bindings, into: Option<&mut Variables>) {
+        let into = into.unwrap_or(&mut self.parts_variables);
+        for binding in fixed.iter().chain(loose.iter()) {
+            let place = if binding.latest { &mut self.latest } else { &mut *into };
+            place.set(&binding.name, &binding.value);
+        }
+    }
+
+    pub(super) fn advance_chain(
+        &mut self,
+        shape: &Shape,
+        hit: &Hit<'_>,
+        (at, links): (usize, usize),
+        starts: bool,
+        moment: &Moment<'_>,
+        result: &mut RuleResult,
+    ) -> Deadlines {
+        let atom = moment.atoms.get(hit.atom);
+        let mut deadlines = Deadlines::new();
+        let mut waiting = if at == 0 {
+            vec![Progress { step: 0, variables: Variables::default() }]
+        } else {
+            self.progress.iter().filter(|progress| progress.step == at).cloned().collect()
+        };
+        let is_last = at + 1 == links;
+        if at > 0 && !is_last {
+            self.progress.retain(|progress| progress.step != at);
+        }
+        for progress in &mut waiting {
+            let scope = Scope { names: moment.names, own: &progress.variables, latest: &self.latest };
+            let Some(more) = atom.matches_instance(moment.occurrence, &scope, None) else {
+                if at > 0 && !is_last {
+                    self.progress.push(progress.clone());
+                }
+                continue;
+            };
+            let mut variables = std::mem::take(&mut progress.variables);
+            self.bind(hit.bindings, &more, Some(&mut variables));
+            if !is_last {
+                self.keep(Progress { step: at + 1, variables });
+            } else if starts {
+                deadlines.extend(self.spawn(shape, variables, moment, result));
+            }
+        }
+        deadlines
+    }
+
+    /// Without variables of its own, one progress stands for all that came as far or farther.
+    pub(super) fn keep(&mut self, progress: Progress) {
+        let known = self.progress.iter().any(|known| {
+            known.variables == progress.variables
+                && (known.step == progress.step || (known.step > progress.step && known.variables.is_empty()))
+        });
+        if !known {
+            self.progress.push(progress);
+        }
+    }
+
+    pub(super) fn spawn(&mut self, shape: &Shape, variables: Variables, moment: &Moment<'_>, result: &mut RuleResult) -> Deadlines {
+        let scope = Scope { names: moment.names, own: &variables, latest: &self.latest };
+        let trigger = Some(moment.occurrence.event);
+        if let Some(must) = &shape.must
+            && let Err(mismatches) = must.explain(&moment.occurrence.view, &scope)
+        {
+            let first = mismatches.first();
+            let text = |part: Option<String>| part.unwrap_or_else(|| "nothing there".to_owned());
+            result.breach(Breach {
+                event: trigger,
+                trigger,
+                expected: text(first.map(|mismatch| format!("{}: {}", mismatch.path, mismatch.expected))),
+                observed: text(first.and_then(|mismatch| mismatch.observed.clone())),
+            });
+            return Deadlines::new();
+        }
+        if shape.needs && !self.need_is_met(&scope, moment) {
+            let needs = shape.rule.duty.needs.as_ref().map(ToString::to_string).unwrap_or_default();
+            result.breach(Breach {
+                event: trigger,
+                trigger,
+                expected: format!("{needs} before #{}", moment.number()),
+                observed: "nothing of the kind".to_owned(),
+            });
+            return Deadlines::new();
+        }
+        if !shape.waits() {
+            result.satisfied += 1;
+            return Deadlines::new();
+        }
+        self.spawn_waiting(shape, trigger, variables, moment)
+    }
+
+    pub(super) fn note_need(&mut self, hit: &Hit<'_>, moment: &Moment<'_>) {
+        let atom = moment.atoms.get(hit.atom);
+        if atom.is_loose() { self.needs.push((hit.atom, moment.number())) } else { self.had_need = true }
+    }
+
+    pub(super) fn need_is_met(&self, scope: &Scope<'_>, moment: &Moment<'_>) -> bool {
+        self.had_need
+            || self.needs.iter().rev().any(|(atom, event)| {
+                let seen = occurrences(moment.events, moment.facts, *event as usize);
+                let atom = moment.atoms.get(*atom);
+                seen.iter().any(|occurrence| {
+                    atom.matches(occurrence, moment.names).is_some()
+                        && atom.matches_instance(occurrence, scope, Some(moment.occurrence.event)).is_some()
+                })
+            })
+    }
+
+    pub(super) fn relay_key(shape: &Shape, moment: &Moment<'_>) -> Option<String> {
+        let key = &shape.rule.duty.relay.as_ref()?.key;
+        read(&moment.occurrence.view, key).into_iter().next()
+    }
+
+    pub(super) fn relay_in(&mut self, shape: &Shape, hit: &Hit<'_>, moment: &Moment<'_>) -> Deadlines {
+        self.latest.extend(hit.bindings);
+        let Some((key, ledger)) = Self::relay_key(shape, moment).zip(self.ledger.as_mut()) else { return Deadlines::new() };
+        ledger.enter(key, moment.number());
+        // Without a scope there is no end of it to count from.
+        let unarmed = shape.rule.scope.is_none() && ledger.deadline.is_none();
+        if unarmed { self.rearm(shape, moment) } else { Deadlines::new() }
+    }
+
+    pub(super) fn relay_out(&mut self, shape: &Shape, hit: &Hit<'_>, moment: &Moment<'_>, result: &mut RuleResult) -> Deadlines {
+        let atom = moment.atoms.get(hit.atom);
+        let none = Variables::default();
+        let scope = Scope { names: moment.names, own: &none, latest: &self.latest };
+        if atom.matches_instance(moment.occurrence, &scope, None).is_none() {
+            return Deadlines::new();
+        }
+        let Some(relay) = shape.rule.duty.relay.as_ref() else { return Deadlines::new() };
+        let Some((key, ledger)) = Self::relay_key(shape, moment).zip(self.ledger.as_mut()) else { return Deadlines::new() };
+        let number = moment.number();
+        let breach = |expected: String, observed: String| Breach { event: Some(number), trigger: None, expected, observed };
+        match ledger.leave(&key, relay.ordered, relay.times) {
+            Ok(false) => return Deadlines::new(),
+            Ok(true) => {}
+            Err(Wrong::Again) => {
+                let times = relay.times.unwrap_or(1);
+                result.breach(breach(
+                    format!("{} with {}={key} {times} times", relay.to, relay.key),
+                    format!("#{number} is one more"),
+                ));
+            }
+            Err(Wrong::Before(earlier)) => {
+                if unordered(moment.events, earlier, number, moment.skew) {
+                    result.pending += 1;
+                } else {
+                    result.breach(breach(
+                        format!("what came in at #{earlier} before what came in later"),
+                        format!("#{number} overtakes it"),
+                    ));
+                }
+            }
+        }
+        if self.open && shape.rule.scope.is_some() { Deadlines::new() } else { self.rearm(shape, moment) }
+    }
+}
