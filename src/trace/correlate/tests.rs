@@ -158,8 +158,7 @@ fn chunks_make_a_message_and_its_answers_one() {
 
 #[test]
 fn a_reset_is_a_loss_and_a_close_after_bye_is_none() {
-    for (bye, how, lost) in [(false, Closure::Reset, true), (false, Closure::Finished, true), (true, Closure::Finished, false)]
-    {
+    for (bye, how, lost) in [(false, Closure::Reset, true), (false, Closure::Finished, true), (true, Closure::Finished, false)] {
         let mut tape = session();
         tape.send("pf", "bob.phone", "one");
         if bye {

@@ -64,7 +64,15 @@ impl Cell {
         }
     }
 
-    pub(super) fn move_instance(&mut self, shape: &Shape, id: u32, hit: &Hit<'_>, loose: bool, moment: &Moment<'_>, result: &mut RuleResult) {
+    pub(super) fn move_instance(
+        &mut self,
+        shape: &Shape,
+        id: u32,
+        hit: &Hit<'_>,
+        loose: bool,
+        moment: &Moment<'_>,
+        result: &mut RuleResult,
+    ) {
         match hit.slot {
             Slot::Then(step) => {
                 let links = shape.rule.duty.then.len();

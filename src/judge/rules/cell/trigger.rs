@@ -9,7 +9,14 @@ use super::{Cell, Deadlines, Hit, Moment, Progress};
 use crate::pattern::{Bindings, read};
 
 impl Cell {
-    pub(super) fn trigger(&mut self, shape: &Shape, hit: &Hit<'_>, starts: bool, moment: &Moment<'_>, result: &mut RuleResult) -> Deadlines {
+    pub(super) fn trigger(
+        &mut self,
+        shape: &Shape,
+        hit: &Hit<'_>,
+        starts: bool,
+        moment: &Moment<'_>,
+        result: &mut RuleResult,
+    ) -> Deadlines {
         let Slot::When(at) = hit.slot else { return Deadlines::new() };
         match shape.start {
             Start::Chain(links) => self.advance_chain(shape, hit, (at, links), starts, moment, result),
