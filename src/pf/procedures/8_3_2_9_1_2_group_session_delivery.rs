@@ -27,6 +27,13 @@ use crate::wire::xml::group_state::{self, GroupState, Participant};
 
 const PENDING_DATA: Clause = Clause::of("DGC-1.2-01");
 const ONE_SESSION_EACH: Clause = Clause::of("DGC-1.2-02");
+const SERVICE: Clause = Clause::of("DGC-1.2-03");
+const ORIGINAL_INFORMATION: Clause = Clause::of("DGC-1.2-04");
+const ORIGINAL_OFFER: Clause = Clause::of("DGC-1.2-05");
+const BOTH_WAYS: Clause = Clause::of("DGC-1.2-06");
+const INSTANCE: Clause = Clause::of("DGC-1.2-19");
+const AS_B2BUA: Clause = Clause::of("DGC-1.2-20");
+const LAST_ROSTER: Clause = Clause::of("DGC-9-05");
 const PINNED: Clause = Clause::of("DGC-1.2-18");
 const ALL_DEVICES: Clause = Clause::of("DGC-1.2-17");
 const IN_ORDER: Clause = Clause::of("DGC-1.2-07");
@@ -36,6 +43,8 @@ const DECLINE_DISCARDS: Clause = Clause::of("DGC-1.2-10");
 const DECLINE_LEAVES: Clause = Clause::of("DGC-1.2-11");
 const DECLINE_UNSUBSCRIBES: Clause = Clause::of("DGC-1.2-12");
 const MAY_RETRY: Clause = Clause::of("DGC-1.2-13");
+/// Item 5.a says the same again, for errors of any kind; 603 is never retried (AMB-04).
+const MAY_RETRY_AGAIN: Clause = Clause::of("DGC-1.2-21");
 
 /// Where the PF's own virtual clock starts, for the timestamps that it writes: microseconds since
 /// 1970, of 2012-01-17T10:00:00Z.
@@ -103,7 +112,7 @@ pub(in crate::pf) fn on_over(core: &mut Core, now: Instant, group: GroupId, stop
 /// The interval between two attempts is over.
 pub(in crate::pf) fn retry(core: &mut Core, now: Instant, group: GroupId) {
     if is_due(core, now, group) && core.users[core[group].user].registration != Registration::Gone {
-        core.because(MAY_RETRY, "the policy invites again");
+        core.because(MAY_RETRY, "the policy invites again").because(MAY_RETRY_AGAIN, "after an error other than 603");
         deliver(core, now, group);
     }
 }
@@ -126,8 +135,14 @@ fn deliver(core: &mut Core, now: Instant, group: GroupId) {
     core[group].offered = Some(media);
     core.because(PENDING_DATA, "data of the group is pending");
     core.because(ONE_SESSION_EACH, "each group has a session of its own");
+    core.because(SERVICE, "Accept-Contact names the service of a CPM session");
+    core.because(ORIGINAL_INFORMATION, "what the original invitation said of the group is repeated");
+    core.because(ORIGINAL_OFFER, "the offer has the content attributes of the original one");
+    core.because(BOTH_WAYS, "media goes both ways");
     match device {
-        Some(_) => core.because(PINNED, "only the device that had accepted is invited"),
+        Some(_) => core
+            .because(PINNED, "only the device that had accepted is invited")
+            .because(INSTANCE, "Accept-Contact names its instance"),
         None => core.because(ALL_DEVICES, "no device had accepted: all are invited"),
     };
     let call = core.endpoint.send(now, invite);
@@ -189,6 +204,7 @@ pub(in crate::pf) fn handle(
 
 /// 1.c.i: stored data goes out in order; the Client may write at once.
 fn on_accepted(core: &mut Core, now: Instant, group: GroupId, invite: TransactionId, dialog: Option<DialogId>, response: &Message) {
+    core.because(AS_B2BUA, "the answer concerns the leg to the Client alone");
     if !core.confirm(now, (group, Side::Client), invite, dialog, response) {
         core.note("the answer has no medium that could be used");
         return on_failed(core, now, group, 488, None);
@@ -270,7 +286,7 @@ fn send_group_state(core: &mut Core, now: Instant, group: GroupId) {
         return core.note("the Client does not accept the group state object: left out (AMB-34)");
     }
     let body = state_of(core, now, group).to_xml();
-    core.send_own(now, group, group_state::MEDIA_TYPE, body);
+    core.because(LAST_ROSTER, "the roster of the last NOTIFY goes first").send_own(now, group, group_state::MEDIA_TYPE, body);
 }
 
 fn state_of(core: &Core, now: Instant, group: GroupId) -> GroupState {

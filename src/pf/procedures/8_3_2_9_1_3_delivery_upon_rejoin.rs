@@ -21,6 +21,10 @@ use crate::time::Instant;
 use crate::wire::sip::Message;
 
 const NO_INVITATION: Clause = Clause::of("DGC-9-07");
+const SAME_SESSION: Clause = Clause::of("DGC-9-08");
+const OVER_MSRP: Clause = Clause::of("DGC-9-09");
+const ALL_MISSED: Clause = Clause::of("DGC-1.3-03");
+const FROM_THE_START: Clause = Clause::of("DGC-1.3-04");
 const REJOIN_HANDLED: Clause = Clause::of("DGC-1.3-02");
 const JOINED: Clause = Clause::of("DGC-1.3-09");
 
@@ -31,12 +35,20 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId, asked:
         return core.reply(now, asked, 491);
     }
     if headers::sdp_of(message).is_some_and(|offer| media::read(&offer).is_none()) {
-        return core.because(REJOIN_HANDLED, "the re-join offers no medium that could be used").reply(now, asked, 488);
+        core.note("the re-join offers no medium that could be used");
+        return core.reply(now, asked, 488);
     }
     core.schedule.stop(Alarm::Retry(group));
     let old = core.supersede(now, group, Side::Client);
-    core.because(NO_INVITATION, "the session of the re-join serves the deferred delivery too");
-    core.because(JOINED, "the re-join is answered from the focus leg");
+    core.because(REJOIN_HANDLED, "the re-join is served");
+    core.because(JOINED, "it is answered from the focus leg");
+    core.because(NO_INVITATION, "so the PF sends no invitation");
+    if !core[group].deferred.is_empty() {
+        core.because(ALL_MISSED, "everything that was missed is due");
+        core.because(SAME_SESSION, "the session of the re-join serves the delivery");
+        core.because(OVER_MSRP, "stored data goes out over MSRP alone");
+        core.because(FROM_THE_START, "a message without its answer is sent again from its first byte");
+    }
     let attributes = core[group].invitation.sdp.clone();
     let accepted = core.accept(now, (group, Side::Client), asked, message, &attributes);
     if let Some(old) = old {
