@@ -79,3 +79,45 @@ fn nearly_every_code_is_shown_by_a_fixture() {
     // A file that is no UTF-8 cannot be kept as a fixture.
     assert_eq!(missing, ["Y0070"]);
 }
+
+/// Whatever stands in a file, reading and showing it ends without a panic.
+mod anything {
+    use proptest::prelude::*;
+
+    use super::{Look, Sources, load_all, read, render};
+
+    fn show(path: &str, text: &str) {
+        let base = read(super::SCENARIOS).suite.sources;
+        let right = base.files.iter().filter(|file| super::RIGHT.contains(&file.path.as_str()) && file.path != path);
+        let texts: Vec<(&str, &str)> = right.map(|file| (file.path.as_str(), file.text.as_str())).chain([(path, text)]).collect();
+        let loaded = load_all(Sources::of_texts("test", texts));
+        for look in [Look::Full { colour: false }, Look::Short, Look::Json, Look::Github] {
+            render(&loaded.diagnostics, &loaded.suite.sources, look);
+        }
+    }
+
+    /// A wrong file with a stretch of it replaced.
+    fn damaged() -> impl Strategy<Value = (String, String)> {
+        let files: Vec<(String, String)> =
+            read(super::SCENARIOS).suite.sources.files.into_iter().map(|file| (file.path, file.text)).collect();
+        (prop::sample::select(files), any::<prop::sample::Index>(), 0_usize..12, "[ -~\\n\u{e9}\u{1f600}]{0,6}").prop_map(|((path, text), at, cut, new)| {
+            let start = text.floor_char_boundary(at.index(text.len().max(1)));
+            let end = text.floor_char_boundary((start + cut).min(text.len())).max(start);
+            (path, format!("{}{new}{}", &text[..start], &text[end..]))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_text_is_read_without_a_panic(text in "(\\PC|[\\n\\t :{}\\[\\],\"'#&*!-]){0,80}") {
+            show("any.yaml", &text);
+        }
+
+        #[test]
+        fn any_damage_is_told_without_a_panic((path, text) in damaged()) {
+            show(&path, &text);
+        }
+    }
+}

@@ -267,8 +267,8 @@ fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Snippet
 
 /// Only the first line of a place is underlined: a whole block would hide what is meant.
 fn span(place: Place, text: &str) -> std::ops::Range<usize> {
-    let start = (place.start as usize).min(text.len());
-    let end = (place.end as usize).clamp(start, text.len());
+    let start = text.floor_char_boundary((place.start as usize).min(text.len()));
+    let end = text.ceil_char_boundary((place.end as usize).clamp(start, text.len()));
     let line = text[start..end].find('\n').map_or(end, |at| start + at);
     start..line.max(start)
 }

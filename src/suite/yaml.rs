@@ -223,7 +223,7 @@ impl<'s> Reader<'s, '_> {
     fn word_before(&self, place: Place, sign: char) -> Place {
         let (line, _) = self.source.position(place.start as usize);
         let start = self.source.line_start(line);
-        let text = &self.source.text[start..(place.start as usize).max(start)];
+        let text = self.source.text.get(start..(place.start as usize).max(start)).unwrap_or("");
         match text.rfind(sign) {
             Some(at) => {
                 let word = text[at..].trim_end().len();
@@ -282,7 +282,8 @@ impl<'s> Reader<'s, '_> {
             self.mistakes.push(diagnostic.help("share steps and keys with `use`"));
             return;
         }
-        let colon = self.source.text[place.end as usize..].trim_start().starts_with(':');
+        let after = self.source.text.get(place.end as usize..).unwrap_or("");
+        let colon = after.trim_start().starts_with(':');
         if flow && !quoted && !colon && value.is_empty() {
             self.mistakes.push(slip_in_flow(&text, place, entries.last(), &self.source.text));
             return;
