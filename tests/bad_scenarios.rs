@@ -100,11 +100,13 @@ mod anything {
     fn damaged() -> impl Strategy<Value = (String, String)> {
         let files: Vec<(String, String)> =
             read(super::SCENARIOS).suite.sources.files.into_iter().map(|file| (file.path, file.text)).collect();
-        (prop::sample::select(files), any::<prop::sample::Index>(), 0_usize..12, "[ -~\\n\u{e9}\u{1f600}]{0,6}").prop_map(|((path, text), at, cut, new)| {
-            let start = text.floor_char_boundary(at.index(text.len().max(1)));
-            let end = text.floor_char_boundary((start + cut).min(text.len())).max(start);
-            (path, format!("{}{new}{}", &text[..start], &text[end..]))
-        })
+        (prop::sample::select(files), any::<prop::sample::Index>(), 0_usize..12, "[ -~\\n\u{e9}\u{1f600}]{0,6}").prop_map(
+            |((path, text), at, cut, new)| {
+                let start = text.floor_char_boundary(at.index(text.len().max(1)));
+                let end = text.floor_char_boundary((start + cut).min(text.len())).max(start);
+                (path, format!("{}{new}{}", &text[..start], &text[end..]))
+            },
+        )
     }
 
     proptest! {
