@@ -86,6 +86,11 @@ impl Seen<'_> {
     fn message(&self, event: u32) -> Option<&Message> {
         sip_of(self.events, event)
     }
+
+    /// When an earlier event happened.
+    fn time_of(&self, event: u32) -> Instant {
+        self.events.get(event as usize).map_or(self.at, |event| event.at)
+    }
 }
 
 fn sip_of(events: &[Event], event: u32) -> Option<&Message> {

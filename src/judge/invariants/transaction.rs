@@ -181,8 +181,11 @@ impl State {
             transaction.finals.push((status, tag.clone(), seen.number));
             // A refusal that comes after another final response belongs to no one any more.
             let heard = status < 300 || transaction.finals.len() == 1;
-            // After Timer B there is no transaction that could (RFC 3261 17.1.1.2, 18.1.2).
-            let in_time = transaction.provisional || seen.at.since(transaction.at) < PATIENCE;
+            // After Timer B, and 64*T1 after the first 2xx, there is no one who could (RFC 3261
+            // 17.1.1.2, 13.2.2.4).
+            let alive = transaction.provisional || seen.at.since(transaction.at) < PATIENCE;
+            let first = transaction.finals.first().map_or(seen.at, |(_, _, event)| seen.time_of(*event));
+            let in_time = alive && seen.at.since(first) < PATIENCE;
             if transaction.is_invite && heard && in_time {
                 self.unacknowledged.insert((symbol, tag), (seen.number, seen.at));
             }
