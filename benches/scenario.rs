@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use cpmcheck::judge::outcome::FailOn;
+use cpmcheck::judge::{Judge, Setup};
+use cpmcheck::pattern::Names;
 use cpmcheck::run::execute::{Choices, Course};
 use cpmcheck::run::plan::Job;
 use cpmcheck::suite::source::Sources;
@@ -28,6 +30,26 @@ fn scenario(criterion: &mut Criterion) {
         let messages = course.play(&job).messages();
         group.throughput(Throughput::Elements(messages as u64));
         group.bench_with_input(BenchmarkId::new(id, messages), &job, |bencher, job| bencher.iter(|| black_box(course.play(job))));
+    }
+    group.finish();
+}
+
+/// The court alone: correlation, all rules, all invariants.
+fn judgement(criterion: &mut Criterion) {
+    let suite = suite();
+    let none = BTreeMap::new();
+    let choices = Choices { policy: &none, scale: 1.0, fail_on: FailOn::Shall, compare: false };
+    let course = Course::new(&suite, choices);
+    let judge = Judge::new(&suite.catalogue.requirements, Names::default(), Setup::default());
+    let mut group = criterion.benchmark_group("judge");
+    for id in ["group/missed-messages", "rejoin/before-register"] {
+        let Some(scenario) = suite.scenario(id) else { continue };
+        let job = Job { scenario, variant: &scenario.variants[0], repetition: 1, seed: suite.defaults.seed };
+        let outcome = course.play(&job);
+        group.throughput(Throughput::Elements(outcome.messages() as u64));
+        group.bench_with_input(BenchmarkId::new(id, outcome.messages()), &outcome.trace, |bencher, trace| {
+            bencher.iter(|| black_box(judge.judge(trace)))
+        });
     }
     group.finish();
 }
@@ -74,5 +96,5 @@ fn load(criterion: &mut Criterion) {
     criterion.bench_function("suite/load", |bencher| bencher.iter(|| black_box(load_all(Sources::embedded()))));
 }
 
-criterion_group!(benches, scenario, stored_messages, load);
+criterion_group!(benches, scenario, judgement, stored_messages, load);
 criterion_main!(benches);

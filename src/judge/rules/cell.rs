@@ -4,7 +4,7 @@ mod ending;
 mod moves;
 mod trigger;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::atom::{Atoms, Occurrence};
@@ -76,6 +76,8 @@ pub(super) struct Cell {
     had_need: bool,
     /// Messages that may be what is needed, when variables decide.
     needs: Vec<(u32, u32)>,
+    /// By pattern, the identifiers that came, when equality with one decides.
+    needed_values: BTreeMap<u32, BTreeSet<String>>,
     counted: u32,
     pub(super) live: Live,
     ledger: Option<Ledger>,
@@ -92,6 +94,7 @@ impl Cell {
             latest: Variables::default(),
             had_need: false,
             needs: Vec::new(),
+            needed_values: BTreeMap::new(),
             counted: 0,
             live: Live::default(),
             ledger: shape.rule.duty.relay.is_some().then(Ledger::default),
@@ -172,6 +175,7 @@ impl Cell {
         self.open = true;
         self.had_need = false;
         self.needs.clear();
+        self.needed_values.clear();
         if let Some(ledger) = &mut self.ledger {
             ledger.deadline = None;
         }

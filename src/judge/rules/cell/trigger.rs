@@ -1,5 +1,7 @@
 //! What an event starts: a link of a trigger, an instance, an entry of a relay.
 
+use std::collections::BTreeSet;
+
 use super::super::atom::occurrences;
 use super::super::instance::{Scope, Variables};
 use super::super::outcome::{Breach, RuleResult, unordered};
@@ -131,11 +133,23 @@ impl Cell {
 
     pub(super) fn note_need(&mut self, hit: &Hit<'_>, moment: &Moment<'_>) {
         let atom = moment.atoms.get(hit.atom);
-        if atom.is_loose() { self.needs.push((hit.atom, moment.number())) } else { self.had_need = true }
+        match &atom.join {
+            _ if !atom.is_loose() => self.had_need = true,
+            Some((path, _)) if !atom.answers_trigger() => {
+                let values = read(&moment.occurrence.view, path);
+                self.needed_values.entry(hit.atom).or_default().extend(values);
+            }
+            _ => self.needs.push((hit.atom, moment.number())),
+        }
     }
 
-    pub(super) fn need_is_met(&self, scope: &Scope<'_>, moment: &Moment<'_>) -> bool {
+    fn need_is_met(&self, scope: &Scope<'_>, moment: &Moment<'_>) -> bool {
+        let came = |(atom, values): (&u32, &BTreeSet<String>)| {
+            let variable = moment.atoms.get(*atom).join.as_ref().and_then(|(_, name)| scope.value(name));
+            variable.is_some_and(|value| values.contains(&value))
+        };
         self.had_need
+            || self.needed_values.iter().any(came)
             || self.needs.iter().rev().any(|(atom, event)| {
                 let seen = occurrences(moment.events, moment.facts, *event as usize);
                 let atom = moment.atoms.get(*atom);
