@@ -140,7 +140,7 @@ pub fn msrp(mut draft: Draft, keys: &[Key], supplies: &mut Supplies<'_>) -> Resu
 ///
 /// # Errors
 ///
-/// None in practice; the shape is that of [`msrp`].
+/// None in practice; the shape is that of [`msrp()`].
 pub fn plain_message(supplies: &mut Supplies<'_>) -> Result<Draft, FillFault> {
     let path = Path::Part { prefix: "cpim".to_owned(), rest: "text".to_owned() };
     msrp(Draft::default(), &[Key { path, value: Value::Literal("hello".to_owned()), place: Place::default() }], supplies)
@@ -460,6 +460,44 @@ mod tests {
             [("sdp.port", value("1")), ("Subject", Value::Contains(Box::new(value("x")))), ("Status-Code", value("200"))]
         {
             assert!(with(&bob(), |supplies| sip(Builder::of(&message), &[key(path, value)], supplies)).is_err(), "{path}");
+        }
+    }
+
+    mod anything {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        const PATHS: [&str; 30] = [
+            "Request-URI", "Request-URI.user", "Request-URI.host", "Reason-Phrase", "status", "From", "From.uri", "From.tag", "To.display",
+            "Contact", "Contact.+sip.instance", "Contact.uri.user", "Via.branch", "CSeq.number", "reason.cause", "reason.protocol",
+            "Accept-Contact.+g.x", "Supported", "X-Own", "Session-Expires.refresher", "sdp.direction", "sdp.port", "sdp.attribute.x",
+            "cpim.from", "cpim.text", "cpim.imdn.Message-ID", "imdn.status", "conference-info.users", "group-state.participants", "body.text",
+        ];
+
+        fn values() -> impl Strategy<Value = Value> {
+            let text = "(\\PC|[;:<>\"@%,= \\r\\n]){0,12}".prop_map(Value::Literal);
+            prop_oneof![text.clone(), Just(Value::Absent), Just(Value::Present), prop::collection::vec(text, 0..3).prop_map(Value::List)]
+        }
+
+        proptest! {
+            #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+            #[test]
+            fn any_value_is_put_anywhere_without_a_panic(
+                keys in prop::collection::vec((prop::sample::select(&PATHS[..]), values()), 1..4),
+                sdp in any::<bool>(),
+            ) {
+                let keys: Vec<Key> = keys.into_iter().map(|(path, value)| key(path, value)).collect();
+                let message = invite(if sdp { &["Content-Type: application/sdp"] } else { &[] }, if sdp { SDP } else { "" });
+                let names = bob();
+                if let Ok(filled) = with(&names, |supplies| sip(Builder::of(&message), &keys, supplies))
+                    && let Ok(message) = Message::decode(filled.encode())
+                {
+                    let _ = fits(&keys, &View::sip(&message), &names);
+                }
+                let _ = with(&names, |supplies| msrp(Draft::default(), &keys, supplies));
+            }
         }
     }
 }
