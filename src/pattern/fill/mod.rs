@@ -469,15 +469,46 @@ mod tests {
         use super::*;
 
         const PATHS: [&str; 30] = [
-            "Request-URI", "Request-URI.user", "Request-URI.host", "Reason-Phrase", "status", "From", "From.uri", "From.tag", "To.display",
-            "Contact", "Contact.+sip.instance", "Contact.uri.user", "Via.branch", "CSeq.number", "reason.cause", "reason.protocol",
-            "Accept-Contact.+g.x", "Supported", "X-Own", "Session-Expires.refresher", "sdp.direction", "sdp.port", "sdp.attribute.x",
-            "cpim.from", "cpim.text", "cpim.imdn.Message-ID", "imdn.status", "conference-info.users", "group-state.participants", "body.text",
+            "Request-URI",
+            "Request-URI.user",
+            "Request-URI.host",
+            "Reason-Phrase",
+            "status",
+            "From",
+            "From.uri",
+            "From.tag",
+            "To.display",
+            "Contact",
+            "Contact.+sip.instance",
+            "Contact.uri.user",
+            "Via.branch",
+            "CSeq.number",
+            "reason.cause",
+            "reason.protocol",
+            "Accept-Contact.+g.x",
+            "Supported",
+            "X-Own",
+            "Session-Expires.refresher",
+            "sdp.direction",
+            "sdp.port",
+            "sdp.attribute.x",
+            "cpim.from",
+            "cpim.text",
+            "cpim.imdn.Message-ID",
+            "imdn.status",
+            "conference-info.users",
+            "group-state.participants",
+            "body.text",
         ];
 
         fn values() -> impl Strategy<Value = Value> {
             let text = "(\\PC|[;:<>\"@%,= \\r\\n]){0,12}".prop_map(Value::Literal);
-            prop_oneof![text.clone(), Just(Value::Absent), Just(Value::Present), prop::collection::vec(text, 0..3).prop_map(Value::List)]
+            prop_oneof![
+                text.clone(),
+                Just(Value::Absent),
+                Just(Value::Present),
+                prop::collection::vec(text, 0..3).prop_map(Value::List)
+            ]
         }
 
         proptest! {
