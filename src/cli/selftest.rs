@@ -7,9 +7,10 @@ use super::progress::{Bar, Progress};
 use super::{Console, Exit};
 use crate::judge::outcome::{Exit as Code, FailOn, Gate, Outcome, Reasons, Totals};
 use crate::report::jsonl::{Keep, Opening, Writer};
-use crate::report::{junit, terminal};
+use crate::report::{junit, ladder, terminal};
 use crate::run::execute::{Choices, Course};
 use crate::run::plan::{Job, Order, Pool, Selection, cores, jobs};
+use crate::run::select::Glob;
 use crate::run::selftest::{Trial, differences, tamper, trials};
 use crate::suite::load_all;
 use crate::suite::source::Sources;
@@ -17,6 +18,9 @@ use crate::suite::source::Sources;
 /// Arguments of `selftest`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
+    /// Try these tamper cases alone and show what they do: DGC-1.2-02, DGC-*/invited-twice
+    #[arg(value_name = "CASE")]
+    cases: Vec<String>,
     #[command(flatten)]
     suite: SuiteArgs,
     /// Name every tamper case, those that were caught too
@@ -52,6 +56,9 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
     let stop = AtomicBool::new(false);
     let pool = Pool { threads: cores(), order: Order::Id, seed: loaded.suite.defaults.seed, max_fail: None, stop: &stop };
     let check = Check { args, console, loaded: &loaded, course: &course, pool };
+    if !args.cases.is_empty() {
+        return check.chosen();
+    }
     let results = [check.canary(), check.control(), check.determinism(), check.order(), check.tamper()];
     let failed = results.iter().filter(|passed| !**passed).count();
     console.print(&format!("\n{} passed, {failed} failed\n", results.len() - failed));
@@ -159,6 +166,34 @@ impl Check<'_> {
         let text =
             if differ.is_empty() { "random order, same verdicts".to_owned() } else { format!("differ: {}", differ.join(", ")) };
         self.say(differ.is_empty(), "order", &text)
+    }
+
+    /// The chosen cases, each with the ladder of the run that it spoilt.
+    fn chosen(&self) -> Exit {
+        let named = |trial: &Trial<'_>, text: &String| {
+            let (id, name) = text.split_once('/').unwrap_or((text, "*"));
+            Glob::new(id).fits(&trial.requirement.id) && Glob::new(name).fits(&trial.case.name)
+        };
+        let all = trials(&self.loaded.suite);
+        if let Some(text) = self.args.cases.iter().find(|text| !all.iter().any(|trial| named(trial, text))) {
+            self.console
+                .talk(&format!("error[U0004]: `{text}` matches no tamper case of a covered requirement ({} known)\n", all.len()));
+            return Exit::Usage;
+        }
+        let mut chosen: Vec<Trial<'_>> =
+            all.into_iter().filter(|trial| self.args.cases.iter().any(|text| named(trial, text))).collect();
+        tamper(self.course, &mut chosen, &self.pool, &|| {});
+        for trial in &chosen {
+            self.console.print(&describe(trial));
+            if let Some(spoilt) = &trial.spoilt {
+                let marks = crate::report::terminal::marks(spoilt);
+                let look = ladder::Look { ascii: self.console.ascii(), marks: &marks, ignored: &[] };
+                self.console.print(&format!("\n{}\n{}\n", spoilt.name(), ladder::ladder(&spoilt.trace, &look)));
+            }
+        }
+        let caught = chosen.iter().filter(|trial| trial.is_caught()).count();
+        self.console.print(&format!("{caught} of {} caught\n", chosen.len()));
+        if caught == chosen.len() { Exit::Ok } else { Exit::Conformance }
     }
 
     fn tamper(&self) -> bool {

@@ -265,12 +265,17 @@ impl Edge {
         }
     }
 
-    /// Lets go of a message whose time has come; one for a connection that is gone is lost.
+    /// Lets go of a message whose time has come.
     pub(super) fn release(&mut self, now: Instant, held: Held, effects: &mut Vec<Output>) {
         let Held { sent, link, bytes, .. } = held;
-        let link = if sent && link.connection.is_some() { self.tap.outward(link) } else { Some(link) };
-        if let Some(link) = link {
-            self.pass(now, sent, link, bytes, effects);
+        let way = if sent && link.connection.is_some() { self.tap.outward(link) } else { Some(link) };
+        match way {
+            Some(way) => self.pass(now, sent, way, bytes, effects),
+            // Nothing leads to the peer any more: it is seen to be sent, and reaches nobody.
+            None => {
+                let content = self.tap.whole(link, &bytes);
+                self.record(now, Kind::Message { link, sent, content });
+            }
         }
     }
 

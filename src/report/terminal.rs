@@ -168,14 +168,15 @@ fn finding_block(finding: &Finding, setting: &Setting<'_>) -> String {
 
 /// The ladder of a failure, around the first event that is held against the IUT.
 fn ladder(outcome: &Outcome, setting: &Setting<'_>) -> String {
-    let marks: BTreeMap<u32, String> = outcome
-        .findings
-        .iter()
-        .filter(|finding| finding.verdict(false) > Verdict::Pass)
-        .filter_map(|finding| Some((finding.event?, format!("✗ expected {}", short(&finding.expected, 40)))))
-        .collect();
+    let marks = marks(outcome);
     let look = render::Look { ascii: setting.ascii, marks: &marks, ignored: &outcome.ignored };
     render::ladder(&outcome.trace, &look)
+}
+
+/// What stands beside the events that are held against the IUT.
+pub fn marks(outcome: &Outcome) -> BTreeMap<u32, String> {
+    let against = outcome.findings.iter().filter(|finding| finding.verdict(false) > Verdict::Pass);
+    against.filter_map(|finding| Some((finding.event?, format!("✗ expected {}", short(&finding.expected, 40))))).collect()
 }
 
 /// How to see this once more.

@@ -32,6 +32,8 @@ pub struct Trial<'s> {
     pub case: &'s Tamper,
     /// What became of it in each covering scenario, in order.
     pub results: Vec<(String, Result)>,
+    /// The run that it spoilt: the one that was caught, else the last that was not.
+    pub spoilt: Option<Box<Outcome>>,
 }
 
 impl Trial<'_> {
@@ -51,7 +53,9 @@ pub fn trials(suite: &Suite) -> Vec<Trial<'_>> {
     let listed = |id: &str| suite.scenarios.iter().any(|scenario| scenario.requirements.iter().any(|listed| listed == id));
     let covered = suite.catalogue.requirements.iter().filter(|requirement| listed(&requirement.id));
     covered
-        .flat_map(|requirement| requirement.tamper.iter().map(move |case| Trial { requirement, case, results: Vec::new() }))
+        .flat_map(|requirement| {
+            requirement.tamper.iter().map(move |case| Trial { requirement, case, results: Vec::new(), spoilt: None })
+        })
         .collect()
 }
 
@@ -90,6 +94,9 @@ fn try_case(course: &Course<'_>, trial: &mut Trial<'_>, seed: u64) {
                 (false, false) => Result::NotReached,
             };
             trial.results.push((outcome.name(), result));
+            if result != Result::NotReached {
+                trial.spoilt = Some(Box::new(outcome));
+            }
             if caught {
                 return;
             }

@@ -101,7 +101,8 @@ impl Tap {
 
     /// The event of one whole message that the node is made to send over `link`.
     pub fn whole(&self, link: Link, bytes: &Bytes) -> Content {
-        let sip = link.connection.and_then(|id| self.streams.get(&id)).is_none_or(|stream| matches!(stream.sent, Framing::Sip(_)));
+        let stream = link.connection.and_then(|id| self.streams.get(&id));
+        let sip = stream.map_or_else(|| !bytes.starts_with(b"MSRP "), |stream| matches!(stream.sent, Framing::Sip(_)));
         if sip { read_sip(bytes) } else { read_msrp(bytes) }
     }
 

@@ -62,7 +62,7 @@ impl Forge {
         let Kind::Message { link, sent, content } = &event.kind else { return };
         match content {
             Content::Sip(message) => self.note_sip(event.number, message, *link, *sent, facts),
-            Content::Msrp(chunk) if *sent && chunk.method() == Some("SEND") => {
+            Content::Msrp(chunk) if chunk.method() == Some("SEND") => {
                 self.chunks.push((chunk.clone(), *link, facts.clone()));
             }
             Content::Msrp(_) | Content::Broken { .. } => {}
@@ -217,21 +217,28 @@ impl Forge {
         Some((outward, Content::Sip(response.build())))
     }
 
-    /// A message in the latest MSRP session with the peer.
+    /// A message in the latest MSRP session with the peer, with the content of the latest message
+    /// that had some.
     fn chunk(&self, pattern: &Pattern, facts: &Facts, ids: &mut Ids) -> Option<(Link, Content)> {
-        let fits = |(_, _, of): &&(Chunk, Link, Facts)| of.to.is(&pattern.to);
+        let fits = |(_, _, of): &&(Chunk, Link, Facts)| of.peer(&self.iut).is(&pattern.to);
         let near = |(_, _, of): &&(Chunk, Link, Facts)| of.msrp_session == facts.msrp_session;
         let all = || self.chunks.iter().rev().filter(fits);
-        let (model, link, _) = all().find(near).or_else(|| all().next())?;
-        let mut chunk = ChunkBuilder::request(&ids.transact_id(), "SEND", model.to_path(), model.from_path());
-        for (name, value) in
-            model.fields().filter(|(name, _)| !matches!(*name, "To-Path" | "From-Path" | "Message-ID" | "Content-Type"))
-        {
-            chunk = chunk.push(name, value);
-        }
-        chunk = chunk.set("Message-ID", ids.message_id());
-        let chunk = chunk.body(model.content_type().unwrap_or("message/cpim"), model.body().unwrap_or_default());
-        Some((*link, Content::Msrp(chunk.build())))
+        let (session, link, of) = all().find(near).or_else(|| all().next())?;
+        let (to, from, link) = if of.from == self.iut {
+            (session.to_path(), session.from_path(), *link)
+        } else {
+            (session.from_path(), session.to_path(), Link { source: link.destination, destination: link.source, ..*link })
+        };
+        let model =
+            self.chunks.iter().rev().map(|(chunk, ..)| chunk).find(|chunk| chunk.body().is_some_and(|body| !body.is_empty()));
+        let body = model.and_then(Chunk::body).unwrap_or_else(|| "forged".into());
+        let content_type = model.and_then(Chunk::content_type).unwrap_or("text/plain");
+        let size = body.len();
+        let chunk = ChunkBuilder::request(&ids.transact_id(), "SEND", to, from)
+            .push("Message-ID", ids.message_id())
+            .push("Byte-Range", format!("1-{size}/{size}"))
+            .body(content_type, body);
+        Some((link, Content::Msrp(chunk.build())))
     }
 
     fn fresh_via(&self, ids: &mut Ids) -> Option<String> {

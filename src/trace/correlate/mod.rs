@@ -119,7 +119,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    fn between(from: Party, to: Party) -> Self {
+    pub(crate) fn between(from: Party, to: Party) -> Self {
         Self {
             from,
             to,
