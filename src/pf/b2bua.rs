@@ -7,6 +7,7 @@ use super::headers::{ELSEWHERE, own_contact, with_body};
 use super::leg::{Leg, Media, with_session_timer};
 use super::media;
 use super::procedures::deferred_handling::{self, Silence};
+use super::procedures::group_delivery;
 use super::schedule::Alarm;
 use super::state::{GroupId, Phase, Side};
 use crate::endpoint::{DialogId, MsrpId, TransactionId};
@@ -61,7 +62,8 @@ impl Core {
         Some(leg)
     }
 
-    fn take(&mut self, now: Instant, group: GroupId, side: Side) -> Option<Leg> {
+    /// Takes a leg away, to be ended by [`Core::bye`]: its media lives until then.
+    pub(super) fn take(&mut self, now: Instant, group: GroupId, side: Side) -> Option<Leg> {
         let leg = self[group].take_leg(side)?;
         self.dialogs.remove(&leg.dialog);
         self.media.remove(&leg.media.session);
@@ -89,11 +91,6 @@ impl Core {
         if let Some(leg) = self.take(now, group, side) {
             self.bye(now, &leg, reason);
         }
-    }
-
-    /// Replaces the leg of a side by one to come: the old one is ended once the new one is there.
-    pub(super) fn supersede(&mut self, now: Instant, group: GroupId, side: Side) -> Option<Leg> {
-        self.take(now, group, side)
     }
 
     /// Sends the BYE of a leg that was taken away; the UAS waits for the ACK (RFC 3261 15). Its
@@ -130,7 +127,7 @@ impl Core {
         }
         let Some((group, side)) = self.dialogs.get(&dialog).copied() else { return };
         let Some(leg) = self[group].leg_mut(side) else { return };
-        leg.acknowledged = true;
+        let first = !std::mem::replace(&mut leg.acknowledged, true);
         // The answer to an offer that our 2xx made.
         if leg.media.remote.is_none() {
             leg.media.remote = super::headers::sdp_of(message).as_deref().and_then(media::read);
@@ -138,6 +135,9 @@ impl Core {
                 return deferred_handling::on_silence(self, now, group, side, Silence::NoMedia);
             }
             self.start_media(now, group, side);
+        }
+        if first && side == Side::Client && self[group].phase == Phase::DrainRj {
+            group_delivery::send_group_state(self, now, group);
         }
         self.pump(now, group);
     }

@@ -105,3 +105,44 @@ impl Engine for Pf {
         self.core.endpoint.poll_timeout().into_iter().chain(own).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::testing::{BOB, PHONE, World};
+    use crate::ids::Ids;
+
+    /// A session with everything in it, so that what is thrown at the PF finds state to hit.
+    fn busy() -> World {
+        let mut world = World::new();
+        let (focus, bob, _) = world.established();
+        world.lose(&bob);
+        let dialog = world.subscribed();
+        world.notify(dialog, "active;expires=3600", "<conference-info/>");
+        world.missed(&focus, &["one", "two"]);
+        world.register(600_000, Some(PHONE));
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 200), "one");
+        world
+    }
+
+    #[test]
+    fn nothing_that_peers_send_makes_it_panic() {
+        let mut ids = Ids::new(7, "noise");
+        let sent = busy().to_pf;
+        for round in 0..100 {
+            let mut world = busy();
+            for _ in 0..4 {
+                let mut data = sent[ids.below(sent.len() as u64) as usize].to_vec();
+                for _ in 0..=round % 4 {
+                    let at = ids.below(data.len() as u64) as usize;
+                    data[at] = b" \r\n:;<>@=\"0z\xff"[ids.below(13) as usize];
+                }
+                let port = if data.starts_with(b"MSRP") { 2855 } else { 5060 };
+                world.throw(port, Bytes::from(data));
+            }
+        }
+    }
+}

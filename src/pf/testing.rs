@@ -52,6 +52,8 @@ pub(super) struct World {
     pub(super) slow: bool,
     /// What the PF has sent, as text.
     from_pf: Vec<String>,
+    /// What the peers have sent.
+    pub(super) to_pf: Vec<Bytes>,
     pending: VecDeque<(BatchId, Vec<Write>)>,
     pf: Pf,
     peers: [Endpoint; 2],
@@ -100,6 +102,7 @@ impl World {
             commits: VecDeque::new(),
             slow: false,
             from_pf: Vec::new(),
+            to_pf: Vec::new(),
             pending: VecDeque::new(),
             pf: Pf::new(config(PF, "pf"), pf_config(), policy.clone()),
             peers: [Endpoint::new(config(FOCUS, "cf")), Endpoint::new(config(BOB, "bob"))],
@@ -151,6 +154,8 @@ impl World {
             Output::Send { connection, data } => {
                 if node == PF {
                     self.from_pf.push(String::from_utf8_lossy(&data).into_owned());
+                } else {
+                    self.to_pf.push(data.clone());
                 }
                 if let Some((other, theirs)) = self.wires.get(&(node, connection)).copied() {
                     self.queue.push_back((other, Input::Received { connection: theirs, data }));
@@ -168,7 +173,9 @@ impl World {
     }
 
     fn connect(&mut self, node: usize, connection: ConnectionId, address: SocketAddr) {
-        let other = ADDRESSES.iter().position(|own| ip(own) == address.ip()).expect("a node");
+        let Some(other) = ADDRESSES.iter().position(|own| ip(own) == address.ip()) else {
+            return self.queue.push_back((node, Input::Closed { connection, how: Closure::Refused }));
+        };
         self.accepted += 2;
         let theirs = ConnectionId(self.accepted + 1);
         self.wires.insert((node, connection), (other, theirs));
@@ -410,6 +417,17 @@ impl World {
         let response = response.set("To", format!("{to};tag={tag}")).set("Contact", bob_contact(TABLET));
         let now = self.now;
         self.peer(BOB).send_raw(now, Destination::Transaction(invite), response.encode());
+        self.settle();
+    }
+
+    /// Bytes reach the PF on a connection of their own, to its SIP or its MSRP port.
+    pub(super) fn throw(&mut self, port: u16, data: Bytes) {
+        self.accepted += 2;
+        let connection = ConnectionId(self.accepted + 1);
+        let (local, peer) = (SocketAddr::new(ip(ADDRESSES[PF]), port), SocketAddr::new(ip("10.0.9.9"), 9_999));
+        for input in [Input::Accepted { connection, local, peer }, Input::Received { connection, data }] {
+            self.pf.handle(self.now, input);
+        }
         self.settle();
     }
 

@@ -152,7 +152,7 @@ fn accept_for_user(core: &mut Core, now: Instant, group: GroupId, asked: Transac
 
 /// The focus invites to a group whose leg stands: the new leg takes the place of the old one.
 fn replace_focus(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
-    let old = core.supersede(now, group, Side::Focus);
+    let old = core.take(now, group, Side::Focus);
     let attributes = core[group].invitation.sdp.clone();
     if !core.accept(now, (group, Side::Focus), asked, message, &attributes) {
         core.reply(now, asked, 488);

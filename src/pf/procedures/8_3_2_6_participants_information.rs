@@ -129,7 +129,9 @@ pub(in crate::pf) fn on_failed(core: &mut Core, now: Instant, id: SubscriptionId
     match core.watches.remove(&id) {
         Some(Watch::Own(group)) => {
             core.because(SUBSCRIBES, "no subscription to the focus: the last roster known is kept");
-            core[group].subscription = None;
+            if core[group].subscription == Some(id) {
+                core[group].subscription = None;
+            }
         }
         Some(Watch::Relayed(_)) => {
             let asked = core.relays.list.get_mut(&id).and_then(|relay| relay.asked.take());

@@ -276,10 +276,10 @@ pub(in crate::pf) fn on_drained(core: &mut Core, now: Instant, group: GroupId) {
 }
 
 /// AMB-13: for an active group the roster goes along only where the policy says so.
-fn send_group_state(core: &mut Core, now: Instant, group: GroupId) {
+pub(in crate::pf) fn send_group_state(core: &mut Core, now: Instant, group: GroupId) {
     let remote = core[group].client.as_ref().and_then(|leg| leg.media.remote.as_ref());
     let accepted = remote.is_some_and(|remote| remote.accepts(group_state::MEDIA_TYPE));
-    if !core.policy.send_group_state || core[group].roster.version.is_none() {
+    if !core.policy.send_group_state || core[group].roster.users.is_empty() {
         return;
     }
     if !accepted && !core.policy.send_unaccepted_state {

@@ -39,7 +39,7 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId, asked:
         return core.reply(now, asked, 488);
     }
     core.schedule.stop(Alarm::Retry(group));
-    let old = core.supersede(now, group, Side::Client);
+    let old = core.take(now, group, Side::Client);
     core.because(REJOIN_HANDLED, "the re-join is served");
     core.because(JOINED, "it is answered from the focus leg");
     core.because(NO_INVITATION, "so the PF sends no invitation");

@@ -154,7 +154,8 @@ impl GroupRecord {
 
     /// The value of the record.
     pub(in crate::pf) fn encode(&self) -> Bytes {
-        let roster = self.roster.version.map(|version| self.roster.to_document(version).to_xml());
+        let known = !self.roster.users.is_empty();
+        let roster = known.then(|| self.roster.to_document(self.roster.version.unwrap_or(0)).to_xml());
         let mut out = Values::default().text(&self.user).text(&self.focus).text(&self.shown);
         out = out.flag(self.named).flag(self.closed).flag(self.left).number(self.held_since.as_micros());
         out = out.text(&self.invitation.from).text(&self.invitation.sdp).number(self.invitation.fields.len() as u64);
