@@ -17,7 +17,7 @@ const SHOWN_OCTETS: usize = 64;
 pub(super) fn body(content_type: &str, data: &Bytes, offset: usize, violations: &mut Vec<Violation>, depth: usize) -> Node {
     let essence = MediaType::parse(content_type).map_or_else(|_| String::new(), |media| media.essence.to_ascii_lowercase());
     let name = if content_type.is_empty() { "body without type" } else { content_type };
-    let title = format!("{}, {} octets", one_line(name), data.len());
+    let title = format!("body: {}, {} octets", one_line(name), data.len());
     if depth == 0 {
         return Node::leaf(title);
     }
@@ -57,7 +57,7 @@ fn one_part(part: &mime::Part, offset: usize, violations: &mut Vec<Violation>, d
     let mut node = body(content_type, &part.body, offset + part.offset, violations, depth - 1);
     let headers = part.headers.iter().map(|(name, value)| Node::leaf(format!("{name}: {value}")));
     node.children.splice(0..0, headers);
-    node.text = format!("part: {}", node.text);
+    node.text = node.text.replacen("body", "part", 1);
     node
 }
 

@@ -21,7 +21,7 @@ fn a_good_message_is_fine_and_shown_with_full_names() {
     assert!(inspection.is_fine());
     let tree = inspection.to_tree();
     assert!(tree.contains("\n    From (f): <sip:alice@home1.example>;tag=1\n"), "{tree}");
-    assert!(tree.contains("\n    CSeq: 1 MESSAGE\n") && tree.contains("\n    text/plain, 5 octets\n      Hi!\n"), "{tree}");
+    assert!(tree.contains("\n    CSeq: 1 MESSAGE\n") && tree.contains("\n    body: text/plain, 5 octets\n      Hi!\n"), "{tree}");
 }
 
 #[test]
