@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use cpmcheck::wire::msrp::{Chunk, ChunkBuilder};
-use cpmcheck::wire::sip::header::{NameAddr, Via, list};
+use cpmcheck::wire::sip::header::{NameAddr, Via};
 use cpmcheck::wire::sip::{Builder, Message, Name};
 use criterion::{Criterion, Throughput};
 use rsip::message::HasHeaders;
@@ -24,21 +24,13 @@ fn split(bytes: &Bytes) -> Message {
 /// Reads what rsip's typed headers read, parameters included, and counts it.
 fn typed(bytes: &Bytes) -> usize {
     let message = split(bytes);
-    let mut parts = message.call_id().map_or(0, str::len);
-    for field in message.fields() {
-        match field.name {
-            Name::Via => {
-                for via in list(field.value).map(|text| Via::parse(text).expect("a Via")) {
-                    parts += via.host.0.len() + via.params.iter().count();
-                }
-            }
-            Name::From | Name::To | Name::Contact | Name::Route | Name::RecordRoute => {
-                for address in list(field.value).map(|text| NameAddr::parse(text).expect("an address")) {
-                    parts += address.uri.params.iter().count() + address.params.iter().count();
-                }
-            }
-            Name::CSeq => parts += message.cseq().expect("a CSeq").method.len(),
-            _ => {}
+    let mut parts = message.call_id().map_or(0, str::len) + message.cseq().expect("a CSeq").method.len();
+    for via in message.elements(Name::Via).map(|text| Via::parse(text).expect("a Via")) {
+        parts += via.host.0.len() + via.params.iter().count();
+    }
+    for name in [Name::From, Name::To, Name::Contact, Name::Route, Name::RecordRoute] {
+        for address in message.elements(name).map(|text| NameAddr::parse(text).expect("an address")) {
+            parts += address.uri.params.iter().count() + address.params.iter().count();
         }
     }
     parts
@@ -56,7 +48,8 @@ fn rsip_typed(bytes: &[u8]) -> usize {
             rsip::Header::Via(via) => parts += via.clone().typed().expect("a Via").params.len(),
             rsip::Header::From(from) => parts += from.clone().typed().expect("a From").params.len(),
             rsip::Header::To(to) => parts += to.clone().typed().expect("a To").params.len(),
-            rsip::Header::Contact(contact) => parts += contact.clone().typed().expect("a Contact").params.len(),
+            // rsip 0.4 gives up on a quoted feature parameter; what it spends until then is counted.
+            rsip::Header::Contact(contact) => parts += contact.clone().typed().map_or(0, |contact| contact.params.len()),
             rsip::Header::Route(route) => parts += route.clone().typed().expect("a Route").uris().len(),
             rsip::Header::RecordRoute(route) => parts += route.clone().typed().expect("a Record-Route").uris().len(),
             rsip::Header::CSeq(cseq) => parts += cseq.clone().typed().map_or(0, |cseq| cseq.seq as usize),
@@ -100,13 +93,13 @@ fn msrp(criterion: &mut Criterion) {
 /// The fastest of many short rounds, in nanoseconds: what the machine can do when left alone.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures the time that passes")]
 fn fastest(mut work: impl FnMut()) -> f64 {
-    const CALLS: u32 = 200;
+    const CALLS: u32 = 20;
     let round = |work: &mut dyn FnMut()| {
         let start = std::time::Instant::now();
         (0..CALLS).for_each(|_| work());
         start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
     };
-    (0..500).map(|_| round(&mut work)).fold(f64::INFINITY, f64::min)
+    (0..5_000).map(|_| round(&mut work)).fold(f64::INFINITY, f64::min)
 }
 
 fn ratios() {

@@ -36,9 +36,19 @@ pub struct Params<'a>(pub &'a str);
 impl<'a> Params<'a> {
     /// All parameters in order; a value keeps its quotes.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
-        super::header::split(self.0, b';').filter(|part| !part.is_empty()).map(|part| match memchr::memchr(b'=', part.as_bytes()) {
-            Some(at) => (part[..at].trim_ascii_end(), Some(part[at + 1..].trim_ascii_start())),
-            None => (part, None),
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            while !rest.is_empty() {
+                let (end, equals) = parameter_end(rest.as_bytes());
+                let part = &rest[..end];
+                rest = rest.get(end + 1..).unwrap_or("");
+                match equals {
+                    Some(at) => return Some((part[..at].trim_ascii(), Some(part[at + 1..].trim_ascii()))),
+                    None if !part.trim_ascii().is_empty() => return Some((part.trim_ascii(), None)),
+                    None => {}
+                }
+            }
+            None
         })
     }
 
@@ -52,6 +62,42 @@ impl<'a> Params<'a> {
         self.get(name).is_some()
     }
 }
+
+/// Where the first parameter ends, and where its name does, if it has a value.
+fn parameter_end(text: &[u8]) -> (usize, Option<usize>) {
+    let (mut at, mut equals) = (0, None);
+    while let Some(byte) = text.get(at) {
+        if is_in(&PARAMETER_MARKS, *byte) {
+            match byte {
+                b';' => return (at, equals),
+                b'=' => equals = equals.or(Some(at)),
+                _ => at = super::header::quote_end(text, at).unwrap_or(text.len()),
+            }
+        }
+        at += 1;
+    }
+    (text.len(), equals)
+}
+
+/// A set of bytes, made when this is compiled: one look per byte of a message counts.
+type Set = [bool; 256];
+
+const fn set(bytes: &[u8]) -> Set {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < bytes.len() {
+        table[bytes[at] as usize] = true;
+        at += 1;
+    }
+    table
+}
+
+const fn is_in(set: &Set, byte: u8) -> bool {
+    set[byte as usize]
+}
+
+static PARAMETER_MARKS: Set = set(b";=\"");
+static HOST_NAME: Set = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
 
 /// A URI, split.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -163,21 +209,24 @@ pub fn host_port(text: &str) -> Result<(Host<'_>, Option<u16>), Fault> {
     let host_end = if text.starts_with('[') {
         text.find(']').ok_or(fault(0, "a closing bracket"))? + 1
     } else {
-        memchr::memchr(b':', text.as_bytes()).unwrap_or(text.len())
+        text.bytes().position(|byte| !is_in(&HOST_NAME, byte)).unwrap_or(text.len())
     };
-    let host = &text[..host_end];
-    let named = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-    if !named && Host(host).ip().is_none() {
+    let (host, rest) = text.split_at(host_end);
+    if host.is_empty() || (host.starts_with('[') && Host(host).ip().is_none()) {
         return Err(fault(0, "a host"));
     }
-    let port = match text[host_end..].trim_start() {
-        "" => None,
-        rest => {
-            let digits = rest.strip_prefix(':').map(str::trim).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-            Some(digits.and_then(|digits| digits.parse().ok()).ok_or(fault(host_end, "a colon and a port below 65536"))?)
-        }
+    let port = match rest.trim_ascii_start().as_bytes() {
+        [] => None,
+        [b':', digits @ ..] => Some(port(digits.trim_ascii()).ok_or(fault(host_end, "a colon and a port below 65536"))?),
+        _ => return Err(fault(host_end, "a colon and a port, or the end of the host")),
     };
     Ok((Host(host), port))
+}
+
+fn port(digits: &[u8]) -> Option<u16> {
+    let grow =
+        |port: u16, digit: &u8| digit.is_ascii_digit().then(|| port.checked_mul(10)?.checked_add(u16::from(digit - b'0')))?;
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, grow) }
 }
 
 fn same_host(left: Option<Host<'_>>, right: Option<Host<'_>>) -> bool {
