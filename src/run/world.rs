@@ -553,7 +553,8 @@ fn book(setup: &Setup<'_>, places: &[Home]) -> AddressBook {
     for (name, group) in &setup.defaults.groups {
         let name: Arc<str> = name.as_str().into();
         book.groups.push((group.focus.clone(), Arc::clone(&name)));
-        book.groups.push((group.conversation_id.clone(), name));
+        book.groups.push((group.conversation_id.clone(), Arc::clone(&name)));
+        book.groups.push((group.contribution_id.clone(), name));
     }
     book
 }

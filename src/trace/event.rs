@@ -67,7 +67,7 @@ pub struct AddressBook {
     pub instances: Vec<(String, Party)>,
     /// Host names, as Via and URIs give them, and the actor behind each.
     pub hosts: Vec<(String, Party)>,
-    /// URIs of focuses and Conversation-IDs, and the group that each one names.
+    /// URIs of focuses, Conversation-IDs and Contribution-IDs, and the group that each one names.
     pub groups: Vec<(String, Arc<str>)>,
 }
 

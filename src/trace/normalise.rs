@@ -26,6 +26,8 @@ pub struct Normaliser {
     kept: BTreeSet<String>,
     machines: BTreeMap<IpAddr, Option<String>>,
     nodes: BTreeMap<SocketAddr, String>,
+    /// The port that is simply called the actor's: the first that the address book gives it.
+    main_ports: BTreeMap<String, u16>,
     hosts: BTreeMap<String, String>,
 }
 
@@ -60,6 +62,7 @@ impl Normaliser {
         for (address, party) in &header.book.nodes {
             let name = party.to_string();
             normaliser.nodes.insert(*address, name.clone());
+            normaliser.main_ports.entry(name.clone()).or_insert(address.port());
             let machine = normaliser.machines.entry(address.ip()).or_insert_with(|| Some(name.clone()));
             if machine.as_ref().is_some_and(|known| *known != name) {
                 *machine = None;
@@ -314,13 +317,12 @@ impl Normaliser {
         }
     }
 
-    /// The port of an actor: that of its SIP address, or the first, second, … other one.
+    /// The port of an actor: its main one, or the first, second, … other one.
     fn port(&mut self, owner: &str, port: &str) -> String {
         if matches!(port, "0" | "9") {
             return port.to_owned();
         }
-        let is_sip = |(address, name): (&SocketAddr, &String)| name == owner && address.port().to_string() == port;
-        if self.nodes.iter().any(is_sip) {
+        if self.main_ports.get(owner).is_some_and(|main| main.to_string() == port) {
             return format!("<port:{owner}>");
         }
         let key = format!("port {owner} {port}");
