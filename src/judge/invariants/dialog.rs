@@ -114,7 +114,7 @@ impl Dialog {
         }
         self.target_and_route(seen, message, report);
         if self.ended && method != "ACK" && !self.has_subscription {
-            report.broken(&AFTER_BYE, seen.number, format!("{method}"));
+            report.broken(&AFTER_BYE, seen.number, method);
         }
         if method == "BYE" {
             if self.unacknowledged.is_some_and(|since| seen.at.since(since) < PATIENCE) {

@@ -221,17 +221,17 @@ pub(super) struct Filing<'a> {
 
 fn side_of(scratch: &mut String, filing: &Filing<'_>, sent: bool) {
     scratch.clear();
-    let _ = write!(scratch, "{}\n", if sent { 'o' } else { 'i' });
+    let _ = writeln!(scratch, "{}", if sent { 'o' } else { 'i' });
     let _ = match (filing.session, filing.link.connection) {
-        (Some(session), _) => write!(scratch, "s{}\n", session.0),
-        (None, Some(connection)) => write!(scratch, "c{}\n", connection.0),
+        (Some(session), _) => writeln!(scratch, "s{}", session.0),
+        (None, Some(connection)) => writeln!(scratch, "c{}", connection.0),
         (None, None) => {
             let (low, high) = if filing.sent == sent {
                 (filing.link.source, filing.link.destination)
             } else {
                 (filing.link.destination, filing.link.source)
             };
-            write!(scratch, "{low} {high}\n")
+            writeln!(scratch, "{low} {high}")
         }
     };
 }
