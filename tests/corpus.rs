@@ -1,6 +1,7 @@
 //! The public torture messages and call flows (RFC 4475, RFC 5118 and others), which are not part of
 //! this project: they are read from `CPMCHECK_CORPUS`, or from `../shared/corpus` beside the project.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -52,10 +53,15 @@ fn is_wrong_alone(file: &str) -> bool {
     ["badbranch", "insuf", "multi01", "mcl01"].iter().any(|name| file.ends_with(&format!("/{name}.sip")))
 }
 
+/// Says it even when the test passes and its output is captured.
+fn say(text: &str) {
+    writeln!(std::io::stderr(), "{text}").expect("standard error is open");
+}
+
 #[test]
 fn every_message_of_the_corpus_is_treated_as_its_manifest_says() {
     let Some(folder) = folder() else {
-        println!("NOT CHECKED: there is no corpus (set CPMCHECK_CORPUS, or put it at ../shared/corpus)");
+        say("NOT CHECKED: there is no corpus of SIP messages (set CPMCHECK_CORPUS, or put it at ../shared/corpus)");
         return;
     };
     let entries = entries(&folder);
@@ -65,6 +71,6 @@ fn every_message_of_the_corpus_is_treated_as_its_manifest_says() {
             complaint(entry, &Bytes::from(std::fs::read(folder.join(&entry.file)).expect("a listed file is there")))
         })
         .collect();
-    println!("{} messages checked, {} treated wrongly", entries.len(), complaints.len());
+    say(&format!("corpus: {} messages checked, {} treated wrongly", entries.len(), complaints.len()));
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }

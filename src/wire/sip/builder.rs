@@ -255,11 +255,18 @@ pub fn reason_phrase(status: u16) -> &'static str {
         603 => "Decline",
         604 => "Does Not Exist Anywhere",
         606 => "Not Acceptable",
-        100..=199 => "Progress",
+        _ => class_phrase(status),
+    }
+}
+
+/// What the class of an unknown code means (RFC 3261 7.2).
+const fn class_phrase(status: u16) -> &'static str {
+    match status {
+        ..=199 => "Progress",
         200..=299 => "Success",
         300..=399 => "Redirection",
         400..=499 => "Client Error",
         500..=599 => "Server Error",
-        _ => "Global Failure",
+        600.. => "Global Failure",
     }
 }
