@@ -2,7 +2,7 @@
 //!
 //! Datagram decoder and stream framer both stand on it, so they cannot disagree about where a line
 //! ends, what is folded, or how long the body is. It is as tolerant as a reader can be without
-//! guessing; what it lets pass, [`validate`](super::validate) reports.
+//! guessing; what it lets pass, [`validate`](fn@super::validate) reports.
 
 use std::ops::Range;
 
