@@ -224,6 +224,11 @@ impl Tape {
         self.chunk(from, to, response)
     }
 
+    /// Records what the harness did to the world.
+    pub(crate) fn fault(&mut self, what: &str) -> u32 {
+        self.push(Kind::Fault(what.to_owned()))
+    }
+
     /// Records a connection that broke.
     pub(crate) fn lose(&mut self, peer: &str, how: Closure, by_iut: bool) -> u32 {
         let link = Link { connection: Some(ConnectionId(7)), ..self.link(peer, "pf", true) };

@@ -178,7 +178,7 @@ impl Run {
                 }
             }
             Kind::Closed { link, .. } => self.msrp.closed(link),
-            Kind::Fault(what) if what.starts_with("restart") => {
+            Kind::Fault(what) if what.strip_prefix("restart ") == Some(&*facts.from.name) => {
                 // Its memory is gone, and with it everything that it owed.
                 self.transactions.forget();
                 self.msrp.forget();

@@ -427,3 +427,14 @@ fn what_is_passed_on_is_not_judged_and_what_is_written_is() {
     tape.chunk("pf", "bob.phone", written);
     breaks(&tape, "imdn-message-id");
 }
+
+#[test]
+fn a_restart_of_the_iut_forgets_what_it_owed() {
+    for (who, expected) in [("pf", false), ("bob", true)] {
+        let mut tape = session();
+        tape.ask("bob.phone", "pf", "BYE", FROM_BOB);
+        tape.fault(&format!("restart {who}"));
+        tape.wait(40_000);
+        assert_eq!(broken(&tape).contains("request-answered"), expected, "{who}");
+    }
+}
