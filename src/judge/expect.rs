@@ -334,23 +334,12 @@ impl<'s> Script<'s> {
         let Some(at) = self.program.ops.iter().position(|op| op.step.number == step) else { return false };
         let Task::Expect(expectation) = self.program.ops[at].task else { return false };
         let What::Response(_) = expectation.pattern.what else { return false };
-        for (next, op) in self.program.ops.iter().enumerate().skip(at + 1) {
-            match &op.task {
-                Task::Send(sending) if sending.pattern.what == What::Request(Method::Ack) => {
-                    let same = sending.pattern.from == expectation.pattern.to;
-                    if same && !matches!(self.marks[next], Mark::Dropped) {
-                        return true;
-                    }
-                }
-                Task::Send(sending) if sending.pattern.what == What::Request(Method::Invite) => {
-                    if sending.pattern.from == expectation.pattern.to {
-                        return false;
-                    }
-                }
-                _ => {}
-            }
-        }
-        false
+        let own = |op: &Op<'_>, method: &Method| {
+            matches!(op.task, Task::Send(sending) if sending.pattern.what == What::Request(method.clone())
+                && sending.pattern.from == expectation.pattern.to)
+        };
+        let later = self.program.ops.iter().zip(&self.marks).skip(at + 1);
+        later.take_while(|(op, _)| !own(op, &Method::Invite)).any(|(op, mark)| own(op, &Method::Ack) && *mark != Mark::Dropped)
     }
 
     /// Whether a step that answers this one is still to come.

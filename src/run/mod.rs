@@ -3,12 +3,14 @@
 
 pub mod coverage;
 pub mod execute;
+mod ground;
 pub mod plan;
+mod play;
 pub mod select;
 pub mod selftest;
 mod speak;
 mod tamper;
 mod world;
 
+pub use ground::names;
 pub use tamper::Tampering;
-pub use world::names;

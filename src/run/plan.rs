@@ -142,7 +142,7 @@ pub fn jobs<'s>(scenarios: &[(&'s Scenario, Vec<&'s Variant>)], seed: u64, repea
         for variant in variants {
             for repetition in 1..=repeat.max(1) {
                 let seed = if repetition == 1 { seed } else { Ids::new(seed, &format!("repetition {repetition}")).next_u64() };
-                jobs.push(Job { scenario: *scenario, variant: *variant, repetition, seed });
+                jobs.push(Job { scenario, variant, repetition, seed });
             }
         }
     }

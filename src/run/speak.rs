@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::world::{PF_URI, World};
+use super::ground::PF_URI;
+use super::world::World;
 use crate::endpoint::{Destination, DialogId, MsrpId, TransactionId};
 use crate::ids::Ids;
 use crate::judge::expect::{Scene, Script};
@@ -159,13 +160,14 @@ impl Speech {
     fn target(&self, world: &World, node: NodeId, occasion: &Occasion<'_, '_>, method: &Method) -> String {
         let voice = self.voice(world, node, occasion.script.scene());
         let keys = &occasion.sending.pattern.keys;
-        let told = |name: &str| {
-            let key = keys.iter().find(|key| key.path.to_string() == name)?;
+        let told = |name: &str, wanted: Option<&str>| {
+            let at = |key: &&Key| matches!(&key.path, Path::Header { name: own, part } if own == name && part.as_deref() == wanted);
+            let key = keys.iter().find(at)?;
             let Value::Literal(text) = &key.value else { return None };
             let text = substitute(text, &voice);
             Some(voice.names.address(&text).map_or_else(|| text.clone().into_owned(), str::to_owned))
         };
-        let wanted = if *method == Method::Register { told("To.uri") } else { told("Request-URI") };
+        let wanted = if *method == Method::Register { told("To", Some("uri")) } else { told("Request-URI", None) };
         wanted.unwrap_or_else(|| PF_URI.to_owned())
     }
 

@@ -2,32 +2,24 @@
 //! the address book by which its trace is read.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::endpoint::{self, Event as Came, Hosts, Timing};
-use crate::engine::{Engine, Input, Output, Transport};
+use super::ground::{
+    CORE_ADDRESS, CORE_URI, Ground, Home, PF_ADDRESS, PF_URI, addresses_of, book, commit_plan, pf_settings, places, profile,
+};
+use crate::endpoint::{self, Event as Came, Timing};
+use crate::engine::{Engine, Input, Output};
 use crate::net::sim::{Settings, Simulator};
-use crate::net::{CommitFailure, CommitPlan, Filter, NodeId, Quality};
-use crate::pattern::Names;
+use crate::net::{Filter, NodeId, Quality};
 use crate::pattern::ast::{End, Role};
-use crate::peers::{Core, CoreSettings, GroupProfile, Profile, Scripted};
-use crate::pf::{self, Pf, PfConfig, Policy, ServedUser};
+use crate::peers::{Core, CoreSettings, Scripted};
+use crate::pf::{Pf, PfConfig, Policy};
 use crate::policy::Values;
-use crate::suite::scenario::{Act, Actor, Defaults, Identity, Scenario};
+use crate::suite::scenario::{Act, Defaults, Scenario};
 use crate::time::Instant;
 use crate::trace::event::{AddressBook, Event, Kind, Party};
 use crate::trace::tap::{SIP_PORTS, Tap};
-
-/// The URI of the PF.
-pub(super) const PF_URI: &str = "sip:pf.home1.example";
-/// The URI of the S-CSCF.
-const CORE_URI: &str = "sip:scscf1.home1.example";
-const PF_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
-const CORE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
-/// The part of the S-CSCF that registers users with the PF speaks from an address of its own.
-const REGISTRAR_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3));
 
 /// What a world is made of.
 #[derive(Clone, Copy, Debug)]
@@ -101,27 +93,6 @@ pub(super) struct World {
     restarts: u64,
     clock: Duration,
     unattended: bool,
-}
-
-/// The names of a suite: identities, their devices, groups.
-pub fn names(defaults: &Defaults) -> Names {
-    let mut names = Names::default();
-    for (name, identity) in &defaults.identities {
-        let mut addresses = vec![identity.uri.clone()];
-        addresses.extend(identity.aliases.iter().cloned());
-        names.insert(name, addresses, identity.display.clone());
-        for (device, instance) in &identity.devices {
-            let full = if device.is_empty() { name.clone() } else { format!("{name}.{device}") };
-            names.insert_device(&full, instance.clone());
-        }
-        if let (1, Some(instance)) = (identity.devices.len(), identity.devices.values().next()) {
-            names.insert_device(name, instance.clone());
-        }
-    }
-    for (name, group) in &defaults.groups {
-        names.insert(name, vec![group.focus.clone()], Some(group.subject.clone()));
-    }
-    names
 }
 
 impl World {
@@ -364,197 +335,4 @@ impl World {
             (0..count).map(move |_| format!("a session of {}", member.party))
         })
     }
-}
-
-/// What is equal for all nodes of a world.
-struct Ground {
-    seed: u64,
-    hosts: Arc<Hosts>,
-    transport: Transport,
-    timing: Timing,
-}
-
-impl Ground {
-    fn of(setup: &Setup<'_>, values: &Values, places: &[Home]) -> Self {
-        let own = [("pf.home1.example", PF_ADDRESS), ("scscf1.home1.example", CORE_ADDRESS), ("home1.example", CORE_ADDRESS)];
-        let homes =
-            places.iter().filter(|home| home.host.parse::<IpAddr>().is_err()).map(|home| (home.host.as_str(), home.address));
-        let timing = if values.is("sip.timers", "radio") {
-            // TS 24.229 table 7.7.1: T1, T2 and T4 towards a UE.
-            Timing { t1: Duration::from_secs(2), t2: Duration::from_secs(16), t4: Duration::from_secs(17) }
-        } else {
-            Timing::default()
-        };
-        Self {
-            seed: setup.seed,
-            hosts: Arc::new(own.into_iter().chain(homes).collect()),
-            transport: if values.is("sip.transport", "udp") { Transport::Udp } else { Transport::Tcp },
-            timing,
-        }
-    }
-
-    fn config(&self, name: &str, address: IpAddr, host: &str) -> endpoint::Config {
-        let mut config = endpoint::Config::new(name, self.seed, address, host, Arc::clone(&self.hosts));
-        config.transport = self.transport;
-        config.timing = self.timing;
-        if name == "pf" {
-            pf::AGENT.clone_into(&mut config.agent);
-            pf::ALLOW.clone_into(&mut config.allow);
-        }
-        config
-    }
-}
-
-/// Where an actor lives.
-#[derive(Clone, Debug)]
-struct Home {
-    party: Party,
-    address: IpAddr,
-    host: String,
-    reference: bool,
-}
-
-/// A node per device of a client, one per focus, one for the registrar.
-fn places(scenario: &Scenario) -> Vec<Home> {
-    let (mut focuses, mut devices) = (0, 0);
-    let mut homes = Vec::new();
-    for actor in &scenario.actors {
-        match actor.role {
-            Role::Client if actor.devices.is_empty() => homes.push(client(actor, None, &mut devices)),
-            Role::Client => {
-                for device in &actor.devices {
-                    homes.push(client(actor, Some(device), &mut devices));
-                }
-            }
-            Role::Cf => {
-                focuses += 1;
-                let address = IpAddr::V4(Ipv4Addr::new(10, 0, 1, focuses));
-                let host = if focuses == 1 { "cf.home1.example".to_owned() } else { format!("{}.home1.example", actor.name) };
-                homes.push(home(actor, None, address, host));
-            }
-            Role::Core => homes.push(home(actor, None, REGISTRAR_ADDRESS, "registrar.home1.example".to_owned())),
-            Role::Pf => {}
-        }
-    }
-    homes
-}
-
-fn client(actor: &Actor, device: Option<&Arc<str>>, devices: &mut u8) -> Home {
-    *devices += 1;
-    let address = IpAddr::V4(Ipv4Addr::new(10, 0, 2, *devices));
-    home(actor, device.cloned(), address, address.to_string())
-}
-
-fn home(actor: &Actor, device: Option<Arc<str>>, address: IpAddr, host: String) -> Home {
-    let party = Party { role: actor.role, name: Arc::clone(&actor.name), device };
-    Home { party, address, host, reference: actor.reference }
-}
-
-fn addresses_of(identity: &Identity) -> Vec<String> {
-    std::iter::once(&identity.uri).chain(&identity.aliases).cloned().collect()
-}
-
-fn profile(defaults: &Defaults, home: &Home) -> Profile {
-    let party = &home.party;
-    match party.role {
-        Role::Client => {
-            let identity = defaults.identities.get(&*party.name);
-            let uri = identity.map_or_else(|| format!("sip:{}@home1.example", party.name), |identity| identity.uri.clone());
-            Profile {
-                display: identity.and_then(|identity| identity.display.clone()),
-                instance: identity
-                    .and_then(|identity| instance(identity, party.device.as_deref()))
-                    .map(|(_, instance)| instance.to_owned()),
-                route: Some(format!("<{CORE_URI};lr>")),
-                ..Profile::new(Role::Client, &party.name, &uri)
-            }
-        }
-        Role::Cf => {
-            let groups: Vec<GroupProfile> = defaults.groups.values().map(|group| group_profile(defaults, group)).collect();
-            let uri = groups.first().map_or_else(|| "sip:focus@cf.home1.example".to_owned(), |group| group.focus.clone());
-            Profile { route: Some(format!("<{PF_URI};lr>")), groups, ..Profile::new(Role::Cf, &party.name, &uri) }
-        }
-        Role::Core | Role::Pf => {
-            Profile { route: Some(format!("<{PF_URI};lr>")), ..Profile::new(party.role, &party.name, CORE_URI) }
-        }
-    }
-}
-
-/// The instance of a device by name; an actor without devices has the first one of the identity.
-fn instance<'a>(identity: &'a Identity, device: Option<&str>) -> Option<(&'a str, &'a str)> {
-    let found = match device {
-        Some(device) => identity.devices.get_key_value(device),
-        None => identity.devices.iter().next(),
-    };
-    found.map(|(device, instance)| (device.as_str(), instance.as_str()))
-}
-
-fn group_profile(defaults: &Defaults, group: &crate::suite::scenario::Group) -> GroupProfile {
-    let member = |name: &String| {
-        let identity = defaults.identities.get(name);
-        (
-            identity.map_or_else(|| name.clone(), |identity| identity.uri.clone()),
-            identity.and_then(|identity| identity.display.clone()),
-        )
-    };
-    GroupProfile {
-        focus: group.focus.clone(),
-        subject: group.subject.clone(),
-        conversation_id: group.conversation_id.clone(),
-        contribution_id: group.contribution_id.clone(),
-        members: group.members.iter().map(member).collect(),
-    }
-}
-
-/// The PF serves the users that the scenario has; all others have a PF elsewhere.
-fn pf_settings(setup: &Setup<'_>) -> PfConfig {
-    let clients = setup.scenario.actors.iter().filter(|actor| actor.role == Role::Client);
-    let identities = clients.filter_map(|actor| setup.defaults.identities.get(&*actor.name));
-    let user = |identity: &Identity| ServedUser { uri: identity.uri.clone(), aliases: identity.aliases.clone() };
-    PfConfig {
-        identity: "sip:rcse-standfw@home1.example".to_owned(),
-        users: identities.map(user).collect(),
-        core: CORE_URI.to_owned(),
-    }
-}
-
-fn commit_plan(values: &Values) -> CommitPlan {
-    let delay = values.span("store.commit-delay").unwrap_or_default();
-    let failing = values.numbers("store.commit-fail");
-    let failure = if failing.is_empty() { CommitFailure::Never } else { CommitFailure::Among(failing) };
-    CommitPlan { delay: delay.max(CommitPlan::default().delay), failure }
-}
-
-/// Who is reached where, and which URIs name whom.
-fn book(setup: &Setup<'_>, places: &[Home]) -> AddressBook {
-    let pf = Party::new(Role::Pf, "pf");
-    let core_name =
-        places.iter().find(|home| home.party.role == Role::Core).map_or_else(|| "core".into(), |home| Arc::clone(&home.party.name));
-    let core = Party { role: Role::Core, name: core_name, device: None };
-    let mut book = AddressBook::default();
-    let ends = |address: IpAddr, party: &Party| [5060, 2855].map(|port| (SocketAddr::new(address, port), party.clone()));
-    book.nodes.extend(ends(PF_ADDRESS, &pf));
-    book.nodes.extend(ends(CORE_ADDRESS, &core));
-    book.nodes.extend(places.iter().flat_map(|home| ends(home.address, &home.party)));
-    book.hosts.push(("pf.home1.example".to_owned(), pf));
-    book.hosts.push(("scscf1.home1.example".to_owned(), core));
-    book.hosts.extend(places.iter().map(|home| (home.host.clone(), home.party.clone())));
-    for (name, identity) in &setup.defaults.identities {
-        let devices: Vec<&Home> =
-            places.iter().filter(|home| home.party.role == Role::Client && *home.party.name == **name).collect();
-        let user = Party::new(Role::Client, name);
-        book.users.extend(addresses_of(identity).into_iter().map(|uri| (uri, user.clone())));
-        for home in devices {
-            if let Some((_, instance)) = instance(identity, home.party.device.as_deref()) {
-                book.instances.push((instance.to_owned(), home.party.clone()));
-            }
-        }
-    }
-    for (name, group) in &setup.defaults.groups {
-        let name: Arc<str> = name.as_str().into();
-        book.groups.push((group.focus.clone(), Arc::clone(&name)));
-        book.groups.push((group.conversation_id.clone(), Arc::clone(&name)));
-        book.groups.push((group.contribution_id.clone(), name));
-    }
-    book
 }

@@ -44,7 +44,7 @@ DGC-9-02:
 ";
 
 /// A scenario that registers bob and expects this answer.
-pub fn scenario(title: &str, requirements: &str, expires: u32, answer: u16) -> String {
+pub(crate) fn scenario(title: &str, requirements: &str, expires: u32, answer: u16) -> String {
     format!(
         "title: {title}\nrequirements: [{requirements}]\ntags: [register]\nactors: {{ bob: client, core: core }}\nflow:\n\
          \x20 - core -> pf REGISTER: {{ id: register, To.uri: bob, Expires: {expires} }}\n\
@@ -55,7 +55,7 @@ pub fn scenario(title: &str, requirements: &str, expires: u32, answer: u16) -> S
 }
 
 /// A suite with the named scenarios: `pass`, `fail`, `open`.
-pub fn suite(names: &[&str]) -> TempDir {
+pub(crate) fn suite(names: &[&str]) -> TempDir {
     let dir = tempfile::tempdir().expect("a folder for the suite");
     write(dir.path(), "suite.yaml", SUITE);
     write(dir.path(), "requirements.yaml", REQUIREMENTS);
@@ -73,14 +73,14 @@ pub fn suite(names: &[&str]) -> TempDir {
 }
 
 /// Writes a file of a suite.
-pub fn write(dir: &Path, path: &str, text: &str) {
+pub(crate) fn write(dir: &Path, path: &str, text: &str) {
     let path = dir.join(path);
     fs::create_dir_all(path.parent().expect("a file in a folder")).expect("the folder can be made");
     fs::write(path, text).expect("the file can be written");
 }
 
 /// The binary, with an environment of its own.
-pub fn cpmcheck() -> Command {
+pub(crate) fn cpmcheck() -> Command {
     let mut command = Command::cargo_bin("cpmcheck").expect("the binary is built");
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CPMCHECK_")) {
         command.env_remove(name);
@@ -91,11 +91,11 @@ pub fn cpmcheck() -> Command {
 }
 
 /// `cpmcheck run --suite DIR` with further arguments.
-pub fn run(dir: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn run(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = cpmcheck();
     command.arg("run").arg("--suite").arg(dir).args(arguments);
     command
 }
 
 /// Another seed than the suite's: traces are then judged and not compared.
-pub const UNCOMPARED: [&str; 2] = ["--seed", "18"];
+pub(crate) const UNCOMPARED: [&str; 2] = ["--seed", "18"];

@@ -336,15 +336,18 @@ impl<'s> Compiler<'s, '_> {
             queues.push(sends.collect::<Vec<usize>>());
         }
         let mut ids = Ids::new(self.setting.seed, &format!("race {first}"));
-        let mut last = None;
+        let (mut first_drawn, mut last) = (None, None);
         while queues.iter().any(|queue| !queue.is_empty()) {
             let waiting: Vec<usize> = (0..queues.len()).filter(|at| !queues[*at].is_empty()).collect();
             let drawn = waiting[usize::try_from(ids.below(waiting.len() as u64)).unwrap_or(0)];
             let op = queues[drawn].remove(0);
             self.program.ops[op].behind.extend(last);
+            first_drawn.get_or_insert(op);
             last = Some(op);
         }
         *cursor = join(start, ends);
+        // Whatever stands below may be caused by the first of the sends already.
+        cursor.barrier = first_drawn.map_or_else(|| cursor.barrier.clone(), |op| vec![op]);
     }
 
     /// Whether this is the answer that makes a session of an INVITE.

@@ -1,0 +1,382 @@
+//! Plays one variant of one scenario in the simulator.
+//!
+//! The player walks the script of [`crate::judge::expect`]: it shows it every event, fills the
+//! patterns of its sending steps into messages that the actors draft, and leaves to the actors'
+//! own habits what the script does not claim for itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::execute::Course;
+use super::plan::Job;
+use super::speak::{self, Occasion, Speech};
+use super::tamper::{Bitten, Tampering};
+use super::world::{Setup, World};
+use crate::endpoint::Event as Came;
+use crate::judge::expect::{Action, Reading, Script, Terms};
+use crate::judge::outcome::{CleanUp, Miss};
+use crate::judge::verdict::{Certainty, Fault, Finding, FindingKind, Verdict};
+use crate::judge::{self, Judgement, Session};
+use crate::msrp;
+use crate::net::NodeId;
+use crate::pattern::ast::Condition;
+use crate::suite::catalogue::Level;
+use crate::suite::scenario::{Act, Sending, Step};
+use crate::time::Instant;
+use crate::trace::correlate::{Facts, Symbol};
+use crate::trace::event::{Content, Event, Kind};
+use crate::trace::{Header, Trace};
+use crate::wire::sip::Message;
+
+/// How long a step may wait for the message that it reacts to before the script is at fault.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the actors may take to close what is open after the judged part.
+const CLOSING: Duration = Duration::from_secs(40);
+
+/// What came of playing.
+pub(super) struct Played {
+    pub(super) trace: Trace,
+    pub(super) findings: Vec<Finding>,
+    pub(super) misses: Vec<Miss>,
+    pub(super) ignored: Vec<u32>,
+    pub(super) judgement: Option<Judgement>,
+    pub(super) clean_up: CleanUp,
+    pub(super) took: Duration,
+}
+
+impl Played {
+    /// A run that a defect of ours ended.
+    pub(super) fn broken(header: Header, why: &str) -> Self {
+        let finding = Finding {
+            kind: FindingKind::Expectation,
+            id: "harness".to_owned(),
+            level: Level::Shall,
+            certainty: Certainty::Broken,
+            event: None,
+            cites: String::new(),
+            expected: "a run without a defect of ours".to_owned(),
+            observed: why.to_owned(),
+            fault: Fault::Harness,
+        };
+        debug_assert_eq!(finding.verdict(false), Verdict::Error, "a defect of ours is an error");
+        Self {
+            trace: Trace { header, ..Trace::default() },
+            findings: vec![finding],
+            misses: Vec::new(),
+            ignored: Vec::new(),
+            judgement: None,
+            clean_up: CleanUp::Clean,
+            took: Duration::ZERO,
+        }
+    }
+}
+
+/// What identifies a message on its whole way: Call-ID, CSeq and From tag of a SIP request or of
+/// the one that is answered, the Message-ID of an MSRP message.
+type Label = String;
+
+/// A send that could not be done yet.
+struct Waiting<'s> {
+    step: &'s Step,
+    sending: &'s Sending,
+    since: Instant,
+}
+
+/// One scenario on its way.
+pub(super) struct Player<'c> {
+    course: &'c Course<'c>,
+    script: Script<'c>,
+    session: Session<'c>,
+    header: Header,
+    world: World,
+    seen: usize,
+    settle: Duration,
+    speech: Speech,
+    waiting: Vec<Waiting<'c>>,
+    /// Messages that the script deals with itself, and the step that expects each.
+    claimed: BTreeMap<Label, u32>,
+    /// What came to an actor and is left to the script.
+    held: Vec<(NodeId, Came)>,
+    /// The Call-ID of each dialog.
+    dialogs: BTreeMap<Symbol, String>,
+    /// The final answers to requests, by event.
+    finals: BTreeMap<u32, u16>,
+    learnt: usize,
+    took: Option<Duration>,
+}
+
+impl<'c> Player<'c> {
+    pub(super) fn new(course: &'c Course<'c>, job: &Job<'c>, tampering: Option<(Tampering, Bitten)>) -> Self {
+        let policy = course.policy(job);
+        let setup = Setup { defaults: &course.suite.defaults, scenario: job.scenario, policy: &policy, seed: job.seed };
+        let (mut world, book, values) = World::build(&setup);
+        let header = Header { book, policy: values, ..course.header(job) };
+        if let Some((tampering, bitten)) = tampering {
+            world.tamper(tampering.begin(&header, course.names.clone(), bitten));
+        }
+        let holds = |condition: &Condition| judge::holds(condition, &header);
+        let terms = Terms {
+            holds: &holds,
+            seed: job.seed,
+            within: course.suite.defaults.within,
+            scale: course.scale,
+            names: course.names.clone(),
+            iut: header.iut.clone(),
+        };
+        let script = Script::new(job.scenario, terms);
+        Self {
+            course,
+            script,
+            session: course.judge.session(&header),
+            settle: job.scenario.settle.unwrap_or_else(|| world.timing().t1 * 64),
+            world,
+            header,
+            seen: 0,
+            speech: Speech::new(job.seed),
+            waiting: Vec::new(),
+            claimed: BTreeMap::new(),
+            held: Vec::new(),
+            dialogs: BTreeMap::new(),
+            finals: BTreeMap::new(),
+            learnt: 0,
+            took: None,
+        }
+    }
+
+    pub(super) fn play(mut self) -> Played {
+        self.script.start(self.world.now());
+        self.act();
+        while !self.script.is_over() {
+            let limit = self.next_deadline();
+            self.advance(limit);
+        }
+        let over = self.world.now();
+        self.took = Some(over.since(Instant::ZERO));
+        self.world.record(Kind::FlowEnded);
+        self.let_go();
+        let end = over + self.settle;
+        while self.step(end) {}
+        self.finish(end)
+    }
+
+    /// The next moment at which the script itself has something to do.
+    fn next_deadline(&self) -> Instant {
+        let patience = self.waiting.iter().map(|waiting| waiting.since + PATIENCE.mul_f64(self.course.scale)).min();
+        let next = self.script.poll_timeout().into_iter().chain(patience).min();
+        // Nothing open and nothing over cannot be; an hour ends such a run all the same.
+        next.unwrap_or_else(|| self.world.now() + Duration::from_secs(3600))
+    }
+
+    fn advance(&mut self, limit: Instant) {
+        if self.step(limit) {
+            return;
+        }
+        self.script.handle_timeout(self.world.now());
+        self.give_up();
+        self.act();
+    }
+
+    /// Lets one thing happen by `limit`; `false` when nothing is left to happen.
+    fn step(&mut self, limit: Instant) -> bool {
+        let Some(node) = self.world.step(limit) else { return false };
+        self.observe();
+        self.attend(node);
+        self.act();
+        true
+    }
+
+    /// Shows the script what happened at the edge of the IUT.
+    fn observe(&mut self) {
+        while self.seen < self.world.events().len() {
+            let at = self.seen;
+            self.seen += 1;
+            self.session.advance(&self.world.events()[..self.seen]);
+            let (event, facts) = (&self.world.events()[at], &self.session.facts()[at]);
+            note_dialog(event, facts, &mut self.dialogs);
+            if let Some(answered) = facts.answered {
+                self.finals.insert(answered.request, answered.code);
+            }
+            let learnt = self.session.learnt();
+            for (group, uri) in &learnt[self.learnt..] {
+                self.script.learn_address(group, uri.clone());
+                self.speech.learn_address(group, uri, &self.course.names);
+            }
+            self.learnt = learnt.len();
+            let reading = self.script.offer(event, facts);
+            self.claim(at, reading);
+        }
+    }
+
+    /// Remembers which messages the script deals with itself.
+    fn claim(&mut self, at: usize, reading: Reading) {
+        let Reading::Step { step, answered_by_script } = reading else { return };
+        let label = label(&self.world.events()[at]);
+        if answered_by_script || self.script.acknowledges(step) {
+            self.claimed.extend(label.map(|label| (label, step)));
+        }
+    }
+
+    /// Looks after what came to an actor: the script's share is held, the rest done by habit.
+    fn attend(&mut self, node: NodeId) {
+        while let Some(came) = self.world.poll_event(node) {
+            if self.is_held(&came) {
+                self.held.push((node, came));
+            } else {
+                self.world.act_automatically(node, &came);
+                self.observe();
+            }
+        }
+    }
+
+    /// Whether the script deals with what came. A fork that is cancelled once another device has
+    /// answered is not its business any more.
+    fn is_held(&self, came: &Came) -> bool {
+        let step = label_of(came).and_then(|label| self.claimed.get(&label));
+        let Some(step) = step.filter(|_| !self.script.is_over()) else { return false };
+        !matches!(came, Came::Cancelled { .. }) || self.script.answers_later(*step)
+    }
+
+    /// The script is over: what it held back goes its usual way.
+    fn let_go(&mut self) {
+        self.waiting.clear();
+        let held = std::mem::take(&mut self.held);
+        let cancelled: Vec<(NodeId, Option<Label>)> = held
+            .iter()
+            .filter(|(_, came)| matches!(came, Came::Cancelled { .. }))
+            .map(|(node, came)| (*node, label_of(came)))
+            .collect();
+        for (node, came) in held {
+            let void = matches!(came, Came::Request { .. }) && cancelled.contains(&(node, label_of(&came)));
+            if !void && !self.world.is_settled(node, &came) {
+                self.world.act_automatically(node, &came);
+            }
+        }
+        self.observe();
+    }
+
+    /// Does what the script asks for, as far as it can be done now.
+    fn act(&mut self) {
+        loop {
+            let mut progress = self.retry();
+            while let Some(action) = self.script.poll_action() {
+                progress = true;
+                match action {
+                    Action::Send(step, sending) => self.waiting.push(Waiting { step, sending, since: self.world.now() }),
+                    Action::Fault(act) => self.change(act),
+                }
+            }
+            if !progress {
+                return;
+            }
+        }
+    }
+
+    fn retry(&mut self) -> bool {
+        let mut progress = false;
+        let mut at = 0;
+        while at < self.waiting.len() && !self.script.has_failed() {
+            let (step, sending) = (self.waiting[at].step, self.waiting[at].sending);
+            match self.send(step, sending) {
+                Ok(()) => {
+                    self.waiting.remove(at);
+                    let observable = sending.pattern.to == crate::pattern::ast::End::Actor { name: "pf".into(), device: None };
+                    self.script.sent(step.number, self.world.now(), observable);
+                    self.observe();
+                    progress = true;
+                }
+                Err(speak::Fault::NotYet(_)) => at += 1,
+                Err(speak::Fault::Never(why)) => {
+                    self.waiting.remove(at);
+                    self.script.refuse(step, &why);
+                }
+            }
+        }
+        progress
+    }
+
+    /// A step whose occasion does not come is the script's fault.
+    fn give_up(&mut self) {
+        let now = self.world.now();
+        let patience = PATIENCE.mul_f64(self.course.scale);
+        let Some(at) = self.waiting.iter().position(|waiting| waiting.since + patience <= now) else { return };
+        let Waiting { step, sending, .. } = self.waiting.remove(at);
+        match self.send(step, sending) {
+            Err(speak::Fault::NotYet(why) | speak::Fault::Never(why)) => self.script.refuse(step, &why),
+            Ok(()) => self.script.sent(step.number, now, true),
+        }
+    }
+
+    fn send(&mut self, step: &'c Step, sending: &'c Sending) -> Result<(), speak::Fault> {
+        let occasion = Occasion { script: &self.script, dialogs: &self.dialogs, finals: &self.finals, step, sending };
+        self.speech.send(&mut self.world, &occasion).map(drop)
+    }
+
+    fn change(&mut self, act: &'c Act) {
+        self.world.change(act);
+        self.script.carried_out(act, self.world.now());
+        self.observe();
+    }
+
+    fn finish(mut self, end: Instant) -> Played {
+        self.observe();
+        let judgement = self.session.finish(self.world.events(), end, true);
+        let judged = self.world.events().len();
+        let clean_up = close(&mut self.world, end);
+        let mut events = self.world.into_events();
+        events.truncate(judged);
+        let (findings, misses, ignored) = self.script.into_findings();
+        Played {
+            trace: Trace { header: self.header, events, ended: end, complete: true },
+            findings,
+            misses,
+            ignored,
+            judgement: Some(judgement),
+            clean_up,
+            took: self.took.unwrap_or_default(),
+        }
+    }
+}
+
+/// Closes what is still open, unjudged, and says what would not close.
+fn close(world: &mut World, end: Instant) -> CleanUp {
+    world.set_unattended();
+    world.hang_up();
+    let limit = end + CLOSING;
+    while world.open_sessions().next().is_some() && world.step(limit).is_some() {}
+    let left: Vec<String> = world.open_sessions().collect();
+    if left.is_empty() { CleanUp::Clean } else { CleanUp::Left(left) }
+}
+
+fn note_dialog(event: &Event, facts: &Facts, dialogs: &mut BTreeMap<Symbol, String>) {
+    if let (Kind::Message { content: Content::Sip(message), .. }, Some(dialog)) = (&event.kind, facts.dialog)
+        && let (Some(call_id), false) = (message.call_id(), dialogs.contains_key(&dialog))
+    {
+        dialogs.insert(dialog, call_id.to_owned());
+    }
+}
+
+fn label(event: &Event) -> Option<Label> {
+    match &event.kind {
+        Kind::Message { content: Content::Sip(message), .. } => sip_label(message),
+        Kind::Message { content: Content::Msrp(chunk), .. } => chunk.message_id().map(str::to_owned),
+        _ => None,
+    }
+}
+
+fn sip_label(message: &Message) -> Option<Label> {
+    let tag = message.from().ok()?.tag()?.to_owned();
+    let cseq = message.cseq().ok()?;
+    Some(format!("{} {} {} {tag}", message.call_id()?, cseq.number, cseq.method))
+}
+
+/// The label of what came to an actor, where the script may deal with it.
+fn label_of(came: &Came) -> Option<Label> {
+    match came {
+        Came::Request { message, .. } => sip_label(message),
+        Came::Response { message, .. } if message.status().is_some_and(|status| (200..300).contains(&status)) => sip_label(message),
+        // Its INVITE is what the script answers.
+        Came::Cancelled { message, .. } => sip_label(message).map(|label| label.replacen(" CANCEL ", " INVITE ", 1)),
+        Came::Msrp { event: msrp::Event::Received(incoming), .. } => Some(incoming.message_id.clone()),
+        _ => None,
+    }
+}
