@@ -82,9 +82,7 @@ impl Selector {
 
     /// Whether `scenario` is meant; `catalogue` tells clause and level of what it lists.
     pub fn fits<'c>(&self, scenario: &Scenario, catalogue: &dyn Fn(&str) -> Option<&'c Requirement>) -> bool {
-        let listed = |test: &dyn Fn(&Requirement) -> bool| {
-            scenario.requirements.iter().filter_map(|id| catalogue(id)).any(|requirement| test(&requirement))
-        };
+        let listed = |test: &dyn Fn(&Requirement) -> bool| scenario.requirements.iter().filter_map(|id| catalogue(id)).any(test);
         match self {
             Self::Id(glob, variant) => {
                 let named = |wanted: &Glob| scenario.variants.iter().any(|variant| wanted.fits(&variant.name));
