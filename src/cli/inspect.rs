@@ -131,10 +131,10 @@ mod tests {
 
     #[test]
     fn control_characters_of_the_wire_do_not_reach_the_terminal() {
-        let bytes = Bytes::from_static(b"OPTIONS sip:a@b.example SIP/2.0\r\nX: \x1b[2J\x07\r\n\r\n");
+        let bytes = Bytes::from_static(b"OPTIONS sip:a@b.example SIP/2.0\r\nX-Note: \x1b[2J\x07\r\n\r\n");
         let inspection = inspect(&bytes, As::Auto, Transport::Udp);
         let text = pretty("a\nb", &bytes, &inspection);
-        assert!(text.contains("X: \\x1b[2J\\x07") && text.contains("a\\nb"));
+        assert!(text.contains("X-Note: \\x1b[2J\\x07") && text.contains("a\\nb"));
         assert!(!text.contains("\x1b[2J") && !text.contains('\x07'));
         assert!(!inspection.to_json("x\u{9b}y").contains('\u{9b}'));
     }

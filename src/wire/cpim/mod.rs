@@ -1,7 +1,7 @@
 //! Messages in a CPIM wrapper (RFC 3862) with the headers of IMDN (RFC 5438).
 //!
 //! Reading is tolerant, since field traces are: each departure that is put up with is reported by
-//! [`validate`]. Writing through [`Builder`] is strict.
+//! [`validate()`]. Writing through [`Builder`] is strict.
 
 mod builder;
 mod validate;
