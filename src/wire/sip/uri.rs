@@ -266,3 +266,78 @@ pub(super) fn unescape(text: &str) -> Vec<u8> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri<'_> {
+        Uri::parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}"))
+    }
+
+    #[test]
+    fn a_sip_uri_falls_into_its_parts() {
+        let whole = uri("SIPS:a%40b;x=1:pa$s@[2001:db8::1]:5070;lr;maddr=10.0.0.1?Subject=x&To=y");
+        assert_eq!((whole.scheme, whole.user, whole.port), (Scheme::Sips, Some("a%40b;x=1"), Some(5070)));
+        assert_eq!(whole.host.and_then(Host::ip), "2001:db8::1".parse().ok());
+        assert_eq!(whole.params.iter().collect::<Vec<_>>(), [("lr", None), ("maddr", Some("10.0.0.1"))]);
+        assert_eq!(whole.headers, Some("Subject=x&To=y"));
+    }
+
+    #[test]
+    fn other_schemes_keep_what_they_have() {
+        assert_eq!(uri("tel:+1-514-555-0101;phone-context=x").user, Some("+1-514-555-0101"));
+        assert_eq!((uri("urn:service:sos").scheme, uri("urn:service:sos").host), (Scheme::Other, None));
+    }
+
+    #[test]
+    fn what_is_no_uri_is_refused_with_its_place() {
+        for (text, offset) in [
+            ("", 0),
+            ("bob", 0),
+            (":x", 0),
+            ("s p:x", 0),
+            ("sip:", 4),
+            ("sip:a@", 6),
+            ("sip:2001:db8::10", 8),
+            ("sip:a@b:70000", 7),
+        ] {
+            assert_eq!(Uri::parse(text).map_err(|fault| fault.offset), Err(offset), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_third_colon_of_the_rfc_3261_grammar_is_tolerated() {
+        assert_eq!(uri("sip:[2001:db8:::192.0.2.1]").host.and_then(Host::ip), "2001:db8::192.0.2.1".parse().ok());
+    }
+
+    #[test]
+    fn equivalence_follows_rfc_3261_19_1_4() {
+        for (left, right, same) in [
+            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtlanTa.CoM;Transport=tcp", true),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5", true),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off", false),
+            ("SIP:ALICE@AtLanTa.CoM", "sip:alice@AtLanTa.CoM", false),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060", false),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp", false),
+            ("sip:a@[::1]", "sip:a@[0:0::1]", true),
+            ("tel:+1-514-555-0101", "tel:+15145550101", true),
+            ("urn:a", "urn:A", false),
+        ] {
+            assert_eq!(uri(left).equivalent(&uri(right)), same, "{left} {right}");
+            assert_eq!(uri(right).equivalent(&uri(left)), same, "{right} {left}");
+        }
+        assert!(uri("tel:+1-514-555-0101").same_user(&uri("sip:+15145550101@home1.example;user=phone")));
+    }
+
+    #[test]
+    fn parameters_are_found_past_quotes_and_blanks() {
+        let params = Params(" ; a = 1;;b=\"x;y=\\\"z\";c ; A=2");
+        assert_eq!(
+            params.iter().collect::<Vec<_>>(),
+            [("a", Some("1")), ("b", Some("\"x;y=\\\"z\"")), ("c", None), ("A", Some("2"))]
+        );
+        assert_eq!((params.get("A"), params.get("C"), params.has("d")), (Some("1"), Some(""), false));
+        assert_eq!(Params(";a=\"open;b").iter().collect::<Vec<_>>(), [("a", Some("\"open;b"))]);
+    }
+}

@@ -61,7 +61,7 @@ impl<'a> Warning<'a> {
     ///
     /// When code, agent or quoted text is missing or malformed.
     pub fn parse(text: &'a str) -> Result<Self, Fault> {
-        match grammar::warning.parse(text) {
+        match grammar::fields::warning.parse(text) {
             Ok((_, (code, agent, quoted))) => Ok(Self { code: code.parse().unwrap_or(0), agent, quoted }),
             Err(nom::Err::Error(miss) | nom::Err::Failure(miss)) => {
                 Err(Fault::new("sip-warning", text.len() - miss.rest.len(), miss.expected))

@@ -26,7 +26,7 @@ pub(super) fn check(message: &Message, sink: &mut Sink) {
 }
 
 fn unknown(field: &HeaderField<'_>, sink: &mut Sink) {
-    if let Err((at, expected)) = grammar::check(grammar::text, field.value) {
+    if let Err((at, expected)) = grammar::check(grammar::fields::text, field.value) {
         sink.error("sip-header-value", field.offset + at, "RFC 3261 7.3.1", format!("{}: expected {expected}", field.token));
     }
 }
