@@ -199,9 +199,12 @@ impl Run {
             session_timer::judge(seen, message, report);
         }
         self.dialogs.sip(seen, message, report);
-        self.offers.sip(seen, message, report);
+        let description = offer_answer::description(message);
+        if let Some(Ok(sdp)) = &description {
+            self.msrp.learn(seen, message, sdp);
+        }
+        self.offers.sip(seen, message, description, report);
         self.subscriptions.sip(seen, message, report);
-        self.msrp.learn(seen, message);
         self.content.sip(seen, message, report);
         self.conference.sip(seen, message, report);
     }

@@ -8,10 +8,11 @@ use crate::engine::ConnectionId;
 use crate::time::Instant;
 use crate::trace::correlate::Symbol;
 use crate::trace::event::{Content, Kind, Link};
+use crate::wire::cpim;
 use crate::wire::msrp::{Chunk, FailureReport, Flag, MsrpUri, paths};
 use crate::wire::sdp::Sdp;
-use crate::wire::sip::{Message, Name, header::MediaType};
-use crate::wire::{cpim, mime};
+use crate::wire::sip::Message;
+use crate::wire::sip::header::MediaType;
 
 const PATHS: Invariant =
     Invariant::must("msrp-session-path", "RFC 4975 5.1, 7.1", "the path that the peer gave in To-Path, the own one in From-Path");
@@ -140,13 +141,11 @@ impl State {
     }
 
     /// Learns what offer and answer say.
-    pub(super) fn learn(&mut self, seen: &Seen<'_>, message: &Message) {
+    pub(super) fn learn(&mut self, seen: &Seen<'_>, message: &Message, sdp: &Sdp) {
         let Some(symbol) = seen.facts.msrp_session else { return };
-        let refused = message.status().is_some_and(|status| status >= 300);
-        let Some(content_type) = message.value(Name::ContentType).filter(|_| !refused) else { return };
-        let body = message.body();
-        let part = mime::find(content_type, &body, "application/sdp");
-        let Some(sdp) = part.and_then(|part| Sdp::parse(&part.body).ok()) else { return };
+        if message.status().is_some_and(|status| status >= 300) {
+            return;
+        }
         let Some(path) = sdp.path() else { return };
         let session = self.sessions.entry(symbol).or_insert_with(|| Session { may_send: true, ..Session::default() });
         if seen.sent {

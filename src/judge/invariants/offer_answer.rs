@@ -54,7 +54,7 @@ pub(super) struct State {
 }
 
 /// The description in a message, bare or as a part.
-fn description(message: &Message) -> Option<Result<Sdp, crate::wire::Fault>> {
+pub(super) fn description(message: &Message) -> Option<Result<Sdp, crate::wire::Fault>> {
     let media = message.content_type()?;
     if media.is("application/sdp") {
         return Some(Sdp::parse(&message.body()));
@@ -78,8 +78,13 @@ fn own_of(sdp: &Sdp) -> Own {
 }
 
 impl State {
-    pub(super) fn sip(&mut self, seen: &Seen<'_>, message: &Message, report: &mut Report) {
-        let parsed = description(message);
+    pub(super) fn sip(
+        &mut self,
+        seen: &Seen<'_>,
+        message: &Message,
+        parsed: Option<Result<Sdp, crate::wire::Fault>>,
+        report: &mut Report,
+    ) {
         let sdp = match parsed {
             Some(Ok(sdp)) => Some(sdp),
             Some(Err(fault)) => {
