@@ -159,7 +159,7 @@ impl Endpoint {
                 }
             }
             Arrival::Broken { how: Closure::Finished, .. } => {}
-            Arrival::Broken { hop, how: Closure::Reset | Closure::Refused } => self.on_broken_hop(now, hop),
+            Arrival::Broken { hop, how: how @ (Closure::Reset | Closure::Refused) } => self.on_broken_hop(now, hop, how),
         }
         self.pump(now);
     }

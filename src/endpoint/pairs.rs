@@ -127,6 +127,20 @@ fn a_large_request_goes_back_to_udp_where_there_is_no_tcp() {
 }
 
 #[test]
+fn a_large_request_that_arrived_does_not_come_again_when_its_connection_breaks() {
+    let mut net = Net::new(Transport::Udp);
+    net.nodes[A].send(net.now, invitation().body("text/plain", vec![b'x'; 1_400]));
+    net.run_for(ms(10));
+    let (incoming, _) = net.request(B);
+    net.respond(B, incoming, 200);
+    net.run_for(ms(10));
+    net.response(A);
+    net.nodes[B].disconnect(net.now);
+    net.run_for(ms(10));
+    assert_eq!(net.count("INVITE"), 1);
+}
+
+#[test]
 fn without_an_ack_the_user_is_told_after_64_t1() {
     let mut net = Net::new(Transport::Tcp);
     net.invite();

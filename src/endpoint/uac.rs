@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::engine::Transport;
+use crate::engine::{Closure, Transport};
 use crate::sip::dialog::{Dialog, DialogId, DialogKey, State};
 use crate::sip::session;
 use crate::sip::subscription::SubscriptionId;
@@ -123,10 +123,11 @@ impl Endpoint {
     }
 
     /// What was sent to a hop may be lost. A request that left UDP for its size alone goes back to
-    /// it (RFC 3261 18.1.1); the transactions of all others are told.
-    pub(super) fn on_broken_hop(&mut self, now: Instant, hop: Hop) {
+    /// it where no connection came to be (RFC 3261 18.1.1); the transactions of all others are told.
+    pub(super) fn on_broken_hop(&mut self, now: Instant, hop: Hop, how: Closure) {
         for id in self.by_hop.get(&hop).cloned().unwrap_or_default() {
-            match self.clients.get_mut(&id).and_then(|client| client.fallback.take()) {
+            let fallback = self.clients.get_mut(&id).and_then(|client| client.fallback.take());
+            match fallback.filter(|_| how == Closure::Refused) {
                 Some(fallback) => self.send_again(now, id, fallback),
                 None => self.transactions.handle_transport_error(id),
             }
@@ -240,6 +241,8 @@ impl Endpoint {
     pub(super) fn on_response(&mut self, now: Instant, id: TransactionId, response: Message) {
         let status = response.status().unwrap_or(0);
         let Some(client) = self.clients.get_mut(&id) else { return };
+        // Whoever responds has the request: it goes by no second transport.
+        client.fallback = None;
         let (purpose, method) = (client.purpose, client.method.clone());
         if let (..200, Cancel::Wanted(extra)) = (status, client.cancel.clone()) {
             self.send_cancel(now, id, extra);

@@ -180,7 +180,7 @@ impl Core {
             Event::AckMissing { dialog } => self.on_ack_missing(now, dialog),
             Event::Cancelled { transaction, .. } => self.on_cancelled(now, transaction),
             Event::Response { transaction, dialog, message } => self.on_response(now, transaction, dialog, &message),
-            Event::Failed { transaction, why, .. } => self.on_failed(now, transaction, why),
+            Event::Failed { transaction, dialog, why } => self.on_failed(now, transaction, dialog, why),
             Event::RefreshDue { dialog } => {
                 if let Some((group, side)) = self.dialogs.get(&dialog).copied() {
                     session_modification::refresh(self, now, group, side);
@@ -260,7 +260,9 @@ impl Core {
         if status < 200 {
             return self.on_provisional(now, transaction, status);
         }
-        let Some(call) = self.calls.remove(&transaction) else { return self.on_stray(now, transaction, dialog, message) };
+        let Some(call) = self.calls.remove(&transaction).filter(|call| self.concerns(*call, dialog)) else {
+            return self.on_stray(now, transaction, dialog, message);
+        };
         if status == 422
             && let Some(again) = self.endpoint.retry_with_min_se(now, transaction, message)
         {
@@ -277,6 +279,19 @@ impl Core {
             Call::Bye(media) => self.close_media(now, media),
             Call::Message(asked) => self.pass_on(now, asked, status),
         }
+    }
+
+    /// Whether a response still speaks of the leg that its request was sent for: another may have
+    /// taken its place.
+    fn concerns(&self, call: Call, dialog: Option<DialogId>) -> bool {
+        let leg = match call {
+            Call::Modification(group, side) | Call::Refresh(group, side) => (group, side),
+            Call::Repair(group) => (group, Side::Focus),
+            Call::Invitation(_) | Call::Delivery(_) | Call::Join(_) | Call::Notify(_) | Call::Bye(_) | Call::Message(_) => {
+                return true;
+            }
+        };
+        dialog.and_then(|dialog| self.dialogs.get(&dialog)) == Some(&leg)
     }
 
     fn on_provisional(&mut self, now: Instant, transaction: TransactionId, status: u16) {
@@ -310,23 +325,25 @@ impl Core {
     }
 
     /// A final response that nobody waits for: a further 2xx of a fork, or one that crossed our
-    /// CANCEL. Its dialog is confirmed and ended at once (RFC 3261 13.2.2.4).
+    /// CANCEL or BYE. Its dialog is confirmed, and one that it opened is ended at once
+    /// (RFC 3261 13.2.2.4).
     fn on_stray(&mut self, now: Instant, transaction: TransactionId, dialog: Option<DialogId>, message: &Message) {
-        if let Some(dialog) = dialog
-            && message.status().is_some_and(|status| status < 300)
-            && message.method() == Some(Method::Invite)
-            && !self.dialogs.contains_key(&dialog)
-        {
+        let accepted = message.status().is_some_and(|status| status < 300) && message.method() == Some(Method::Invite);
+        let Some(dialog) = dialog.filter(|_| accepted) else { return };
+        let request = self.endpoint.request(transaction);
+        if request.is_some_and(|request| request.to().is_ok_and(|to| to.tag().is_some())) {
+            self.endpoint.acknowledge(now, transaction, dialog, None);
+        } else if !self.dialogs.contains_key(&dialog) {
             self.release(now, transaction, dialog);
         }
     }
 
-    fn on_failed(&mut self, now: Instant, transaction: TransactionId, why: Failure) {
+    fn on_failed(&mut self, now: Instant, transaction: TransactionId, dialog: Option<DialogId>, why: Failure) {
         let status = match why {
             Failure::Timeout => 408,
             Failure::Transport => 503,
         };
-        let Some(call) = self.calls.remove(&transaction) else { return };
+        let Some(call) = self.calls.remove(&transaction).filter(|call| self.concerns(*call, dialog)) else { return };
         match call {
             Call::Invitation(group) => session_invitation::on_failed(self, now, group),
             Call::Delivery(group) => group_delivery::on_failed(self, now, group, status, None),
