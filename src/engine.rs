@@ -4,6 +4,8 @@
 //! [`Engine::poll_output`] to `None`, then asks for the next deadline. Effects that take time (a
 //! durable commit) are an [`Output`] and come back as an [`Input`]; no engine blocks.
 
+mod store;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,6 +14,8 @@ use bytes::Bytes;
 
 use crate::clause::Clause;
 use crate::time::Instant;
+
+pub use store::{MemoryStore, Store};
 
 /// A node of the network: it takes input, gives output and names its next deadline.
 pub trait Engine {

@@ -4,7 +4,7 @@
 //! under every driver, so that a run in the simulator and one on sockets differ in their bytes'
 //! way and in nothing else. [`sim::Simulator`] moves hubs in virtual time.
 
-mod disk;
+mod commits;
 mod edge;
 mod link;
 pub mod sim;
@@ -12,7 +12,7 @@ mod stream;
 
 use std::sync::Arc;
 
-pub use disk::{CommitFailure, CommitPlan, Disk, MemoryDisk};
+pub use commits::{CommitFailure, CommitPlan};
 pub use edge::{Edge, Filter, Injection, Verdict};
 pub use link::{NodeId, Quality};
 

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::store::{Memory, Store};
 use super::{Pf, PfConfig, Policy, ServedUser};
 use crate::clause::Clause;
 use crate::endpoint::{Change, Config, Destination, DialogId, Endpoint, Event, Hosts, MsrpId, TransactionId};
-use crate::engine::{BatchId, Closure, CommitOutcome, ConnectionId, Engine, Input, Output, Write};
+use crate::engine::{BatchId, Closure, CommitOutcome, ConnectionId, Engine, Input, MemoryStore, Output, Store, Write};
 use crate::msrp::{self, Outcome, Outgoing};
 use crate::policy::Values;
 use crate::time::Instant;
@@ -43,7 +42,7 @@ pub(super) struct Session {
 
 pub(super) struct World {
     pub(super) now: Instant,
-    pub(super) store: Memory,
+    pub(super) store: MemoryStore,
     /// Requirements that the PF has cited, in order.
     pub(super) cited: Vec<Clause>,
     /// What the PF has committed, and what becomes of it: one entry for each commit to come.
@@ -97,7 +96,7 @@ impl World {
         let policy = Policy::of(&Values::read(knobs.iter().copied()).expect("knobs"));
         Self {
             now: Instant::ZERO,
-            store: Memory::default(),
+            store: MemoryStore::default(),
             cited: Vec::new(),
             commits: VecDeque::new(),
             slow: false,
@@ -198,7 +197,7 @@ impl World {
         let (batch, writes) = self.pending.pop_front().expect("a commit");
         let outcome = self.commits.pop_front().unwrap_or(CommitOutcome::Durable);
         if outcome == CommitOutcome::Durable {
-            self.store.commit(writes).expect("memory");
+            self.store.commit(&writes).expect("memory");
         }
         self.queue.push_back((PF, Input::Committed { batch, outcome }));
     }

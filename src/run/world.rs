@@ -316,13 +316,14 @@ impl World {
         nodes
     }
 
-    /// The process of the PF dies and starts again from what its disk holds.
+    /// The process of the PF dies and starts again from what its store holds.
     fn restart(&mut self) {
         self.sim.kill(self.pf);
         self.restarts += 1;
         // A new process draws new identifiers.
         let config = endpoint::Config { seed: self.pf_config.seed.wrapping_add(self.restarts), ..self.pf_config.clone() };
-        let records = self.sim.disk(self.pf).entries();
+        // The simulator's store is in memory: reading it does not fail.
+        let records = self.sim.store(self.pf).records().unwrap_or_default();
         let pf = Pf::restored(config, self.pf_settings.clone(), self.policy.clone(), records);
         self.sim.start(self.pf, Inhabitant::Pf(Box::new(pf)));
     }

@@ -40,7 +40,7 @@ impl<E: Engine> Simulator<E> {
     }
 
     /// Ends the process of a node: its memory is gone, its connections are reset, what it had not
-    /// committed yet is lost. Its disk stays.
+    /// committed yet is lost. Its store stays.
     pub fn kill(&mut self, id: NodeId) -> Option<E> {
         let connections = std::mem::take(&mut self.node_mut(id).connections);
         for direction in connections.into_values() {

@@ -9,9 +9,9 @@
 //! stream     Connect --delay--> Accepted --delay--> Connected; refused when nobody listens
 //!            Send --delay, in order, cut as the seed says--> Received
 //!            Close --delay, after what was sent--> Closed
-//! commit     Commit --delay of the plan--> the node's disk --> Committed
+//! commit     Commit --delay of the plan--> the node's store --> Committed
 //! partition  datagrams are lost, streams stand still until it heals
-//! death      connections are reset, commits under way are lost, the disk stays
+//! death      connections are reset, commits under way are lost, the store stays
 //! ```
 
 mod connections;
@@ -28,8 +28,8 @@ use std::time::Duration;
 use super::edge::Held;
 use super::link::Links;
 use super::stream::{Direction, Signal, Streams};
-use super::{CommitPlan, Disk, Edge, Filter, Hub, MemoryDisk, NodeId, Quality};
-use crate::engine::{BatchId, CommitOutcome, ConnectionId, Engine, Input, Output, Write};
+use super::{CommitPlan, Edge, Filter, Hub, NodeId, Quality};
+use crate::engine::{BatchId, CommitOutcome, ConnectionId, Engine, Input, MemoryStore, Output, Store, Write};
 use crate::time::Instant;
 use crate::trace::event::{Event, Kind};
 use crate::trace::tap::Tap;
@@ -69,7 +69,7 @@ struct Node<E> {
     connections: BTreeMap<ConnectionId, Direction>,
     accepted: u64,
     ephemeral: u16,
-    disk: Box<dyn Disk>,
+    store: Box<dyn Store>,
     plan: CommitPlan,
     commits: u64,
 }
@@ -180,7 +180,7 @@ impl<E: Engine> Simulator<E> {
             connections: BTreeMap::new(),
             accepted: 0,
             ephemeral: 49_152,
-            disk: Box::new(MemoryDisk::default()),
+            store: Box::new(MemoryStore::default()),
             plan: CommitPlan::default(),
             commits: 0,
         });
@@ -201,9 +201,9 @@ impl<E: Engine> Simulator<E> {
         self.edge.set_filter(filter);
     }
 
-    /// Gives a node a disk of its own; otherwise it has an empty one in memory.
-    pub fn set_disk(&mut self, node: NodeId, disk: Box<dyn Disk>) {
-        self.node_mut(node).disk = disk;
+    /// Gives a node a store of its own; otherwise it has an empty one in memory.
+    pub fn set_store(&mut self, node: NodeId, store: Box<dyn Store>) {
+        self.node_mut(node).store = store;
     }
 
     /// Says how the commits of a node go.
@@ -211,9 +211,9 @@ impl<E: Engine> Simulator<E> {
         self.node_mut(node).plan = plan;
     }
 
-    /// The disk of a node.
-    pub fn disk(&self, node: NodeId) -> &dyn Disk {
-        self.node(node).disk.as_ref()
+    /// The store of a node: it outlives the node's process.
+    pub fn store(&self, node: NodeId) -> &dyn Store {
+        self.node(node).store.as_ref()
     }
 
     /// The present.
@@ -379,7 +379,8 @@ impl<E: Engine> Simulator<E> {
             return None;
         }
         node.commits += 1;
-        let outcome = if node.plan.fails(node.commits) { CommitOutcome::Failed } else { node.disk.commit(writes) };
+        let durable = !node.plan.fails(node.commits) && node.store.commit(writes).is_ok();
+        let outcome = if durable { CommitOutcome::Durable } else { CommitOutcome::Failed };
         self.feed(id, Input::Committed { batch, outcome })
     }
 

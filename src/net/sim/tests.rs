@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::super::{Injection, Verdict};
 use super::*;
-use crate::engine::{Closure, Note, Transport};
+use crate::engine::{Closure, Note, Store, Transport};
 use crate::trace::event::{Content, Link};
 use crate::trace::tap::SIP_PORTS;
 use crate::wire::sip::{Builder, Message};
@@ -222,8 +222,27 @@ fn a_commit_is_durable_after_its_delay_and_lost_with_the_process_before_it() {
     net.sim.start(net.iut, Toy::default());
     net.sim.run_until(ms(10));
     assert_eq!(net.inputs(net.iut), []);
-    let keys: Vec<_> = net.sim.disk(net.iut).entries().into_iter().map(|(key, _)| key).collect();
+    let keys: Vec<_> = net.sim.store(net.iut).records().expect("memory").into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, [vec![1]]);
+}
+
+#[test]
+fn a_store_that_fails_is_told_to_the_engine() {
+    struct Broken;
+    impl Store for Broken {
+        fn commit(&mut self, _writes: &[Write]) -> std::io::Result<()> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+
+        fn records(&self) -> std::io::Result<Vec<(Vec<u8>, Bytes)>> {
+            Ok(Vec::new())
+        }
+    }
+    let mut net = net(&Settings::default());
+    net.sim.set_store(net.iut, Box::new(Broken));
+    net.put(net.iut, [Output::Commit { batch: BatchId(1), writes: Vec::new() }]);
+    net.sim.run_until(ms(10));
+    assert_eq!(net.inputs(net.iut), [Input::Committed { batch: BatchId(1), outcome: CommitOutcome::Failed }]);
 }
 
 #[test]
@@ -234,7 +253,7 @@ fn a_planned_failure_stores_nothing() {
     net.put(net.iut, [Output::Commit { batch: BatchId(1), writes }]);
     net.sim.run_until(ms(10));
     assert_eq!(net.inputs(net.iut), [Input::Committed { batch: BatchId(1), outcome: CommitOutcome::Failed }]);
-    assert_eq!(net.sim.disk(net.iut).entries(), []);
+    assert_eq!(net.sim.store(net.iut).records().expect("memory"), []);
 }
 
 #[test]
