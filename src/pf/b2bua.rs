@@ -6,8 +6,8 @@ use super::core::{Call, Core};
 use super::headers::{ELSEWHERE, own_contact, with_body};
 use super::leg::{Leg, Media, with_session_timer};
 use super::media;
+use super::procedures::active_group;
 use super::procedures::deferred_handling::{self, Silence};
-use super::procedures::group_delivery;
 use super::schedule::Alarm;
 use super::state::{GroupId, Phase, Side};
 use crate::endpoint::{DialogId, MsrpId, TransactionId};
@@ -137,7 +137,7 @@ impl Core {
             self.start_media(now, group, side);
         }
         if first && side == Side::Client && self[group].phase == Phase::DrainRj {
-            group_delivery::send_group_state(self, now, group);
+            active_group::send_group_state(self, now, group);
         }
         self.pump(now, group);
     }

@@ -8,8 +8,8 @@ use super::headers::Invitation;
 use super::journal::Journal;
 use super::procedures::deferred_handling::Silence;
 use super::procedures::{
-    deferred_handling, group_delivery, group_rejoin, participants_information, participants_notification, registration,
-    session_invitation, session_modification,
+    active_group, deferred_handling, group_delivery, group_rejoin, participants_information, participants_notification,
+    registration, session_invitation, session_modification,
 };
 use super::schedule::{Alarm, Schedule};
 use super::state::{Group, GroupId, Phase, Side, UserId, Users, address_key};
@@ -162,7 +162,7 @@ impl Core {
                 Alarm::Restore => deferred_handling::resume(self, now),
                 Alarm::Trigger(user) => group_delivery::trigger(self, now, user),
                 Alarm::Retry(group) => group_delivery::retry(self, now, group),
-                Alarm::Ringing(group) => group_delivery::on_ringing_limit(self, now, group),
+                Alarm::Ringing(group) => active_group::on_ringing_limit(self, now, group),
                 Alarm::Disconnected(group, side) => deferred_handling::on_silence(self, now, group, side, Silence::Media),
                 Alarm::Refresh(group, side) => session_modification::refresh(self, now, group, side),
                 Alarm::Linger(session) => self.close_media(now, session),
@@ -270,7 +270,7 @@ impl Core {
         }
         match call {
             Call::Invitation(group) => session_invitation::handle(self, now, group, transaction, dialog, message),
-            Call::Delivery(group) => group_delivery::handle(self, now, group, transaction, dialog, message),
+            Call::Delivery(group) => active_group::handle(self, now, group, transaction, dialog, message),
             Call::Join(group) => group_rejoin::handle(self, now, group, transaction, dialog, message),
             Call::Modification(group, side) => session_modification::handle(self, now, (group, side), transaction, message),
             Call::Refresh(group, side) => session_modification::on_refreshed(self, now, (group, side), transaction, message),
@@ -297,7 +297,7 @@ impl Core {
     fn on_provisional(&mut self, now: Instant, transaction: TransactionId, status: u16) {
         match self.calls.get(&transaction) {
             Some(Call::Invitation(group)) => session_invitation::on_provisional(self, now, *group, status),
-            Some(Call::Delivery(group)) => group_delivery::on_provisional(self, now, *group),
+            Some(Call::Delivery(group)) => active_group::on_provisional(self, now, *group),
             Some(Call::Join(group)) => group_rejoin::on_provisional(self, now, *group, status),
             _ => {}
         }
@@ -346,7 +346,7 @@ impl Core {
         let Some(call) = self.calls.remove(&transaction).filter(|call| self.concerns(*call, dialog)) else { return };
         match call {
             Call::Invitation(group) => session_invitation::on_failed(self, now, group),
-            Call::Delivery(group) => group_delivery::on_failed(self, now, group, status, None),
+            Call::Delivery(group) => active_group::on_failed(self, now, group, status, None),
             Call::Join(group) => group_rejoin::refuse(self, now, group, status),
             Call::Modification(group, side) => session_modification::on_failed(self, now, (group, side), 408),
             Call::Refresh(group, side) => {

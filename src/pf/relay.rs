@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::core::Core;
+use super::procedures::active_group;
 use super::procedures::deferred_handling::{self, Silence};
-use super::procedures::group_delivery;
 use super::schedule::Alarm;
 use super::state::{Delivery, GroupId, Phase, Side};
 use crate::endpoint::MsrpId;
@@ -167,7 +167,7 @@ impl Core {
             }
         }
         if !live && self[group].deferred.is_drained() && self[group].client.as_ref().is_some_and(|leg| leg.acknowledged) {
-            group_delivery::on_drained(self, now, group);
+            active_group::on_drained(self, now, group);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::endpoint::{MsrpId, TransactionId};
 use crate::msrp::Incoming;
 use crate::pf::core::Core;
 use crate::pf::deferred::{Item, Origin};
-use crate::pf::procedures::{group_delivery, session_modification};
+use crate::pf::procedures::{active_group, group_delivery, session_modification};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{Delivery, GroupId, Phase, Side};
 use crate::time::Instant;
@@ -233,7 +233,7 @@ pub(in crate::pf) fn resume(core: &mut Core, now: Instant) {
 /// The user was de-registered, or the device that takes part was (AMB-45).
 pub(in crate::pf) fn on_deregistered(core: &mut Core, now: Instant, group: GroupId) {
     match core[group].phase {
-        Phase::DrainPf(Delivery::Invited { .. }) => group_delivery::withdraw(core, now, group),
+        Phase::DrainPf(Delivery::Invited { .. }) => active_group::withdraw(core, now, group),
         Phase::Live | Phase::DrainRj | Phase::DrainPf(Delivery::Sending) => {
             on_silence(core, now, group, Side::Client, Silence::Deregistered);
         }

@@ -3,6 +3,8 @@
 //! Files are named by clause and title. A clause is here when it is implemented: delivery of an
 //! inactive group (item 2 of 8.3.2.9.1.2, by 8.3.2.9.1.1) is not yet, its data is kept.
 
+#[path = "8_3_2_9_1_2_item_1_active_group.rs"]
+pub(super) mod active_group;
 #[path = "8_3_2_9_deferred_group_session_handling.rs"]
 pub(super) mod deferred_handling;
 #[path = "8_3_2_9_1_2_group_session_delivery.rs"]
