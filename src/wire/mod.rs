@@ -11,6 +11,7 @@ pub mod inspect;
 mod lines;
 pub mod mime;
 pub mod msrp;
+mod raw;
 pub mod sdp;
 pub mod sip;
 pub mod xml;

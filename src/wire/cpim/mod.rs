@@ -12,7 +12,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::lines::{Line, Slot, is_folded};
-use super::{Fault, mime};
+use super::{Fault, mime, raw::Raw};
 
 pub use builder::Builder;
 pub use validate::validate;
@@ -28,7 +28,7 @@ const MAX_FIELDS: usize = 128;
 /// A decoded message as views into its bytes. Cloning shares them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cpim {
-    bytes: Bytes,
+    raw: Raw,
     headers: Box<[Slot]>,
     mime: Box<[Slot]>,
     content: usize,
@@ -59,20 +59,21 @@ impl Cpim {
         let headers = reader.headers()?;
         let mime = reader.mime()?;
         let (content, layout) = (reader.at, reader.layout);
-        if let Err(error) = std::str::from_utf8(&bytes[..content]) {
-            return Err(Fault::new("cpim-utf8", error.valid_up_to(), "header fields in UTF-8"));
+        let raw = Raw::of(bytes);
+        if let Some(at) = raw.first_non_utf8(0..content) {
+            return Err(Fault::new("cpim-utf8", at, "header fields in UTF-8"));
         }
-        Ok(Self { bytes, headers: headers.into_boxed_slice(), mime: mime.into_boxed_slice(), content, layout })
+        Ok(Self { raw, headers: headers.into_boxed_slice(), mime: mime.into_boxed_slice(), content, layout })
     }
 
     /// The bytes of the message.
     pub fn encode(&self) -> Bytes {
-        self.bytes.clone()
+        self.bytes().clone()
     }
 
     /// The bytes that the message was decoded from.
-    pub const fn bytes(&self) -> &Bytes {
-        &self.bytes
+    pub fn bytes(&self) -> &Bytes {
+        self.raw.bytes()
     }
 
     /// The CPIM header fields in wire order, names with the prefix as written.
@@ -166,7 +167,7 @@ impl Cpim {
 
     /// The wrapped content as it stands on the wire.
     pub fn content(&self) -> Bytes {
-        self.bytes.slice(self.content..)
+        self.bytes().slice(self.content..)
     }
 
     /// Where the wrapped content starts.
@@ -176,7 +177,7 @@ impl Cpim {
 
     /// The wrapped content with its transfer encoding undone.
     pub fn decoded(&self) -> Cow<'_, [u8]> {
-        mime::decode_transfer(self.mime("Content-Transfer-Encoding"), &self.bytes[self.content..])
+        mime::decode_transfer(self.mime("Content-Transfer-Encoding"), &self.bytes()[self.content..])
     }
 
     /// The wrapped content as text, with its transfer encoding undone; `None` when it is not UTF-8.
@@ -188,7 +189,7 @@ impl Cpim {
     }
 
     fn text(&self, range: &Range<usize>) -> &str {
-        std::str::from_utf8(&self.bytes[range.clone()]).unwrap_or("")
+        self.raw.text(range.clone())
     }
 }
 

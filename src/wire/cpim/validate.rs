@@ -51,13 +51,13 @@ impl Check<'_> {
             self.error("cpim-mime-headers", at, "RFC 3862 2.4", "no MIME headers and empty line before the content");
         }
         if layout.truncated {
-            self.error("cpim-truncated", self.message.bytes.len(), "RFC 3862 2", "the message ends before its content");
+            self.error("cpim-truncated", self.message.bytes().len(), "RFC 3862 2", "the message ends before its content");
         }
     }
 
     /// Line ends and folding, up to the content.
     fn lines(&mut self) {
-        let bytes = self.message.bytes.clone();
+        let bytes = self.message.bytes().clone();
         let mime_from = self.message.mime.first().map_or(self.message.content, |slot| slot.name.start);
         let mut at = 0;
         while at < self.message.content {
@@ -77,7 +77,7 @@ impl Check<'_> {
         if let Some(core) = CORE.iter().find(|core| core.eq_ignore_ascii_case(&name) && **core != name) {
             self.error("cpim-name-case", slot.name.start, "RFC 3862 2.2", format!("`{name}` is to be written `{core}`"));
         }
-        let gap = &self.message.bytes[slot.name.end..slot.value.start];
+        let gap = &self.message.bytes()[slot.name.end..slot.value.start];
         if gap != b": " && !(slot.value.is_empty() && gap == b":") {
             self.error("cpim-space", slot.name.end, "RFC 3862 2.2", format!("`{name}` is not followed by a colon and one space"));
         }
@@ -160,8 +160,8 @@ impl Check<'_> {
             self.warning("cpim-content-type", at, "RFC 3862 2.4", "the content has no Content-Type");
         }
         let Some(length) = message.mime("Content-Length") else { return };
-        if length.parse() != Ok(message.bytes.len() - at) {
-            let actual = message.bytes.len() - at;
+        if length.parse() != Ok(message.bytes().len() - at) {
+            let actual = message.bytes().len() - at;
             self.error(
                 "cpim-content-length",
                 at,

@@ -8,6 +8,7 @@ use memchr::memmem;
 
 use super::{ByteRange, FailureReport, Flag};
 use crate::wire::Fault;
+use crate::wire::raw::Raw;
 
 /// The most header fields that a chunk may have.
 const MAX_FIELDS: usize = 64;
@@ -44,7 +45,7 @@ struct Slot {
 /// A decoded chunk. Cloning shares the bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Chunk {
-    bytes: Bytes,
+    raw: Raw,
     transact_id: Range<usize>,
     head: Head,
     slots: Box<[Slot]>,
@@ -77,17 +78,17 @@ impl Chunk {
             }
         };
         let flag = end_line(&bytes, end, id)?;
-        Ok(Self { transact_id, head, slots: slots.into_boxed_slice(), body, flag, bytes })
+        Ok(Self { transact_id, head, slots: slots.into_boxed_slice(), body, flag, raw: Raw::of(bytes) })
     }
 
     /// The bytes of the chunk.
     pub fn encode(&self) -> Bytes {
-        self.bytes.clone()
+        self.bytes().clone()
     }
 
     /// All bytes that the chunk was decoded from.
-    pub const fn bytes(&self) -> &Bytes {
-        &self.bytes
+    pub fn bytes(&self) -> &Bytes {
+        self.raw.bytes()
     }
 
     /// Whether this is a request, and which, or a response.
@@ -131,7 +132,9 @@ impl Chunk {
 
     /// The value of the first header field of this name, in any letter case.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.fields().find(|(token, _)| token.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let bytes = self.bytes();
+        let slot = self.slots.iter().find(|slot| bytes[slot.name.clone()].eq_ignore_ascii_case(name.as_bytes()))?;
+        Some(self.text(&slot.value))
     }
 
     /// To-Path.
@@ -181,7 +184,7 @@ impl Chunk {
 
     /// The data, `None` when the chunk has no body at all.
     pub fn body(&self) -> Option<Bytes> {
-        self.body.clone().map(|range| self.bytes.slice(range))
+        self.body.clone().map(|range| self.bytes().slice(range))
     }
 
     /// The places of the header fields: name, value.
@@ -195,7 +198,7 @@ impl Chunk {
     }
 
     fn text(&self, range: &Range<usize>) -> &str {
-        std::str::from_utf8(&self.bytes[range.clone()]).unwrap_or("")
+        self.raw.text(range.clone())
     }
 }
 

@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::scan::{self, Head, Slot, Span, Start};
 use super::{Name, Uri, header};
 use crate::wire::Fault;
+use crate::wire::raw::Raw;
 
 /// A request method (RFC 3261 7.1); methods are case-sensitive.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -129,7 +130,7 @@ pub struct HeaderField<'a> {
 /// A decoded SIP message. Cloning shares the bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    bytes: Bytes,
+    raw: Raw,
     head: Head,
     body: Span,
 }
@@ -172,33 +173,34 @@ impl Message {
     }
 
     /// The message whose head was scanned already and whose body ends at `end`.
-    pub(super) const fn assemble(bytes: Bytes, head: Head, end: usize) -> Self {
+    pub(super) fn assemble(bytes: Bytes, head: Head, end: usize) -> Self {
         let body = Span::of(head.end()..end);
-        Self { bytes, head, body }
+        Self { raw: Raw::of(bytes), head, body }
     }
 
     /// The bytes of the message again, put together from its parts: empty lines before it, start
     /// line, fields with their folds and line ends, empty line, body.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(self.body.end as usize);
-        out.put_slice(&self.bytes[..self.head.start_line.start as usize]);
-        out.put_slice(&self.bytes[self.head.start_line.range()]);
+        let bytes = self.bytes();
+        out.put_slice(&bytes[..self.head.start_line.start as usize]);
+        out.put_slice(&bytes[self.head.start_line.range()]);
         for slot in &self.head.slots {
-            out.put_slice(&self.bytes[slot.line.range()]);
+            out.put_slice(&bytes[slot.line.range()]);
         }
-        out.put_slice(&self.bytes[self.head.blank.range()]);
-        out.put_slice(&self.bytes[self.body.range()]);
+        out.put_slice(&bytes[self.head.blank.range()]);
+        out.put_slice(&bytes[self.body.range()]);
         out.freeze()
     }
 
     /// All bytes that the message was decoded from, what follows the body included.
-    pub const fn bytes(&self) -> &Bytes {
-        &self.bytes
+    pub fn bytes(&self) -> &Bytes {
+        self.raw.bytes()
     }
 
     /// How many bytes follow the body.
     pub fn trailing(&self) -> usize {
-        self.bytes.len() - self.body.range().end
+        self.bytes().len() - self.body.range().end
     }
 
     /// The start line.
@@ -211,7 +213,7 @@ impl Message {
 
     /// The start line as written, with its line end.
     pub fn start_bytes(&self) -> &[u8] {
-        &self.bytes[self.head.start_line.range()]
+        &self.bytes()[self.head.start_line.range()]
     }
 
     /// Where the start line begins: behind the empty lines that came first.
@@ -222,7 +224,7 @@ impl Message {
     /// The header fields as they stand on the wire, with folds and line ends, and the empty line
     /// behind them.
     pub fn field_bytes(&self) -> impl Iterator<Item = &[u8]> {
-        self.head.slots.iter().map(|slot| slot.line).chain([self.head.blank]).map(|span| &self.bytes[span.range()])
+        self.head.slots.iter().map(|slot| slot.line).chain([self.head.blank]).map(|span| &self.bytes()[span.range()])
     }
 
     /// The SIP version as written.
@@ -301,7 +303,7 @@ impl Message {
 
     /// The body.
     pub fn body(&self) -> Bytes {
-        self.bytes.slice(self.body.range())
+        self.bytes().slice(self.body.range())
     }
 
     /// Where the body starts in the message.
@@ -390,14 +392,16 @@ impl Message {
     ///
     /// When one is no number, or two differ.
     pub fn content_length(&self) -> Result<Option<usize>, Fault> {
-        self.head.content_length(&self.bytes)
+        self.head.content_length(self.bytes())
     }
 
     /// Where a field ceases to be UTF-8, if it does.
     pub(super) fn first_non_utf8(&self, field: &HeaderField<'_>) -> Option<usize> {
+        if matches!(self.raw, Raw::Text(_)) {
+            return None;
+        }
         let slot = self.head.slots.iter().find(|slot| slot.value.range().start == field.offset)?;
-        let line = slot.line.range();
-        std::str::from_utf8(&self.bytes[line.clone()]).err().map(|fault| line.start + fault.valid_up_to())
+        self.raw.first_non_utf8(slot.line.range())
     }
 
     fn view(&self, slot: &Slot) -> HeaderField<'_> {
@@ -410,16 +414,12 @@ impl Message {
     }
 
     fn text(&self, span: Span) -> &str {
-        let bytes = &self.bytes[span.range()];
-        match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(fault) => std::str::from_utf8(&bytes[..fault.valid_up_to()]).unwrap_or(""),
-        }
+        self.raw.text(span.range())
     }
 
     /// The message as text for a person; bytes that are no UTF-8 are replaced.
     pub fn to_text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.bytes)
+        String::from_utf8_lossy(self.bytes())
     }
 }
 
