@@ -1,15 +1,12 @@
 //! `cpmcheck coverage`: which requirements are linked, shown and proven.
 
-use std::sync::atomic::AtomicBool;
+use std::collections::BTreeMap;
 
 use super::load::{Loaded, SuiteArgs, count};
 use super::{Console, Exit};
-use crate::judge::outcome::{FailOn, Outcome};
+use crate::judge::coverage::{self, Coverage, Entry, compare, to_json, to_snapshot};
 use crate::report::matrix::table;
-use crate::run::coverage::{self, Coverage, Entry, compare, measure, to_json, to_snapshot};
-use crate::run::execute::{Choices, Course};
-use crate::run::plan::{Order, Pool, Selection, cores, jobs};
-use crate::run::selftest::{proofs, tamper, trials};
+use crate::run::measure::{Terms, measure};
 
 /// Arguments of `coverage`.
 #[derive(clap::Args, Debug)]
@@ -44,7 +41,9 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    let entries = measured(&loaded, args.no_tamper);
+    let none = BTreeMap::new();
+    let terms = Terms { policy: &none, seed: None, tamper: !args.no_tamper };
+    let entries = measure(&loaded.suite, "", terms).coverage;
     match args.format {
         Format::Json => console.print(&format!("{:#}\n", to_json(&entries))),
         Format::Pretty if !args.check => show(&entries, console),
@@ -55,21 +54,6 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
         return update(&loaded, &entries, console);
     }
     if args.check { check(stored, &entries, console) } else { Exit::Ok }
-}
-
-fn measured(loaded: &Loaded, no_tamper: bool) -> Vec<Entry> {
-    let suite = &loaded.suite;
-    let none = std::collections::BTreeMap::new();
-    let course = Course::new(suite, Choices { policy: &none, scale: 1.0, fail_on: FailOn::Shall, compare: false });
-    let stop = AtomicBool::new(false);
-    let pool = Pool { threads: cores(), order: Order::Id, seed: suite.defaults.seed, max_fail: None, stop: &stop };
-    let selected = Selection::default().apply(suite).unwrap_or_default();
-    let jobs = jobs(&selected.scenarios, suite.defaults.seed, 1);
-    let mut outcomes: Vec<Outcome> = Vec::new();
-    pool.run(&jobs, &|job| course.play(job), |outcome| outcomes.push(outcome));
-    let mut trials = if no_tamper { Vec::new() } else { trials(suite) };
-    tamper(&course, &mut trials, &pool, &|| {});
-    measure(suite, &outcomes, &proofs(&trials))
 }
 
 fn show(entries: &[Entry], console: &Console) {

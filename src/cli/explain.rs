@@ -76,6 +76,7 @@ const RUN_CODES: &[(&str, &str, &str)] = &[
     ("U0009", "no such pending trace", "`cpmcheck pending` lists them."),
     ("U0010", "no such trace", "`trace show` takes a run file, RUN:SCENARIO, or a scenario."),
     ("U0011", "no such topic", "Topics are requirements, clauses, readings, knobs and codes."),
+    ("U0012", "no revision", "`cr diff` takes suite folders and Git revisions; REVISION:DIR names a folder in a revision."),
     ("R0001", "no run file", "A run file is JSON lines with a header, made by `run --reporter jsonl=PATH`."),
     ("R0002", "an incomplete run file", "Without a footer nobody knows what is missing; such a file never passes."),
     ("E0703", "a file cannot be read", "The message of the operating system follows."),

@@ -51,15 +51,20 @@ impl SuiteArgs {
     /// Reads the suite; mistakes are shown and end the command.
     pub(super) fn load(&self, console: &Console) -> Result<Loaded, Exit> {
         let (sources, dir) = self.sources(console)?;
-        let loaded = load_all(sources);
-        if loaded.is_usable() {
-            return Ok(Loaded { suite: loaded.suite, dir });
-        }
-        let errors: Vec<_> = loaded.diagnostics.into_iter().filter(|diagnostic| diagnostic.severity == Severity::Error).collect();
-        console.talk(&render(&errors, &loaded.suite.sources, Look::Full { colour: true }));
-        console.talk(&format!("next: mend {} and run `cpmcheck lint`\n", count(errors.len(), "mistake")));
-        Err(Exit::Input)
+        Ok(Loaded { suite: usable(sources, console)?, dir })
     }
+}
+
+/// Reads a suite; mistakes are shown and end the command.
+pub(super) fn usable(sources: Sources, console: &Console) -> Result<Suite, Exit> {
+    let loaded = load_all(sources);
+    if loaded.is_usable() {
+        return Ok(loaded.suite);
+    }
+    let errors: Vec<_> = loaded.diagnostics.into_iter().filter(|diagnostic| diagnostic.severity == Severity::Error).collect();
+    console.talk(&render(&errors, &loaded.suite.sources, Look::Full { colour: true }));
+    console.talk(&format!("next: mend {} and run `cpmcheck lint`\n", count(errors.len(), "mistake")));
+    Err(Exit::Input)
 }
 
 /// `1 mistake`, `2 mistakes`.

@@ -8,15 +8,19 @@ mod clock;
 mod completions;
 mod console;
 mod coverage;
+mod cr;
 mod exit;
 mod explain;
 mod inspect;
+mod knobs;
 mod lint;
 mod list;
 mod load;
 mod progress;
+mod publish;
 mod reporters;
 mod review;
+mod revisions;
 mod run;
 mod schema;
 mod selection;
@@ -79,6 +83,11 @@ enum Command {
     Reject(review::DecideArgs),
     /// Which requirements are linked, shown and proven
     Coverage(coverage::Args),
+    /// What a change request changes: requirements, flows, verdicts, coverage
+    #[command(subcommand)]
+    Cr(cr::Command),
+    /// Write the conformance report of the reference PF
+    Publish(publish::Args),
     /// Check the checker: tamper cases, a canary, determinism
     Selftest(selftest::Args),
     /// Print a JSON Schema
@@ -110,6 +119,8 @@ Review:
   reject       Reject changed traces
 Spec:
   coverage     Which requirements are linked, shown and proven
+  cr           What a change request changes: requirements, flows, verdicts, coverage
+  publish      Write the conformance report of the reference PF
 Plumbing:
   selftest     Check the checker: tamper cases, a canary, determinism
   schema       Print a JSON Schema
@@ -167,6 +178,8 @@ fn dispatch(command: Command, console: &Console) -> Exit {
         Command::Accept(args) => review::accept(&args, console),
         Command::Reject(args) => review::reject(&args, console),
         Command::Coverage(args) => coverage::run(&args, console),
+        Command::Cr(command) => command.run(console),
+        Command::Publish(args) => publish::run(&args, console),
         Command::Selftest(args) => selftest::run(&args, console),
         Command::Schema(args) => schema::run(&args, console),
         Command::Completions(args) => completions::run(&args, console, Cli::command()),

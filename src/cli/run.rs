@@ -1,10 +1,10 @@
 //! `cpmcheck run`: run scenarios against the reference PF and judge them.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::knobs::policies;
 use super::load::{Loaded, SuiteArgs, count};
 use super::progress::{Bar, Progress};
 use super::reporters::{Files, Reporter};
@@ -12,10 +12,10 @@ use super::selection::SelectionArgs;
 use super::signals::Signals;
 use super::snapshots::{self, Update};
 use super::{Console, Exit};
+use crate::judge::coverage::{self, Coverage};
 use crate::judge::outcome::{FailOn, Gate, Outcome, Reasons, Totals};
 use crate::report::jsonl::Keep;
 use crate::report::terminal::{self, Closing, Setting};
-use crate::run::coverage::{self, Coverage};
 use crate::run::execute::{Choices, Course};
 use crate::run::plan::{Job, Order, Pool, Selected, cores, jobs};
 
@@ -192,7 +192,7 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
 }
 
 fn prepare(args: &Args, console: &Console) -> Result<Exit, Exit> {
-    let policy = policies(&args.course.policy, console)?;
+    let policy = policies("--policy", &args.course.policy, console)?;
     let loaded = args.suite.load(console)?;
     let (selection, selected) = args.selection.apply(&loaded.suite, console)?;
     if selected.scenarios.is_empty() {
@@ -209,23 +209,6 @@ fn prepare(args: &Args, console: &Console) -> Result<Exit, Exit> {
     let course = Course::new(&loaded.suite, choices);
     let session = Session { args, console, loaded: &loaded, selected: &selected, course, seed, filtered: selection.is_filtered() };
     Ok(session.go())
-}
-
-fn policies(pairs: &[String], console: &Console) -> Result<BTreeMap<String, String>, Exit> {
-    let mut policy = BTreeMap::new();
-    for pair in pairs {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let complaint = match crate::policy::knob(name) {
-            None => Some(format!("there is no knob `{name}`; `cpmcheck explain --policies` lists them")),
-            Some(knob) => knob.check(value).err(),
-        };
-        if let Some(complaint) = complaint {
-            console.talk(&format!("error[U0007]: --policy {pair}: {complaint}\n   = note        nothing was run; exit 2\n"));
-            return Err(Exit::Usage);
-        }
-        policy.insert(name.replace('_', "-"), value.to_owned());
-    }
-    Ok(policy)
 }
 
 fn nothing_left(args: &Args, console: &Console) -> Exit {

@@ -3,9 +3,11 @@
 //! It sees a trace and nothing else, and shares only the parsers with the player. A [`Judge`] is
 //! prepared once per catalogue; a [`Session`] judges one trace, event by event or at once.
 
+pub mod coverage;
 pub mod expect;
 pub mod invariants;
 pub mod outcome;
+pub mod revision;
 mod rules;
 pub mod verdict;
 

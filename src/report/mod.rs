@@ -1,11 +1,15 @@
 //! Results as text: for a person, for a CI service, for a file. Reports read outcomes and change
 //! nothing.
 
+pub mod conformance;
 pub mod diff;
 pub mod escape;
 pub mod jsonl;
 pub mod junit;
 pub mod ladder;
+pub mod markdown;
 pub mod matrix;
+pub mod mermaid;
+pub mod revision;
 pub mod style;
 pub mod terminal;

@@ -1,9 +1,9 @@
 //! From a suite to outcomes: what is run, in which order, with which seed, and how each scenario
 //! is played and judged.
 
-pub mod coverage;
 pub mod execute;
 mod ground;
+pub mod measure;
 pub mod plan;
 mod play;
 pub mod select;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use super::coverage::Proofs;
 use super::execute::Course;
 use super::plan::{Job, Pool};
 use super::tamper::Tampering;
+use crate::judge::coverage::Proofs;
 use crate::judge::outcome::{Outcome, RuleState};
 use crate::suite::Suite;
 use crate::suite::catalogue::{Requirement, Tamper};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::judge::outcome::{Outcome, RuleState};
+use super::outcome::{Outcome, RuleState};
 use crate::suite::Suite;
 use crate::suite::catalogue::{Exemption, Level, Requirement};
 
