@@ -46,8 +46,11 @@ impl fmt::Display for Role {
 pub enum End {
     /// Everyone.
     Any,
-    /// Every actor of a role; the form of rules and tamper cases.
+    /// Every actor of a role; the form of rules and tamper cases. A client is the one of the
+    /// served user.
     Role(Role),
+    /// The client that calls a served user: the original sender of what is stored for that one.
+    Sender,
     /// A named actor, on one device or on whichever; the form of scenarios.
     Actor {
         /// The actor's name.
@@ -62,6 +65,7 @@ impl fmt::Display for End {
         match self {
             Self::Any => f.write_str("any"),
             Self::Role(role) => role.fmt(f),
+            Self::Sender => f.write_str("sender"),
             Self::Actor { name, device: None } => f.write_str(name),
             Self::Actor { name, device: Some(device) } => write!(f, "{name}.{device}"),
         }

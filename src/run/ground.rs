@@ -44,7 +44,13 @@ pub fn names(defaults: &Defaults) -> Names {
     for (name, group) in &defaults.groups {
         names.insert(name, vec![group.focus.clone()], Some(group.subject.clone()));
     }
+    names.insert("pf", vec![pf_identity(defaults)], None);
     names
+}
+
+/// What the PF calls itself.
+fn pf_identity(defaults: &Defaults) -> String {
+    if defaults.pf.is_empty() { "sip:rcse-standfw@home1.example".to_owned() } else { defaults.pf.clone() }
 }
 
 /// What is equal for all nodes of a world.
@@ -193,7 +199,7 @@ pub(super) fn pf_settings(setup: &Setup<'_>) -> PfConfig {
     let identities = clients.filter_map(|actor| setup.defaults.identities.get(&*actor.name));
     let user = |identity: &Identity| ServedUser { uri: identity.uri.clone(), aliases: identity.aliases.clone() };
     PfConfig {
-        identity: "sip:rcse-standfw@home1.example".to_owned(),
+        identity: pf_identity(setup.defaults),
         users: identities.map(user).collect(),
         core: CORE_URI.to_owned(),
     }

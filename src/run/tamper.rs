@@ -162,8 +162,7 @@ impl Tamperer {
             Some(Answers::Method(method)) => view.as_sip().is_some_and(|message| message.method_token() == Some(method.token())),
             Some(Answers::Trigger | Answers::Step(_)) | None => true,
         };
-        facts.from.is(&pattern.from)
-            && facts.to.is(&pattern.to)
+        facts.runs(&pattern.from, &pattern.to)
             && view.is(&pattern.what)
             && answers
             && pattern.initial.is_none_or(|wanted| initial() == wanted)

@@ -62,6 +62,8 @@ pub enum Per {
     Device,
     /// The CPM Group Session.
     Group,
+    /// All sessions that are no group's: what belongs to a group is not looked at.
+    OneToOne,
     /// The SIP dialog.
     Dialog,
     /// The SIP transaction.

@@ -10,7 +10,7 @@ use crate::pattern::Names;
 use crate::wire::sip::Uri;
 
 /// The fields of `suite.yaml`.
-pub(super) const FIELDS: &[&str] = &["title", "spec", "defaults", "identities", "groups", "policy"];
+pub(super) const FIELDS: &[&str] = &["title", "spec", "defaults", "pf", "identities", "groups", "policy"];
 /// The fields below `defaults:`.
 pub(super) const DEFAULT_FIELDS: &[&str] = &["within", "delay", "seed"];
 /// The fields of an identity.
@@ -39,6 +39,7 @@ pub(super) fn read(desk: &Desk, tree: &Node) -> Defaults {
         defaults.delay = span("delay").unwrap_or(defaults.delay);
         defaults.seed = inner.get("seed").and_then(|node| reader::number(desk, node, "`seed`")).unwrap_or(0);
     }
+    defaults.pf = fields.get("pf").and_then(|node| uri(desk, node)).unwrap_or_default();
     for entry in entries(desk, &fields, "identities") {
         if let Some(identity) = identity(desk, entry) {
             defaults.identities.insert(entry.key.text.clone(), identity);

@@ -147,7 +147,7 @@ impl Flow<'_> {
         let iut = self.iut.to_string();
         let name = |end: &End| match end {
             End::Actor { name, .. } => name.to_string(),
-            End::Any | End::Role(_) => "any".to_owned(),
+            End::Any | End::Role(_) | End::Sender => "any".to_owned(),
         };
         let (from, to) = (name(&pattern.from), name(&pattern.to));
         let core = |name: &str| self.actors.iter().any(|actor| &*actor.name == name && actor.role == Role::Core);

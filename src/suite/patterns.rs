@@ -191,6 +191,7 @@ impl Patterns<'_> {
             return Some(End::Any);
         }
         match &self.ends {
+            Ends::Roles if text == SENDER => Some(End::Sender),
             Ends::Roles => self.role(text, place).map(End::Role),
             Ends::Actors { declared, iut, used } => {
                 let (name, device) = text.split_once('.').map_or((text, None), |(name, device)| (name, Some(device)));
@@ -233,7 +234,7 @@ impl Patterns<'_> {
                 Diagnostic::new("Y0011", place, format!("`{text}` is no role")).label("rules name roles, not actors").allowed(
                     "roles are",
                     text,
-                    ROLES.iter().map(|(word, _)| *word).chain(["any"]),
+                    ROLES.iter().map(|(word, _)| *word).chain([SENDER, "any"]),
                 ),
             );
         }
@@ -341,13 +342,15 @@ impl Patterns<'_> {
         };
         let known = match wanted(path) {
             Wanted::Text => true,
-            Wanted::Address => defaults.identities.contains_key(text) || defaults.groups.contains_key(text),
+            Wanted::Address => {
+                text == PF || defaults.identities.contains_key(text) || defaults.groups.contains_key(text)
+            }
             Wanted::Instance => device(text),
         };
         if known || !word {
             return;
         }
-        let names = defaults.identities.keys().chain(defaults.groups.keys()).map(String::as_str);
+        let names = defaults.identities.keys().chain(defaults.groups.keys()).map(String::as_str).chain([PF]);
         self.desk.say(
             Diagnostic::new("Y0050", place, format!("`{text}` is nobody's name, and no address"))
                 .label("not known")
@@ -464,6 +467,12 @@ impl Patterns<'_> {
         None
     }
 }
+
+/// Where an address stands: the identity of the PF.
+const PF: &str = "pf";
+
+/// In rules and tamper cases: the client that called the served user.
+const SENDER: &str = "sender";
 
 /// The words for roles.
 pub(super) const ROLES: [(&str, Role); 4] = [("client", Role::Client), ("pf", Role::Pf), ("cf", Role::Cf), ("core", Role::Core)];

@@ -51,6 +51,7 @@ pub(super) const PER: &[(&str, Per)] = &[
     ("user", Per::User),
     ("device", Per::Device),
     ("group", Per::Group),
+    ("one-to-one", Per::OneToOne),
     ("dialog", Per::Dialog),
     ("transaction", Per::Transaction),
     ("subscription", Per::Subscription),

@@ -214,6 +214,8 @@ pub struct Defaults {
     pub delay: Duration,
     /// The seed of the snapshots.
     pub seed: u64,
+    /// The identity of the PF, which patterns call `pf`.
+    pub pf: String,
     /// Everyone who has a name.
     pub identities: BTreeMap<String, Identity>,
     /// Groups by name.

@@ -387,6 +387,7 @@ fn suite_field(name: &str) -> Option<(Value, &'static str)> {
         "title" => (text(), "What the suite is about."),
         "spec" => (text(), "The specification and its edition."),
         "defaults" => (object(described(defaults::DEFAULT_FIELDS, default), &[]), "Values for what scenarios leave open."),
+        "pf" => (text(), "The identity of the PF, which patterns call `pf`."),
         "identities" => (map(object(described(defaults::IDENTITY_FIELDS, identity), &["uri"])), "Everyone who has a name."),
         "groups" => (
             map(object(described(defaults::GROUP_FIELDS, group), &["focus", "conversation-id", "contribution-id"])),

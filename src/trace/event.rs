@@ -39,6 +39,7 @@ impl Party {
         match end {
             End::Any => true,
             End::Role(role) => self.role == *role,
+            End::Sender => self.role == Role::Client,
             End::Actor { name, device } => {
                 self.name == *name && (device.is_none() || self.device.is_none() || self.device == *device)
             }

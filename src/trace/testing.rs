@@ -14,6 +14,7 @@ use crate::wire::sip::{Builder, Message};
 
 pub(crate) const FOCUS: &str = "sip:gc-1@cf.home1.example";
 pub(crate) const GROUP: &str = "sip:gc-1@pf.home1.example";
+pub(crate) const ALICE: &str = "sip:+15145550101@home1.example";
 pub(crate) const BOB: &str = "sip:+15145550102@home1.example";
 
 /// A trace in the making.
@@ -39,6 +40,7 @@ pub(crate) fn address(name: &str) -> SocketAddr {
         "core" => "10.0.0.2",
         "focus" => "10.0.1.1",
         "bob.tablet" => "10.0.2.2",
+        "alice" => "10.0.2.3",
         _ => "10.0.2.1",
     };
     format!("{host}:5060").parse().expect("an address")
@@ -48,13 +50,14 @@ pub(crate) fn book() -> AddressBook {
     let bob = Party::new(Role::Client, "bob");
     let phone = Party::on(Role::Client, "bob", "phone");
     let tablet = Party::on(Role::Client, "bob", "tablet");
+    let alice = Party::new(Role::Client, "alice");
     let core = Party::new(Role::Core, "core");
     let focus = Party::new(Role::Cf, "focus");
     let pf = Party::new(Role::Pf, "pf");
-    let nodes = [("pf", &pf), ("core", &core), ("focus", &focus), ("bob.phone", &phone), ("bob.tablet", &tablet)];
+    let nodes = [("pf", &pf), ("core", &core), ("focus", &focus), ("bob.phone", &phone), ("bob.tablet", &tablet), ("alice", &alice)];
     AddressBook {
         nodes: nodes.into_iter().map(|(name, party)| (address(name), party.clone())).collect(),
-        users: vec![(BOB.into(), bob.clone()), ("tel:+15145550102".into(), bob)],
+        users: vec![(ALICE.into(), alice), (BOB.into(), bob.clone()), ("tel:+15145550102".into(), bob)],
         instances: vec![("urn:one".into(), phone), ("urn:two".into(), tablet)],
         hosts: vec![("scscf1.home1.example".into(), core), ("cf.home1.example".into(), focus), ("pf.home1.example".into(), pf)],
         groups: vec![(FOCUS.into(), "trip".into()), ("conv-1".into(), "trip".into())],
@@ -114,6 +117,7 @@ impl Tape {
         let to_tag = dialog.to.map(|tag| format!(";tag={tag}")).unwrap_or_default();
         let (own, other) = match from {
             "focus" => (FOCUS, BOB),
+            "alice" => (ALICE, BOB),
             "pf" if uri.starts_with("sip:gc-1@cf") => (BOB, FOCUS),
             "pf" => (FOCUS, BOB),
             _ => (BOB, GROUP),
@@ -122,6 +126,7 @@ impl Tape {
             "focus" => format!("<{FOCUS}>;isfocus"),
             "pf" if other == BOB => format!("<{GROUP}>;isfocus"),
             "pf" => "<sip:pf.home1.example:5060>".to_owned(),
+            "alice" => "<sip:alice@10.0.2.3>".to_owned(),
             "bob.tablet" => "<sip:bob@10.0.2.2>;+sip.instance=\"<urn:two>\"".to_owned(),
             _ => "<sip:bob@10.0.2.1>;+sip.instance=\"<urn:one>\"".to_owned(),
         };
@@ -140,7 +145,7 @@ impl Tape {
         let uri = match (from, to) {
             ("pf", "focus") => FOCUS,
             ("pf", _) if dialog.to.is_some() => "sip:bob@10.0.2.1",
-            ("pf", _) | ("focus", _) => BOB,
+            ("pf" | "focus" | "alice", _) => BOB,
             ("core", _) => "sip:pf.home1.example",
             _ => GROUP,
         };

@@ -372,7 +372,7 @@ pub(super) fn is_end(party: &Party, end: &End) -> bool {
         End::Actor { name, device } => {
             party.name == *name && (device.is_none() || party.device.is_none() || party.device == *device)
         }
-        End::Any | End::Role(_) => party.is(end),
+        End::Any | End::Role(_) | End::Sender => party.is(end),
     }
 }
 

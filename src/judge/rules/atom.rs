@@ -163,8 +163,7 @@ impl Atom {
     /// What it binds when everything fits that no instance has a say in.
     pub(super) fn matches(&self, occurrence: &Occurrence<'_>, names: &dyn Env) -> Option<Bindings> {
         let facts = occurrence.facts;
-        let fits = facts.from.is(&self.from)
-            && facts.to.is(&self.to)
+        let fits = facts.runs(&self.from, &self.to)
             && self.fits_moment(occurrence)
             && self.initial.is_none_or(|initial| initial == is_initial(&occurrence.view))
             && self.fits_answers(occurrence);

@@ -95,7 +95,7 @@ type Key = SmallVec<[Option<Symbol>; 2]>;
 fn key_of(per: &[Per], facts: &Facts) -> Key {
     per.iter()
         .map(|per| match per {
-            Per::Trace => None,
+            Per::Trace | Per::OneToOne => None,
             Per::User => facts.user,
             Per::Device => facts.device,
             Per::Group => facts.group,
@@ -245,6 +245,9 @@ impl Run {
         // A session that is no group's concerns no group: only what stands outside all sessions,
         // a REGISTER for example, may concern each of them.
         if shape.per.contains(&Per::Group) && facts.group.is_none() && facts.dialog.is_some() {
+            return;
+        }
+        if shape.is_one_to_one && facts.group.is_some() {
             return;
         }
         let mut filed = Vec::new();

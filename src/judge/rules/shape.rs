@@ -46,6 +46,8 @@ pub(super) enum Start {
 pub(super) struct Shape {
     pub(super) rule: Rule,
     pub(super) per: SmallVec<[Per; 2]>,
+    /// Whether what belongs to a group is not looked at.
+    pub(super) is_one_to_one: bool,
     pub(super) start: Start,
     pub(super) must: Option<Matcher>,
     pub(super) needs: bool,
@@ -91,7 +93,8 @@ impl Shape {
         put(Slot::Seen, duty.seen.as_ref());
         put(Slot::Unless, rule.unless.as_ref());
         Self {
-            per: rule.per.iter().copied().filter(|per| *per != Per::Trace).collect(),
+            per: rule.per.iter().copied().filter(|per| !matches!(per, Per::Trace | Per::OneToOne)).collect(),
+            is_one_to_one: rule.per.contains(&Per::OneToOne),
             start,
             must: (!duty.must.is_empty()).then(|| Matcher::of(&duty.must)),
             needs: duty.needs.is_some(),

@@ -520,3 +520,20 @@ fn a_trace_judged_event_by_event_is_judged_alike() {
     }
     assert_eq!(session.finish(&trace.events, trace.ended, true), judge.judge(&trace));
 }
+
+#[test]
+fn a_rule_of_one_to_one_sessions_does_not_look_at_groups() {
+    let rule = "per: [one-to-one, user]\nwhen: { any -> pf INVITE: { initial: true } }\nnever: { pf -> client INVITE: { initial: true } }";
+    assert_eq!(outcome(rule, &session()), Outcome::NotTriggered);
+    let mut tape = session();
+    tape.ask("alice", "pf", "INVITE", In { call_id: "a", from: "a-1", to: None, cseq: 1 });
+    assert_eq!(outcome(rule, &tape), Outcome::Satisfied);
+}
+
+#[test]
+fn the_sender_is_told_from_the_client_of_the_served_user() {
+    let mut tape = Tape::new();
+    tape.ask("alice", "pf", "INVITE", In { call_id: "a", from: "a-1", to: None, cseq: 1 });
+    assert_eq!(outcome("when: { sender -> pf INVITE: {} }\nmust: { To.tag: absent }", &tape), Outcome::Satisfied);
+    assert_eq!(outcome("when: { client -> pf INVITE: {} }\nmust: { To.tag: absent }", &tape), Outcome::NotTriggered);
+}

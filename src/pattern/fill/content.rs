@@ -43,7 +43,7 @@ pub(super) fn fill(body: Option<Typed>, parts: &[Filled<'_>], supplies: &mut Sup
     let headers = of("cpim");
     if !headers.is_empty() || wrapper.is_some() || !notification.is_empty() {
         let bytes = make_cpim(wrapper.as_ref(), inner, &headers, supplies);
-        body = Some((cpim::MEDIA_TYPE.to_owned(), bytes));
+        body = Some(placed(body, bytes));
     } else if inner.is_some() {
         body = inner;
     }
@@ -55,7 +55,53 @@ fn wrapped(body: Option<&Typed>) -> Option<Cpim> {
     Cpim::decode(mime::find(content_type, bytes, cpim::MEDIA_TYPE)?.body).ok()
 }
 
+/// A CPIM message in place of the one that was there, or as a part beside the SDP that is there.
+fn placed(body: Option<Typed>, cpim: Bytes) -> Typed {
+    let alone = (cpim::MEDIA_TYPE.to_owned(), cpim.clone());
+    let Some((content_type, bytes)) = body else { return alone };
+    let old = mime::parts(&content_type, &bytes);
+    if !mime::is_multipart(&content_type) && !old.iter().any(|part| part.is(sdp::MEDIA_TYPE)) {
+        return alone;
+    }
+    let mut is_new = true;
+    let mut parts = Vec::with_capacity(old.len() + 1);
+    for part in old {
+        let is_cpim = part.is(cpim::MEDIA_TYPE) && is_new;
+        is_new &= !is_cpim;
+        parts.push(if is_cpim { mime::Part { body: cpim.clone(), ..part } } else { part });
+    }
+    if is_new {
+        let headers = vec![("Content-Type".to_owned(), cpim::MEDIA_TYPE.to_owned())];
+        parts.push(mime::Part { headers, body: cpim, offset: 0 });
+    }
+    multipart(&content_type, &parts)
+}
+
+fn multipart(content_type: &str, parts: &[mime::Part]) -> Typed {
+    let boundary = mime::boundary(content_type).unwrap_or_else(|_| "boundary1".to_owned());
+    let builder = parts.iter().fold(mime::Builder::new(&boundary), |builder, part| {
+        let headers: Vec<(&str, &str)> = part.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        builder.part_with(&headers, part.body.clone())
+    });
+    (builder.content_type(), builder.encode())
+}
+
+/// The body with the parts of these types alone; one that is left stands for itself.
+fn kept(body: Option<Typed>, types: &[String]) -> Option<Typed> {
+    let (content_type, bytes) = body?;
+    let mut parts = mime::parts(&content_type, &bytes);
+    parts.retain(|part| types.iter().any(|wanted| part.is(wanted)));
+    match parts.as_slice() {
+        [] => None,
+        [one] => Some((one.content_type().to_owned(), one.body.clone())),
+        several => Some(multipart(&content_type, several)),
+    }
+}
+
 fn whole(body: Option<Typed>, filled: &Filled<'_>) -> Result<Option<Typed>, FillFault> {
+    if let ("parts", Some(types)) = (filled.selector.inner.as_str(), &filled.texts) {
+        return Ok(kept(body, types));
+    }
     let value = filled.joined("");
     match (filled.selector.inner.as_str(), value) {
         ("content-type", Some(value)) => Ok(Some((value, body.map(|(_, bytes)| bytes).unwrap_or_default()))),

@@ -418,6 +418,24 @@ mod tests {
     }
 
     #[test]
+    fn a_first_message_stands_beside_the_description() {
+        let names = bob();
+        let message = invite(&["Content-Type: application/sdp"], SDP);
+        let first = [key("cpim.text", value("hi"))];
+        let both = with(&names, |supplies| sip(Builder::of(&message), &first, supplies)).unwrap().build();
+        let kinds = [value("application/sdp"), value("message/cpim")];
+        let demands = [key("body.parts", Value::List(kinds.to_vec())), key("cpim.text", value("hi"))];
+        assert!(fits(&demands, &View::sip(&both), &names).is_ok());
+        let turned = [key("sdp.direction", value("sendonly")), key("cpim.text", value("ho"))];
+        let both = with(&names, |supplies| sip(Builder::of(&both), &turned, supplies)).unwrap().build();
+        assert!(fits(&turned, &View::sip(&both), &names).is_ok());
+        let alone = [key("body.parts", Value::List(vec![value("application/sdp")]))];
+        let alone = with(&names, |supplies| sip(Builder::of(&both), &alone, supplies)).unwrap().build();
+        let demands = [key("sdp.direction", value("sendonly")), key("body.content-type", value("application/sdp"))];
+        assert!(fits(&demands, &View::sip(&alone), &names).is_ok());
+    }
+
+    #[test]
     fn a_notification_is_made_inside_its_wrapper() {
         let names = bob();
         let keys = [key("imdn.message-id", value("m1")), key("imdn.status", value("displayed"))];

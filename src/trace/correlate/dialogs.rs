@@ -24,6 +24,7 @@ pub(super) struct Dialog {
     pub(super) user: Option<Symbol>,
     pub(super) device: Option<Symbol>,
     pub(super) group: Option<Symbol>,
+    pub(super) with_sender: bool,
     subscription: Option<Symbol>,
     /// Whether a To tag was seen that belongs to it.
     has_both_tags: bool,
@@ -122,6 +123,7 @@ impl Dialogs {
             user: facts.user,
             device: facts.device,
             group: facts.group,
+            with_sender: facts.with_sender,
             subscription: None,
             has_both_tags: tags.to.is_some(),
             ended: false,

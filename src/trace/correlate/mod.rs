@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use super::event::{Content, Event, Kind, Link, Party};
 use super::{Header, Trace};
 use crate::engine::{Closure, ConnectionId};
-use crate::pattern::ast::Role;
+use crate::pattern::ast::{End, Role};
 use crate::wire::{msrp, sip};
 use dialogs::Dialogs;
 use groups::Groups;
@@ -116,6 +116,8 @@ pub struct Facts {
     pub answered: Option<Answered>,
     /// Whether this is the end of a connection that a session still needed.
     pub lost: bool,
+    /// Whether the Client at the other end is not the served user's: it invited that user.
+    pub with_sender: bool,
 }
 
 impl Facts {
@@ -136,7 +138,21 @@ impl Facts {
             whole: None,
             answered: None,
             lost: false,
+            with_sender: false,
         }
+    }
+
+    /// Whether a pattern speaks of a message between these ends.
+    pub fn runs(&self, from: &End, to: &End) -> bool {
+        let is = |party: &Party, end: &End| {
+            party.is(end)
+                && match end {
+                    End::Sender => self.with_sender,
+                    End::Role(Role::Client) => !self.with_sender,
+                    End::Any | End::Role(_) | End::Actor { .. } => true,
+                }
+        };
+        is(&self.from, from) && is(&self.to, to)
     }
 
     /// The end that is not the IUT.
@@ -265,6 +281,7 @@ impl Correlator {
         let dialog = self.dialogs.get(dialog);
         facts.dialog = Some(dialog.symbol);
         facts.user = facts.user.or(dialog.user);
+        facts.with_sender |= dialog.with_sender;
         facts.device = facts.device.or(dialog.device);
         facts.group = facts.group.or(dialog.group);
     }
@@ -306,7 +323,7 @@ impl Correlator {
         let dialog = found.or_else(|| original.as_ref().and_then(|original| original.dialog));
         if let Some(dialog) = dialog {
             // What the dialog was set up for outweighs what this one message looks like.
-            (facts.user, facts.device) = (None, None);
+            (facts.user, facts.device, facts.with_sender) = (None, None, false);
             self.describe_dialog(dialog, &mut facts);
         }
         let group = self.groups.of_message(request, &self.places, &mut self.symbols);
@@ -341,6 +358,7 @@ impl Correlator {
         facts.retransmission = found.retransmission;
         facts.answered = found.answered;
         (facts.user, facts.device, facts.group) = (found.user, found.device, found.group);
+        facts.with_sender = found.with_sender;
         facts.message = found.message;
         if !sent {
             self.refine_device(response, &mut facts);
@@ -407,7 +425,7 @@ impl Correlator {
     }
 
     /// The served user of a request outside dialogs: the IUT's side of a leg to the focus, the
-    /// other side of a leg to a Client.
+    /// other side of a leg to a Client, and of an invitation from a Client to a user that user.
     fn served(&mut self, sent: bool, peer: &Party, request: &sip::Message, facts: &mut Facts) {
         let target = |places: &Places| {
             let of_uri = request.target().ok().and_then(|uri| places.user(&uri).cloned());
@@ -418,7 +436,13 @@ impl Correlator {
             of_from.or_else(|| places.asserted(request).cloned())
         };
         let is_register = request.method_token() == Some("REGISTER");
+        let invited = (!sent && peer.role == Role::Client && request.method_token() == Some("INVITE"))
+            .then(|| target(&self.places))
+            .flatten()
+            .filter(|user| user.name != peer.name);
+        facts.with_sender = invited.is_some();
         let user = match peer.role {
+            Role::Client if invited.is_some() => invited,
             Role::Client => Some(peer.clone()),
             Role::Core if is_register => request.to().ok().and_then(|to| self.places.user(&to.uri).cloned()),
             Role::Cf | Role::Core | Role::Pf if sent => sender(&self.places),

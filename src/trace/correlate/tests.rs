@@ -186,3 +186,24 @@ fn a_session_is_found_by_the_path_of_a_later_answer() {
     assert_eq!(facts[sent as usize].dialog, facts[rejoin as usize].dialog);
     assert!(facts[sent as usize].group.is_some());
 }
+
+#[test]
+fn who_invites_a_user_is_the_sender_in_a_session_of_that_user() {
+    let mut tape = Tape::new();
+    let invite = tape.ask("alice", "pf", "INVITE", In { call_id: "a", from: "a-1", to: None, cseq: 1 });
+    let accepted = tape.answer(invite, "pf", "alice", 200, "pf-a");
+    let bye = tape.ask("alice", "pf", "BYE", In { call_id: "a", from: "a-1", to: Some("pf-a"), cseq: 2 });
+    let delivery = tape.ask("pf", "bob.phone", "INVITE", In { call_id: "d", from: "pf-d", to: None, cseq: 1 });
+    let Correlation { facts, symbols } = Correlation::of(&tape.trace());
+    let (client, pf) = (End::Role(Role::Client), End::Role(Role::Pf));
+    for event in [invite, bye] {
+        let facts = &facts[event as usize];
+        assert_eq!(ends(facts), "alice -> pf");
+        assert_eq!(facts.user.map(|user| symbols.name(user)), Some("bob"));
+        assert!(facts.runs(&End::Sender, &pf) && !facts.runs(&client, &pf));
+    }
+    assert!(facts[accepted as usize].runs(&pf, &End::Sender));
+    let delivery = &facts[delivery as usize];
+    assert_eq!(delivery.user, facts[invite as usize].user);
+    assert!(delivery.runs(&pf, &client) && !delivery.runs(&pf, &End::Sender));
+}
