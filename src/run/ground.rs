@@ -198,11 +198,7 @@ pub(super) fn pf_settings(setup: &Setup<'_>) -> PfConfig {
     let clients = setup.scenario.actors.iter().filter(|actor| actor.role == Role::Client);
     let identities = clients.filter_map(|actor| setup.defaults.identities.get(&*actor.name));
     let user = |identity: &Identity| ServedUser { uri: identity.uri.clone(), aliases: identity.aliases.clone() };
-    PfConfig {
-        identity: pf_identity(setup.defaults),
-        users: identities.map(user).collect(),
-        core: CORE_URI.to_owned(),
-    }
+    PfConfig { identity: pf_identity(setup.defaults), users: identities.map(user).collect(), core: CORE_URI.to_owned() }
 }
 
 pub(super) fn commit_plan(values: &Values) -> CommitPlan {

@@ -342,9 +342,7 @@ impl Patterns<'_> {
         };
         let known = match wanted(path) {
             Wanted::Text => true,
-            Wanted::Address => {
-                text == PF || defaults.identities.contains_key(text) || defaults.groups.contains_key(text)
-            }
+            Wanted::Address => text == PF || defaults.identities.contains_key(text) || defaults.groups.contains_key(text),
             Wanted::Instance => device(text),
         };
         if known || !word {

@@ -54,7 +54,8 @@ pub(crate) fn book() -> AddressBook {
     let core = Party::new(Role::Core, "core");
     let focus = Party::new(Role::Cf, "focus");
     let pf = Party::new(Role::Pf, "pf");
-    let nodes = [("pf", &pf), ("core", &core), ("focus", &focus), ("bob.phone", &phone), ("bob.tablet", &tablet), ("alice", &alice)];
+    let nodes =
+        [("pf", &pf), ("core", &core), ("focus", &focus), ("bob.phone", &phone), ("bob.tablet", &tablet), ("alice", &alice)];
     AddressBook {
         nodes: nodes.into_iter().map(|(name, party)| (address(name), party.clone())).collect(),
         users: vec![(ALICE.into(), alice), (BOB.into(), bob.clone()), ("tel:+15145550102".into(), bob)],

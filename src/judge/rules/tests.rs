@@ -523,7 +523,8 @@ fn a_trace_judged_event_by_event_is_judged_alike() {
 
 #[test]
 fn a_rule_of_one_to_one_sessions_does_not_look_at_groups() {
-    let rule = "per: [one-to-one, user]\nwhen: { any -> pf INVITE: { initial: true } }\nnever: { pf -> client INVITE: { initial: true } }";
+    let rule =
+        "per: [one-to-one, user]\nwhen: { any -> pf INVITE: { initial: true } }\nnever: { pf -> client INVITE: { initial: true } }";
     assert_eq!(outcome(rule, &session()), Outcome::NotTriggered);
     let mut tape = session();
     tape.ask("alice", "pf", "INVITE", In { call_id: "a", from: "a-1", to: None, cseq: 1 });
