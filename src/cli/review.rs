@@ -10,8 +10,10 @@ use serde_json::json;
 
 use super::load::{SuiteArgs, count};
 use super::{Console, Exit};
-use crate::report::diff;
+use crate::report::diff::Difference;
+use crate::report::escape::visible;
 use crate::run::select::Glob;
+use crate::trace::snapshot::Snapshot;
 
 /// Arguments of `review`.
 #[derive(clap::Args, Debug)]
@@ -62,9 +64,17 @@ struct Pending {
 }
 
 impl Pending {
-    fn diff(&self) -> String {
+    fn difference(&self) -> Difference {
         let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
-        diff::of_snapshots(&read(&self.old), &read(&self.new))
+        Difference::of(&read(&self.old), &read(&self.new))
+    }
+
+    /// Where it is, what it shows, and what of it differs.
+    fn show(&self) -> String {
+        let difference = self.difference();
+        let text = std::fs::read_to_string(&self.new).unwrap_or_default();
+        let title = Snapshot::parse(&text).map(|snapshot| snapshot.description).unwrap_or_default();
+        format!(" {}\n {}     {}\n{}", visible(&title), self.old.display(), difference.headline(), difference.text())
     }
 
     fn accept(&self) -> std::io::Result<()> {
@@ -119,12 +129,16 @@ pub(super) fn review(args: &ReviewArgs, console: &Console) -> Exit {
     let mut at = 0;
     while at < pending.len() {
         let item = &pending[at];
-        console.print(&format!("Reviewing [{}/{}]  {}\n{}", at + 1, pending.len(), item.name, item.diff()));
+        console.print(&format!("Reviewing [{}/{}]  {}\n{}", at + 1, pending.len(), item.name, item.show()));
         match ask(console) {
             Some('a') => settle(item.accept(), item, console),
             Some('r') => settle(item.reject(), item, console),
             Some('A') => {
-                let same: Vec<&Pending> = pending[at..].iter().filter(|other| other.diff() == item.diff()).collect();
+                let signature = item.difference().signature();
+                let same: Vec<&Pending> = pending[at..]
+                    .iter()
+                    .filter(|other| other.new.exists() && other.difference().signature() == signature)
+                    .collect();
                 console.print(&format!("{} with the same change\n", count(same.len(), "trace")));
                 same.into_iter().for_each(|other| settle(other.accept(), other, console));
             }
@@ -167,7 +181,7 @@ fn settle(done: std::io::Result<()>, item: &Pending, console: &Console) {
 
 fn list(pending: &[Pending], console: &Console) -> Exit {
     for item in pending {
-        console.print(&format!("{}\n{}", item.name, item.diff()));
+        console.print(&format!("{}\n{}", item.name, item.show()));
     }
     let first = &pending[0].name;
     console.talk(&format!(

@@ -1,5 +1,6 @@
 //! `cpmcheck run`: run scenarios against the reference PF and judge them.
 
+use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -207,8 +208,23 @@ fn prepare(args: &Args, console: &Console) -> Result<Exit, Exit> {
         compare: policy.is_empty() && seed == loaded.suite.defaults.seed,
     };
     let course = Course::new(&loaded.suite, choices);
-    let session = Session { args, console, loaded: &loaded, selected: &selected, course, seed, filtered: selection.is_filtered() };
+    let (filtered, flags) = (selection.is_filtered(), flags(args));
+    let session = Session { args, console, loaded: &loaded, selected: &selected, course, seed, filtered, flags };
     Ok(session.go())
+}
+
+/// The flags without which a failure would not come again.
+fn flags(args: &Args) -> String {
+    let mut flags: String = args.course.policy.iter().map(|pair| format!(" --policy '{pair}'")).collect();
+    if args.course.timeout_scale != 1.0 {
+        let _ = write!(flags, " --timeout-scale {}", args.course.timeout_scale);
+    }
+    match args.gates.fail_on() {
+        FailOn::Shall => {}
+        FailOn::Should => flags.push_str(" --strict"),
+        FailOn::Any => flags.push_str(" --fail-on any"),
+    }
+    flags
 }
 
 fn nothing_left(args: &Args, console: &Console) -> Exit {
@@ -241,6 +257,8 @@ struct Session<'a> {
     course: Course<'a>,
     seed: u64,
     filtered: bool,
+    /// What else of the command line decides how a scenario goes.
+    flags: String,
 }
 
 impl Session<'_> {
@@ -338,7 +356,7 @@ impl Session<'_> {
             ascii: self.console.ascii(),
             width: self.console.width(),
             run_file: self.args.output.reporter.iter().find_map(Reporter::run_file),
-            flags: "",
+            flags: &self.flags,
         }
     }
 

@@ -8,6 +8,7 @@ use super::{Console, Exit};
 use crate::judge::outcome::FailOn;
 use crate::judge::verdict::{Verdict, verdict_of};
 use crate::judge::{Judge, Setup};
+use crate::report::escape::visible;
 use crate::report::jsonl::{Stored, StoredOutcome, read};
 use crate::report::ladder as render;
 use crate::run::execute::{Choices, Course};
@@ -69,7 +70,8 @@ fn show(args: &ShowArgs, console: &Console) -> Result<Exit, Exit> {
     for trace in &traces {
         let marks = BTreeMap::new();
         let look = render::Look { ascii: console.ascii(), marks: &marks, ignored: &[] };
-        console.print(&format!("{}  seed {:#x}\n\n{}", trace.header.name(), trace.header.seed, render::ladder(trace, &look)));
+        let name = trace.header.name();
+        console.print(&format!("{}  seed {:#x}\n\n{}", visible(&name), trace.header.seed, render::ladder(trace, &look)));
         if args.messages {
             console.print(&format!("\n{}", render::messages(trace)));
         }
@@ -155,14 +157,14 @@ fn check(args: &CheckArgs, console: &Console) -> Result<Exit, Exit> {
         findings.extend(judgement.findings);
         let verdict = verdict_of(&findings, args.strict);
         worst = worst.and(verdict);
-        console.print(&format!("{verdict:<12} {}\n", outcome.name()));
+        console.print(&format!("{verdict:<12} {}\n", visible(&outcome.name())));
         for finding in findings.iter().filter(|finding| finding.verdict(args.strict) > Verdict::Pass || args.strict) {
             console.print(&format!(
                 "  {} {}: expected {}, observed {}\n",
                 finding.kind,
-                finding.id,
-                crate::report::escape::visible(&finding.expected),
-                crate::report::escape::visible(&finding.observed)
+                visible(&finding.id),
+                visible(&finding.expected),
+                visible(&finding.observed)
             ));
         }
     }

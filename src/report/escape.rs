@@ -19,9 +19,20 @@ pub fn short(text: &str, width: usize) -> String {
     cut
 }
 
+/// As [`short`], and says how much is left out: for text of which a person may need all.
+pub fn bounded(text: &str, width: usize) -> String {
+    let text = visible(text);
+    match text.chars().count().checked_sub(width) {
+        None | Some(0) => text.into_owned(),
+        Some(over) => format!("{}… (and {over} more characters)", text.chars().take(width).collect::<String>()),
+    }
+}
+
 fn is_hidden(mark: char) -> bool {
-    // Bidirectional marks reorder what a person reads.
-    mark.is_control() || matches!(mark, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    // Bidirectional marks reorder what a person reads; line separators end a line in some readers;
+    // the last two are no characters at all, and no XML may hold them.
+    mark.is_control()
+        || matches!(mark, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fffe}'..='\u{ffff}')
 }
 
 fn glyph(mark: char) -> char {
@@ -48,5 +59,7 @@ mod tests {
     fn long_text_is_cut_with_a_mark() {
         assert_eq!(short("abcdef", 4), "abc…");
         assert_eq!(short("abcd", 4), "abcd");
+        assert_eq!(bounded("abcdef", 4), "abcd… (and 2 more characters)");
+        assert_eq!(bounded("abcd", 4), "abcd");
     }
 }

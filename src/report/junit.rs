@@ -22,8 +22,8 @@ pub fn render(outcomes: &[Outcome], skips: &[Skip], seed: u64) -> Result<String,
     }
     for skip in skips {
         let mut status = TestCaseStatus::skipped();
-        status.set_message(skip.why.clone());
-        suite.add_test_case(TestCase::new(skip.name.clone(), status));
+        status.set_message(text(&skip.why));
+        suite.add_test_case(TestCase::new(text(&skip.name), status));
     }
     let mut report = Report::new("cpmcheck");
     report.add_test_suite(suite);
@@ -31,18 +31,23 @@ pub fn render(outcomes: &[Outcome], skips: &[Skip], seed: u64) -> Result<String,
 }
 
 fn case(outcome: &Outcome) -> TestCase {
-    let mut case = TestCase::new(outcome.name(), status(outcome));
+    let mut case = TestCase::new(text(&outcome.name()), status(outcome));
     if let Some((topic, _)) = outcome.scenario.split_once('/') {
-        case.set_classname(topic);
+        case.set_classname(text(topic));
     }
     // Virtual time: what the flow took, not what the machine took.
     case.set_time(Duration::from_micros(u64::try_from(outcome.took.as_micros()).unwrap_or(0)));
     for requirement in &outcome.requirements {
-        case.add_property(Property::new("requirement", requirement.clone()));
+        case.add_property(Property::new("requirement", text(requirement)));
     }
     case.add_property(Property::new("verdict", outcome.verdict.name()));
     case.add_property(Property::new("gate", outcome.gate.name()));
     case
+}
+
+/// What XML may hold: control characters, that it may not, are shown.
+fn text(untrusted: &str) -> String {
+    visible(untrusted).into_owned()
 }
 
 fn status(outcome: &Outcome) -> TestCaseStatus {
@@ -60,12 +65,12 @@ fn status(outcome: &Outcome) -> TestCaseStatus {
     status.set_type(outcome.misses.first().map_or("C0220", |miss| miss.code));
     let first = outcome.misses.first().map(|miss| miss.title.clone());
     let rule = || outcome.findings.first().map(|finding| format!("{}: {}", finding.id, finding.observed));
-    status.set_message(visible(&first.or_else(rule).unwrap_or_default()).into_owned());
+    status.set_message(text(&first.or_else(rule).unwrap_or_default()));
     let lines: Vec<String> = outcome
         .findings
         .iter()
         .map(|finding| format!("{} {}: expected {}, observed {}", finding.kind, finding.id, finding.expected, finding.observed))
         .collect();
-    status.set_description(lines.iter().map(|line| visible(line).into_owned()).collect::<Vec<_>>().join("\n"));
+    status.set_description(lines.iter().map(|line| text(line)).collect::<Vec<_>>().join("\n"));
     status
 }

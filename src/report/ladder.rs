@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::escape::{short, visible};
+use super::escape::{bounded, short, visible};
 use super::style::{bad, faint, odd};
 use crate::judge::expect::headline;
 use crate::trace::Trace;
@@ -69,7 +69,7 @@ fn heads(lanes: &[Party], iut: &Party) -> String {
 fn row(event: &Event, from: usize, to: usize, lanes: usize, look: &Look<'_>) -> String {
     let time = format!("{:>8} ", event.at.to_string());
     let text = match &event.kind {
-        Kind::Fault(text) => return format!("{time}{}\n", odd(format!("== {} ==", visible(text)))),
+        Kind::Fault(text) => return format!("{time}{}\n", odd(format!("== {} ==", bounded(text, 200)))),
         Kind::FlowEnded => return format!("{time}{}\n", faint("-- the script is over --")),
         _ => arrow(event, from, to, lanes, look.ascii),
     };
@@ -107,7 +107,8 @@ pub fn messages(trace: &Trace) -> String {
     let mut out = String::new();
     for (event, facts) in trace.events.iter().zip(&facts) {
         let Kind::Message { content, .. } = &event.kind else { continue };
-        let _ = writeln!(out, "#{}  {}  {} -> {}  {}", event.number, event.at, facts.from, facts.to, headline(event));
+        let ends = format!("{} -> {}", facts.from, facts.to);
+        let _ = writeln!(out, "#{}  {}  {}  {}", event.number, event.at, visible(&ends), visible(&headline(event)));
         let bytes = match content {
             Content::Sip(message) => message.encode(),
             Content::Msrp(chunk) => chunk.encode(),

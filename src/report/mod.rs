@@ -13,3 +13,5 @@ pub mod mermaid;
 pub mod revision;
 pub mod style;
 pub mod terminal;
+#[cfg(test)]
+mod tests;

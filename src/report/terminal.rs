@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::escape::{short, visible};
+use super::escape::{bounded, short, visible};
 use super::style::{bad, faint, frame, odd, of_gate, strong};
-use crate::judge::outcome::{CleanUp, Comparison, Gate, Miss, Outcome, Reasons, Skip, Totals};
+use crate::judge::outcome::{CleanUp, Gate, Miss, Outcome, Reasons, Skip, Totals};
 use crate::judge::verdict::{Finding, FindingKind, Verdict};
 use crate::report::ladder as render;
 use crate::suite::Suite;
 use crate::suite::catalogue::Level;
+
+/// Characters of a text from the wire that one line shows.
+const LONGEST: usize = 400;
 
 /// What all blocks of one report share.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +63,7 @@ pub fn line(outcome: &Outcome) -> String {
     format!(
         "  {} {:<52} {:>4} messages  {:>9.3}s{again}{draft}\n",
         of_gate(outcome.gate, format!("{:<6}", outcome.gate)),
-        outcome.name(),
+        visible(&outcome.name()),
         events,
         outcome.took.as_secs_f64()
     )
@@ -68,7 +71,7 @@ pub fn line(outcome: &Outcome) -> String {
 
 /// Everything about an outcome that does not pass, or that warns: five answers for each failure.
 pub fn block(outcome: &Outcome, setting: &Setting<'_>) -> String {
-    let mut out = format!("{} {}\n", of_gate(outcome.gate, outcome.gate), strong(outcome.name()));
+    let mut out = format!("{} {}\n", of_gate(outcome.gate, outcome.gate), strong(visible(&outcome.name())));
     for miss in &outcome.misses {
         out.push_str(&miss_block(miss, outcome, setting));
     }
@@ -76,7 +79,7 @@ pub fn block(outcome: &Outcome, setting: &Setting<'_>) -> String {
         out.push_str(&finding_block(finding, setting));
     }
     if let CleanUp::Left(left) = &outcome.clean_up {
-        let _ = writeln!(out, "{}: left open at the end: {}", odd("warning[C0240]"), visible(&left.join(", ")));
+        let _ = writeln!(out, "{}: left open at the end: {}", odd("warning[C0240]"), bounded(&left.join(", "), LONGEST));
     }
     if !outcome.gate.passes() && !outcome.trace.events.is_empty() {
         out.push('\n');
@@ -87,7 +90,7 @@ pub fn block(outcome: &Outcome, setting: &Setting<'_>) -> String {
 }
 
 fn miss_block(miss: &Miss, outcome: &Outcome, setting: &Setting<'_>) -> String {
-    let mut out = format!("{}: {}\n", bad(format!("error[{}]", miss.code)), strong(visible(&miss.title)));
+    let mut out = format!("{}: {}\n", bad(format!("error[{}]", miss.code)), strong(bounded(&miss.title, LONGEST)));
     if let Some(place) = miss.place {
         out.push_str(&excerpt(place, &miss.label, setting));
     }
@@ -108,7 +111,7 @@ fn miss_block(miss: &Miss, outcome: &Outcome, setting: &Setting<'_>) -> String {
 }
 
 fn note(label: &str, text: &str) -> String {
-    format!("   {} {label:<11} {}\n", frame("="), visible(text))
+    format!("   {} {label:<11} {}\n", frame("="), bounded(text, LONGEST))
 }
 
 /// The line of the scenario with the step underlined.
@@ -125,9 +128,9 @@ fn excerpt(place: crate::pattern::ast::Place, label: &str, setting: &Setting<'_>
         "{pad} {} {path}:{line}:{column}\n{pad} {bar}\n{} {bar} {}\n{pad} {bar} {blank}{} {}\n{pad} {bar}\n",
         frame("-->"),
         frame(line),
-        visible(text),
-        bad("^".repeat(marked)),
-        bad(visible(label)),
+        bounded(text, LONGEST),
+        bad("^".repeat(marked.min(LONGEST))),
+        bad(bounded(label, LONGEST)),
         bar = frame("|"),
     )
 }
@@ -143,9 +146,9 @@ fn finding_block(finding: &Finding, setting: &Setting<'_>) -> String {
     let head = if severe { format!("error[{code}]") } else { format!("{}[{code}]", level.to_lowercase()) };
     let title = format!("{word} was not kept: {}", finding.id);
     let mut out = if severe {
-        format!("{}: {}\n", bad(head), strong(visible(&title)))
+        format!("{}: {}\n", bad(head), strong(bounded(&title, LONGEST)))
     } else {
-        format!("{}: {}\n", odd(head), visible(&title))
+        format!("{}: {}\n", odd(head), bounded(&title, LONGEST))
     };
     match setting.suite.catalogue.get(&finding.id) {
         Some(requirement) => {
@@ -157,8 +160,8 @@ fn finding_block(finding: &Finding, setting: &Setting<'_>) -> String {
         None if !finding.cites.is_empty() => out.push_str(&note("cites", &finding.cites)),
         None => {}
     }
-    out.push_str(&note("expected", &short(&finding.expected, 400)));
-    out.push_str(&note("observed", &short(&finding.observed, 400)));
+    out.push_str(&note("expected", &finding.expected));
+    out.push_str(&note("observed", &finding.observed));
     if let Some(event) = finding.event {
         out.push_str(&note("message", &format!("#{event}")));
     }
@@ -173,10 +176,15 @@ fn ladder(outcome: &Outcome, setting: &Setting<'_>) -> String {
     render::ladder(&outcome.trace, &look)
 }
 
-/// What stands beside the events that are held against the IUT.
+/// What stands beside the events that are held against the IUT: the first finding of each.
 pub fn marks(outcome: &Outcome) -> BTreeMap<u32, String> {
-    let against = outcome.findings.iter().filter(|finding| finding.verdict(false) > Verdict::Pass);
-    against.filter_map(|finding| Some((finding.event?, format!("✗ expected {}", short(&finding.expected, 40))))).collect()
+    let mut marks = BTreeMap::new();
+    for finding in outcome.findings.iter().filter(|finding| finding.verdict(false) > Verdict::Pass) {
+        if let Some(event) = finding.event {
+            marks.entry(event).or_insert_with(|| format!("✗ expected {}", short(&finding.expected, 40)));
+        }
+    }
+    marks
 }
 
 /// How to see this once more.
@@ -185,14 +193,16 @@ fn again(outcome: &Outcome, setting: &Setting<'_>) -> String {
         return String::new();
     }
     let suite = setting.suite_flag.map_or_else(String::new, |dir| format!(" --suite {dir}"));
-    let mut out = format!("\n   again:  cpmcheck run {}{suite} --seed {:#x}{}\n", outcome.name(), outcome.seed, setting.flags);
+    let name = outcome.name();
+    let name = visible(&name);
+    let mut out = format!("\n   again:  cpmcheck run {name}{suite} --seed {:#x}{}\n", outcome.seed, setting.flags);
     if let Some(path) = setting.run_file {
-        let _ = writeln!(out, "   trace:  cpmcheck trace show {path}:{}", outcome.name());
+        let _ = writeln!(out, "   trace:  cpmcheck trace show {path}:{name}");
     }
     let mut topics: Vec<String> = outcome.misses.iter().map(|miss| miss.code.to_owned()).collect();
     topics.extend(outcome.broken_requirement().map(str::to_owned));
     if !topics.is_empty() {
-        let topics: Vec<String> = topics.iter().map(|topic| format!("cpmcheck explain {topic}")).collect();
+        let topics: Vec<String> = topics.iter().map(|topic| format!("cpmcheck explain {}", visible(topic))).collect();
         let _ = writeln!(out, "   more:   {}", topics.join("   ·   "));
     }
     out.push('\n');
@@ -231,7 +241,7 @@ pub fn closing(closing: &Closing<'_>) -> String {
     let exit = closing.reasons.exit();
     let reasons: Vec<&str> = closing.reasons.iter().map(|(_, text)| text.as_str()).collect();
     if !reasons.is_empty() {
-        let _ = writeln!(out, "{} {exit}: {}", strong("exit"), reasons.join(", "));
+        let _ = writeln!(out, "{} {exit}: {}", strong("exit"), visible(&reasons.join(", ")));
     }
     let _ = write!(out, "\n{}\n", closing.totals.last_line());
     out
@@ -254,16 +264,17 @@ fn left_out(closing: &Closing<'_>) -> String {
     }
     let mut out = rule("not counted as pass");
     for (why, count) in reasons {
-        let _ = writeln!(out, "  SKIP  {count:>3}  {why}");
+        let _ = writeln!(out, "  SKIP  {count:>3}  {}", visible(why));
     }
     for name in drafts {
-        let _ = writeln!(out, "  DRAFT      {name}");
+        let _ = writeln!(out, "  DRAFT      {}", visible(&name));
     }
     out
 }
 
 fn failures(outcomes: &[Outcome]) -> String {
-    let listed: Vec<&Outcome> = outcomes.iter().filter(|outcome| !matches!(outcome.gate, Gate::Pass | Gate::Info)).collect();
+    let listed: Vec<&Outcome> =
+        outcomes.iter().filter(|outcome| !outcome.draft && !matches!(outcome.gate, Gate::Pass | Gate::Info)).collect();
     if listed.is_empty() {
         return String::new();
     }
@@ -276,7 +287,8 @@ fn failures(outcomes: &[Outcome]) -> String {
             (named.as_str(), level_name(finding.level), format!("expected {}, observed {}", finding.expected, finding.observed))
         });
         let gate = of_gate(outcome.gate, format!("{:<6}", outcome.gate));
-        let _ = writeln!(out, "  {gate} {:<44} {id:<12} {level:<6} {}", outcome.name(), short(&text, 100));
+        let (name, id) = (outcome.name(), short(id, 40));
+        let _ = writeln!(out, "  {gate} {:<44} {id:<12} {level:<6} {}", visible(&name), short(&text, 100));
     }
     out
 }
@@ -288,15 +300,10 @@ fn worst(outcome: &Outcome) -> Option<&Finding> {
 }
 
 fn changed(outcomes: &[Outcome]) -> String {
-    let word = |outcome: &Outcome| match outcome.comparison {
-        Comparison::New(_) => Some("new"),
-        Comparison::Changed { .. } => Some("changed"),
-        Comparison::Same | Comparison::Skipped => None,
-    };
-    let listed: Vec<String> =
-        outcomes.iter().filter_map(|outcome| Some(format!("  {:<8} {}\n", odd(word(outcome)?), outcome.name()))).collect();
+    let listed = super::diff::of_outcomes(outcomes);
     if listed.is_empty() {
-        return String::new();
+        listed
+    } else {
+        format!("{}{listed}  decide with `cpmcheck review`\n", rule("traces that await review"))
     }
-    format!("{}{}  decide with `cpmcheck review`\n", rule("traces that await review"), listed.concat())
 }

@@ -37,6 +37,8 @@ pub struct StoredOutcome {
     pub scenario: String,
     /// The variant.
     pub variant: String,
+    /// Which repetition it was, from 1.
+    pub repetition: u64,
     /// The requirements that it claims.
     pub requirements: Vec<String>,
     /// The gate that the run gave it.
@@ -124,9 +126,9 @@ fn take(value: &Value, kind: &str, open: &mut Option<StoredOutcome>, stored: &mu
                 trace.ended = Instant::from_micros(value["ended-us"].as_u64().unwrap_or(0));
                 trace.complete = value["complete"] == true;
             }
-            let name = outcome.name();
-            if stored.outcomes.iter().any(|other| other.name() == name && other.trace.is_some() && outcome.trace.is_some()) {
-                outcome.trace = None;
+            let twice = |other: &StoredOutcome| other.name() == outcome.name() && other.repetition == outcome.repetition;
+            if stored.outcomes.iter().any(twice) {
+                return Err(format!("{} ends twice", outcome.name()));
             }
             stored.outcomes.extend(open.take());
         }
@@ -146,7 +148,8 @@ fn started(value: &Value) -> Result<StoredOutcome, String> {
     let header = value.get("book").map(|book| header(value, book, &scenario, &variant)).transpose()?;
     let requirements = strings(&value["requirements"]);
     let trace = header.map(|header| Trace { header, ..Trace::default() });
-    Ok(StoredOutcome { scenario, variant, requirements, gate: String::new(), trace })
+    let repetition = value["repetition"].as_u64().unwrap_or(1);
+    Ok(StoredOutcome { scenario, variant, repetition, requirements, gate: String::new(), trace })
 }
 
 fn header(value: &Value, book: &Value, scenario: &str, variant: &str) -> Result<Header, String> {
@@ -201,10 +204,20 @@ fn content(value: &Value) -> Result<Content, String> {
     let content = match text(value, "protocol")?.as_str() {
         "sip" => sip::Message::decode(bytes.clone()).map(Content::Sip),
         "msrp" => msrp::Chunk::decode(bytes.clone()).map(Content::Msrp),
-        "broken" => Err(WireFault::new("broken", 0, "a message")),
+        "broken" => Err(fault_of(&bytes)),
         other => return Err(format!("`{other}` is no protocol")),
     };
     Ok(content.unwrap_or_else(|fault| Content::Broken { bytes, fault }))
+}
+
+/// What is wrong with bytes that were no message when they were recorded.
+fn fault_of(bytes: &Bytes) -> WireFault {
+    let decoded = if bytes.starts_with(b"MSRP ") {
+        msrp::Chunk::decode(bytes.clone()).err()
+    } else {
+        sip::Message::decode(bytes.clone()).err()
+    };
+    decoded.unwrap_or(WireFault::new("broken", 0, "a message of the connection's protocol"))
 }
 
 fn raw(value: &Value) -> Result<Bytes, String> {

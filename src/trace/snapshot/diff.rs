@@ -91,6 +91,22 @@ impl fmt::Display for Change {
     }
 }
 
+impl Change {
+    /// The change without the numbers of its messages: what traces that changed alike share.
+    pub fn signature(&self) -> String {
+        let bare = |title: &str| title.split_once(' ').map_or("", |(_, ends)| ends).to_owned();
+        match self {
+            Self::Inserted { title, start } => format!("+ {}: {start}", bare(title)),
+            Self::Missing { title, start } => format!("- {}: {start}", bare(title)),
+            Self::Moved { to, start, .. } => format!("> {}: {start}", bare(to)),
+            Self::Changed { title, start, lines } => {
+                let lines = lines.iter().filter(|line| !matches!(line, Line::Kept(_)));
+                lines.fold(format!("~ {}: {start}", bare(title)), |text, line| format!("{text}\n{line}"))
+            }
+        }
+    }
+}
+
 fn read(content: &str) -> Vec<Block<'_>> {
     let mut blocks: Vec<Block<'_>> = Vec::new();
     for line in content.lines() {
@@ -195,7 +211,25 @@ fn changed(old: &Block<'_>, new: &Block<'_>) -> Option<Change> {
             }
         }
     }
+    fold_length(&mut lines, body_of(&old.lines) != body_of(&new.lines));
     Some(Change::Changed { title: new.title.to_owned(), start: new.start.to_owned(), lines })
+}
+
+fn body_of<'b, 'a>(lines: &'b [&'a str]) -> &'b [&'a str] {
+    let head = lines.iter().position(|line| line.is_empty()).unwrap_or(lines.len());
+    &lines[head..]
+}
+
+/// A Content-Length that follows from another body is one line beside the point.
+fn fold_length(lines: &mut Vec<Line>, body_differs: bool) {
+    let length = |line: &Line| match line {
+        Line::Gone(text) | Line::New(text) => text.strip_prefix("Content-Length: ").map(str::to_owned),
+        Line::Kept(_) => None,
+    };
+    let pair = lines.windows(2).position(|pair| length(&pair[0]).is_some() && length(&pair[1]).is_some());
+    let Some(at) = pair.filter(|_| body_differs) else { return };
+    let (old, new) = (length(&lines[at]).unwrap_or_default(), length(&lines[at + 1]).unwrap_or_default());
+    lines.splice(at..=at + 1, [Line::Kept(format!("Content-Length: {old} -> {new} (follows from the body)"))]);
 }
 
 #[cfg(test)]
@@ -217,6 +251,28 @@ mod tests {
             changes[0].to_string(),
             "~ #1 a -> pf  SIP TCP: INVITE sip:x SIP/2.0\n      CSeq: 1 INVITE\n    - Subject: one\n    + Subject: two"
         );
+    }
+
+    #[test]
+    fn a_length_that_follows_from_the_body_is_folded() {
+        let old = "#1 a -> pf  SIP TCP\nMESSAGE sip:x SIP/2.0\nCSeq: 1 MESSAGE\nContent-Length: 3\n\none\\";
+        let new = old.replace("Length: 3", "Length: 5").replace("one", "three");
+        let Change::Changed { lines, .. } = &compare(old, &new)[0] else { panic!("a change") };
+        let shown: Vec<String> = lines.iter().map(Line::to_string).collect();
+        assert_eq!(shown, ["  CSeq: 1 MESSAGE", "  Content-Length: 3 -> 5 (follows from the body)", "- one\\", "+ three\\"]);
+        let wrong = &compare(old, &old.replace("Length: 3", "Length: 4"))[0];
+        assert!(wrong.to_string().contains("+ Content-Length: 4"), "{wrong}");
+    }
+
+    #[test]
+    fn equal_changes_of_different_messages_have_one_signature() {
+        let later = OLD.replace("#1", "#7");
+        let changes = [
+            compare(OLD, &OLD.replace("Subject: one", "Subject: two")),
+            compare(&later, &later.replace("Subject: one", "Subject: two")),
+        ];
+        assert_ne!(changes[0], changes[1]);
+        assert_eq!(changes[0][0].signature(), changes[1][0].signature());
     }
 
     #[test]
