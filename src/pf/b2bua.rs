@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::core::{Call, Core};
+use super::group_state::Announcement;
 use super::headers::{ELSEWHERE, own_contact, with_body};
 use super::leg::{Leg, Media, with_session_timer};
 use super::media;
@@ -71,6 +72,7 @@ impl Core {
         self.schedule.stop(Alarm::Disconnected(group, side));
         if side == Side::Client {
             self[group].deferred.rewind();
+            self[group].announcement = Announcement::default();
         }
         super::procedures::session_modification::abandon(self, now, group, side);
         self.journal.touch(group);
@@ -137,7 +139,7 @@ impl Core {
             self.start_media(now, group, side);
         }
         if first && side == Side::Client && self[group].phase == Phase::DrainRj {
-            active_group::send_group_state(self, now, group);
+            active_group::announce(self, group);
         }
         self.pump(now, group);
     }
@@ -237,6 +239,7 @@ impl Core {
         self.unsubscribe(now, group);
         self[group].phase = self[group].resting();
         self[group].closing = None;
+        self[group].unsent.clear();
         self.schedule.stop(Alarm::Retry(group));
         self.journal.touch(group);
     }

@@ -9,10 +9,10 @@ use super::journal::Journal;
 use super::procedures::deferred_handling::Silence;
 use super::procedures::{
     active_group, deferred_handling, group_delivery, group_rejoin, participants_information, participants_notification,
-    registration, session_invitation, session_modification,
+    registration, restart, session_invitation, session_modification,
 };
 use super::schedule::{Alarm, Schedule};
-use super::state::{Group, GroupId, Phase, Side, UserId, Users, address_key};
+use super::state::{Delivery, Group, GroupId, Phase, Restart, Side, UserId, Users, address_key};
 use super::{PfConfig, Policy};
 use crate::clause::Clause;
 use crate::endpoint::{self, Change, DialogId, Endpoint, Event, Failure, MsrpId, SubscriptionId, TransactionId};
@@ -30,6 +30,8 @@ pub(super) enum Call {
     Delivery(GroupId),
     /// An INVITE of the Client, passed on to the focus.
     Join(GroupId),
+    /// The re-start of an inactive group.
+    Restart(GroupId),
     /// A change of the session, passed on to this side.
     Modification(GroupId, Side),
     /// A refresh of the session timer on this side.
@@ -163,6 +165,7 @@ impl Core {
                 Alarm::Trigger(user) => group_delivery::trigger(self, now, user),
                 Alarm::Retry(group) => group_delivery::retry(self, now, group),
                 Alarm::Ringing(group) => active_group::on_ringing_limit(self, now, group),
+                Alarm::Restarting(group) => restart::on_limit(self, now, group),
                 Alarm::Disconnected(group, side) => deferred_handling::on_silence(self, now, group, side, Silence::Media),
                 Alarm::Refresh(group, side) => session_modification::refresh(self, now, group, side),
                 Alarm::Linger(session) => self.close_media(now, session),
@@ -272,6 +275,7 @@ impl Core {
             Call::Invitation(group) => session_invitation::handle(self, now, group, transaction, dialog, message),
             Call::Delivery(group) => active_group::handle(self, now, group, transaction, dialog, message),
             Call::Join(group) => group_rejoin::handle(self, now, group, transaction, dialog, message),
+            Call::Restart(group) => restart::handle(self, now, group, transaction, dialog, message),
             Call::Modification(group, side) => session_modification::handle(self, now, (group, side), transaction, message),
             Call::Refresh(group, side) => session_modification::on_refreshed(self, now, (group, side), transaction, message),
             Call::Repair(group) => session_modification::on_repaired(self, now, group, transaction, message),
@@ -287,9 +291,13 @@ impl Core {
         let leg = match call {
             Call::Modification(group, side) | Call::Refresh(group, side) => (group, side),
             Call::Repair(group) => (group, Side::Focus),
-            Call::Invitation(_) | Call::Delivery(_) | Call::Join(_) | Call::Notify(_) | Call::Bye(_) | Call::Message(_) => {
-                return true;
-            }
+            Call::Invitation(_)
+            | Call::Delivery(_)
+            | Call::Join(_)
+            | Call::Restart(_)
+            | Call::Notify(_)
+            | Call::Bye(_)
+            | Call::Message(_) => return true,
         };
         dialog.and_then(|dialog| self.dialogs.get(&dialog)) == Some(&leg)
     }
@@ -306,13 +314,19 @@ impl Core {
     /// A request is repeated under a new transaction: what waits for its answer waits for that.
     fn follow(&mut self, call: Call, before: TransactionId, again: TransactionId) {
         self.calls.insert(again, call);
-        let (Call::Invitation(group) | Call::Delivery(group) | Call::Join(group) | Call::Modification(group, _)) = call else {
+        let (Call::Invitation(group)
+        | Call::Delivery(group)
+        | Call::Join(group)
+        | Call::Restart(group)
+        | Call::Modification(group, _)) = call
+        else {
             return;
         };
         let group = &mut self[group];
         if let Phase::Inviting { call, .. }
         | Phase::Joining { call, .. }
-        | Phase::DrainPf(super::state::Delivery::Invited { call, .. }) = &mut group.phase
+        | Phase::Restarting(Restart::Asked { call })
+        | Phase::DrainPf(Delivery::Invited { call, .. }) = &mut group.phase
             && *call == before
         {
             *call = again;
@@ -348,6 +362,7 @@ impl Core {
             Call::Invitation(group) => session_invitation::on_failed(self, now, group),
             Call::Delivery(group) => active_group::on_failed(self, now, group, status, None),
             Call::Join(group) => group_rejoin::refuse(self, now, group, status),
+            Call::Restart(group) => restart::on_failed(self, now, group, status),
             Call::Modification(group, side) => session_modification::on_failed(self, now, (group, side), 408),
             Call::Refresh(group, side) => {
                 deferred_handling::on_silence(self, now, group, side, Silence::Unanswered);

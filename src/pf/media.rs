@@ -45,6 +45,8 @@ pub(super) struct Remote {
     pub(super) receives: bool,
     /// Its accept-types; empty when it gave none.
     pub(super) accept_types: Vec<String>,
+    /// Its accept-wrapped-types; empty when it gave none.
+    pub(super) wrapped_types: Vec<String>,
 }
 
 impl Remote {
@@ -52,6 +54,12 @@ impl Remote {
     pub(super) fn accepts(&self, content_type: &str) -> bool {
         let essence = content_type.split(';').next().unwrap_or("").trim();
         self.accept_types.is_empty() || self.accept_types.iter().any(|own| own == "*" || own.eq_ignore_ascii_case(essence))
+    }
+
+    /// Whether it takes this type inside CPIM: accept-types count there too (RFC 4975 8.6).
+    pub(super) fn accepts_wrapped(&self, content_type: &str) -> bool {
+        let known = |own: &String| own == "*" || own.eq_ignore_ascii_case(content_type);
+        self.wrapped_types.iter().any(known) || self.accept_types.iter().any(known)
     }
 
     /// Whether we connect, given that this is the answer to our offer.
@@ -97,6 +105,7 @@ pub(super) fn read(sdp: &str) -> Option<Remote> {
         setup: attribute(medium, "setup").map(str::to_owned),
         receives: matches!(direction, "sendrecv" | "recvonly"),
         accept_types: attribute(medium, "accept-types").map(words).unwrap_or_default(),
+        wrapped_types: attribute(medium, "accept-wrapped-types").map(words).unwrap_or_default(),
     })
 }
 

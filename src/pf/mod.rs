@@ -10,6 +10,7 @@
 mod b2bua;
 mod core;
 mod deferred;
+mod group_state;
 mod headers;
 mod journal;
 mod leg;

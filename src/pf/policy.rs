@@ -49,6 +49,20 @@ pub struct Policy {
     pub send_group_state: bool,
     /// `group-state.if-not-accepted` is `send` (AMB-34).
     pub send_unaccepted_state: bool,
+    /// `group-state.position` is `last` (AMB-34).
+    pub group_state_last: bool,
+    /// `group-state.wrap` is `cpim` (AMB-34).
+    pub wrap_group_state: bool,
+    /// `group-inactive.referred-by` (AMB-06).
+    pub inactive_referrer: Referrer,
+    /// `rejoin.early-accept` (AMB-20).
+    pub early_accept: bool,
+    /// `restart.target` is `old-focus` (AMB-38).
+    pub restart_at_old_focus: bool,
+    /// `restart.fail-before-drain` is `immediate` (AMB-39).
+    pub failed_restart_ends_at_once: bool,
+    /// `msrp.fail-status-map` is `focus` (AMB-40).
+    pub report_focus_status: bool,
     /// `msrp.window`.
     pub window: usize,
     /// `msrp.chunk-size`.
@@ -66,6 +80,17 @@ pub enum RaceWindow {
     UntilFinal,
     /// Until the stored data is delivered.
     UntilDrained,
+}
+
+/// Whom Referred-By names when an inactive group is delivered (AMB-06).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Referrer {
+    /// The group.
+    Focus,
+    /// The sender of the first message.
+    FirstSender,
+    /// The one sender of the session: each has one.
+    PerSender,
 }
 
 /// Which silent events are the loss of a Client (AMB-11).
@@ -111,6 +136,17 @@ impl Policy {
             merge_accept_contact: values.flag("accept-contact.merge"),
             send_group_state: values.flag("group-active.send-group-state"),
             send_unaccepted_state: values.is("group-state.if-not-accepted", "send"),
+            group_state_last: values.is("group-state.position", "last"),
+            wrap_group_state: values.is("group-state.wrap", "cpim"),
+            inactive_referrer: match values.text("group-inactive.referred-by").replace('_', "-").as_str() {
+                "first-sender" => Referrer::FirstSender,
+                "per-sender-sessions" => Referrer::PerSender,
+                _ => Referrer::Focus,
+            },
+            early_accept: values.flag("rejoin.early-accept"),
+            restart_at_old_focus: values.is("restart.target", "old-focus"),
+            failed_restart_ends_at_once: values.is("restart.fail-before-drain", "immediate"),
+            report_focus_status: values.is("msrp.fail-status-map", "focus"),
             window: usize::try_from(values.count("msrp.window")).unwrap_or(1).max(1),
             chunk_size: usize::try_from(values.count("msrp.chunk-size")).unwrap_or(2048),
             max_messages: values.count("store.max-messages"),

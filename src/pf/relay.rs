@@ -6,22 +6,26 @@
 use std::collections::BTreeMap;
 
 use super::core::Core;
-use super::procedures::active_group;
+use super::group_state::{self, Announcement};
 use super::procedures::deferred_handling::{self, Silence};
+use super::procedures::{active_group, restart};
 use super::schedule::Alarm;
-use super::state::{Delivery, GroupId, Phase, Side};
+use super::state::{Delivery, GroupId, Phase, Restart, Side};
 use crate::endpoint::MsrpId;
 use crate::msrp::{self, Incoming, Outcome, Outgoing, Report};
 use crate::time::Instant;
 use crate::wire::msrp::FailureReport;
+
+/// How many messages of the Client may wait for the re-start of a group.
+const UNSENT_LIMIT: usize = 1_000;
 
 /// A message of ours that has no outcome yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Flight {
     /// A stored message on its way to the Client.
     Stored(GroupId, u64),
-    /// A message that the PF made itself; nothing hangs on it.
-    Own(GroupId),
+    /// The group state object, which the PF made itself.
+    Announced(GroupId),
     /// A message of the Client on its way to the focus.
     Forwarded {
         /// The group.
@@ -31,6 +35,17 @@ pub(super) enum Flight {
         /// What a failure is reported with; `None` when the Client wants no report.
         report: Option<(String, u64)>,
     },
+}
+
+/// A message of the Client that waits for the focus leg of a group that is being re-started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Unsent {
+    /// The session that it came by.
+    pub(super) back: MsrpId,
+    /// What a failure is reported with; `None` when the Client wants no report.
+    pub(super) report: Option<(String, u64)>,
+    content_type: String,
+    body: bytes::Bytes,
 }
 
 /// Messages on their way, by session and Message-ID.
@@ -87,6 +102,9 @@ impl Core {
         if side == Side::Client {
             self.flights.forget(session);
             self[group].deferred.rewind();
+            if self[group].announcement == Announcement::Sent {
+                self[group].announcement = Announcement::Due;
+            }
             self.pump(now, group);
         }
     }
@@ -117,14 +135,28 @@ impl Core {
         if incoming.body.len() > self.policy.max_size {
             return self.endpoint.msrp_answer(now, session, incoming.token, 413);
         }
-        let Some(focus) = self[group].focus_leg.as_ref().map(|leg| leg.media.session) else {
+        let waits = matches!(self[group].phase, Phase::Restarting(_));
+        if waits && self[group].unsent.len() >= UNSENT_LIMIT {
+            self.note("more messages than the PF keeps for a group that is being re-started: refused");
+            return self.endpoint.msrp_answer(now, session, incoming.token, 413);
+        }
+        if !waits && self[group].focus_leg.is_none() {
             return self.endpoint.msrp_answer(now, session, incoming.token, 403);
-        };
+        }
         self.acknowledge_message(now, session, &incoming);
         let wanted = incoming.failure_report != FailureReport::No;
-        let report = wanted.then(|| (incoming.message_id.clone(), incoming.body.len() as u64));
-        let message_id = self.send_message(now, focus, incoming.content_type, incoming.body);
-        self.flights.insert(focus, message_id, Flight::Forwarded { group, back: session, report });
+        let report = wanted.then(|| (incoming.message_id, incoming.body.len() as u64));
+        self[group].unsent.push(Unsent { back: session, report, content_type: incoming.content_type, body: incoming.body });
+        self.send_unsent(now, group);
+    }
+
+    /// Passes on what the Client has written, once there is a focus leg.
+    pub(super) fn send_unsent(&mut self, now: Instant, group: GroupId) {
+        let Some(focus) = self[group].focus_leg.as_ref().map(|leg| leg.media.session) else { return };
+        for Unsent { back, report, content_type, body } in std::mem::take(&mut self[group].unsent) {
+            let message_id = self.send_message(now, focus, content_type, body);
+            self.flights.insert(focus, message_id, Flight::Forwarded { group, back, report });
+        }
     }
 
     /// Sends a message; failures have to be told, since delivered means answered by 200 (AMB-21).
@@ -140,11 +172,17 @@ impl Core {
         self.endpoint.msrp_send(now, session, outgoing)
     }
 
-    /// Sends a message that is not stored to the Client.
-    pub(super) fn send_own(&mut self, now: Instant, group: GroupId, content_type: &str, body: String) {
-        let Some(session) = self[group].client.as_ref().map(|leg| leg.media.session) else { return };
-        let message_id = self.send_message(now, session, content_type.to_owned(), body.into());
-        self.flights.insert(session, message_id, Flight::Own(group));
+    /// Sends the group state object as soon as the leg to the Client can take it.
+    fn announce(&mut self, now: Instant, group: GroupId) {
+        let ready = self[group].client.as_ref().filter(|leg| leg.acknowledged && self.bound.contains(&leg.media.session));
+        let Some(leg) = ready else { return };
+        let (session, remote) = (leg.media.session, leg.media.remote.clone().unwrap_or_default());
+        self[group].announcement = Announcement::Nothing;
+        if let Some((content_type, body)) = group_state::message(self, now, group, &remote) {
+            self[group].announcement = Announcement::Sent;
+            let message_id = self.send_message(now, session, content_type, body);
+            self.flights.insert(session, message_id, Flight::Announced(group));
+        }
     }
 
     /// Sends what is due to the Client: one by one while stored data is delivered, several at a
@@ -152,7 +190,7 @@ impl Core {
     pub(super) fn pump(&mut self, now: Instant, group: GroupId) {
         let live = match self[group].phase {
             Phase::Live => true,
-            Phase::DrainRj | Phase::DrainPf(Delivery::Sending) => false,
+            Phase::DrainRj | Phase::Restarting(_) | Phase::DrainPf(Delivery::Sending) => false,
             Phase::Inviting { .. }
             | Phase::Joining { .. }
             | Phase::Held
@@ -160,15 +198,34 @@ impl Core {
             | Phase::Gone
             | Phase::DrainPf(Delivery::Invited { .. }) => return,
         };
+        let announced_last = self.policy.group_state_last;
+        if !announced_last && !self.is_announced(now, group) {
+            return;
+        }
         let window = if live { self.policy.window } else { 1 };
         while self[group].deferred.outstanding() < window {
             if !self.send_next(now, group) {
                 break;
             }
         }
-        if !live && self[group].deferred.is_drained() && self[group].client.as_ref().is_some_and(|leg| leg.acknowledged) {
-            active_group::on_drained(self, now, group);
+        let drained = self[group].deferred.is_drained() && self[group].client.as_ref().is_some_and(|leg| leg.acknowledged);
+        if live || !drained || !self.is_announced(now, group) {
+            return;
         }
+        match self[group].phase {
+            Phase::Restarting(Restart::Failed { status }) => restart::end(self, now, group, status),
+            // The delivery is complete; the group goes on when the CF has answered.
+            Phase::Restarting(Restart::Asked { .. }) => {}
+            _ => active_group::on_drained(self, now, group),
+        }
+    }
+
+    /// Whether no group state object is due any more; one that is due is sent if that can be done.
+    fn is_announced(&mut self, now: Instant, group: GroupId) -> bool {
+        if self[group].announcement == Announcement::Due {
+            self.announce(now, group);
+        }
+        self[group].announcement == Announcement::Nothing
     }
 
     /// Sends the next stored message; `false` when there is none, or the Client takes none now.
@@ -195,10 +252,8 @@ impl Core {
         let current = self.media.contains_key(&session);
         match flight {
             Flight::Stored(group, number) => self.on_stored_sent(now, (group, number), current, outcome),
-            Flight::Own(group) if current && ends_session(outcome) => {
-                deferred_handling::on_silence(self, now, group, Side::Client, Silence::Media);
-            }
-            Flight::Own(_) => {}
+            Flight::Announced(group) if current => self.on_announced(now, group, outcome),
+            Flight::Announced(_) => {}
             Flight::Forwarded { group, back, report } => {
                 if let (Some((message_id, size)), Some(code)) = (report, failure_code(outcome)) {
                     self.endpoint.msrp_report(now, back, Report { message_id, code, size });
@@ -210,6 +265,17 @@ impl Core {
         }
         if !current && !self.flights.any_of(session) {
             self.close_media(now, session);
+        }
+    }
+
+    /// The Client has answered, or not answered, the group state object: a refusal concerns it alone.
+    fn on_announced(&mut self, now: Instant, group: GroupId, outcome: Outcome) {
+        if ends_session(outcome) {
+            return deferred_handling::on_silence(self, now, group, Side::Client, Silence::Media);
+        }
+        if outcome != Outcome::Lost {
+            self[group].announcement = Announcement::Nothing;
+            self.pump(now, group);
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) enum Alarm {
     Retry(GroupId),
     /// A delivery INVITE has rung for too long.
     Ringing(GroupId),
+    /// A re-start has gone without a final response for too long.
+    Restarting(GroupId),
     /// An MSRP session whose dialog is over has had its time for late answers.
     Linger(MsrpId),
     /// A leg has been without its MSRP connection for too long.
@@ -39,6 +41,7 @@ impl Alarm {
             Self::Trigger(_) => "trigger-delay",
             Self::Retry(_) => "retry-interval",
             Self::Ringing(_) => "ringing-limit",
+            Self::Restarting(_) => "restart-limit",
             Self::Linger(_) => "late-answers",
             Self::Disconnected(..) => "no-connection",
             Self::Refresh(..) => "refresh-retry",

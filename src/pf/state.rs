@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::deferred::Deferred;
+use super::group_state::Announcement;
 use super::headers::Invitation;
 use super::leg::{Leg, Media};
 use super::registrar::Devices;
+use super::relay::Unsent;
 use super::{PfConfig, ServedUser};
 use crate::endpoint::{SubscriptionId, TransactionId};
 use crate::time::Instant;
@@ -62,7 +64,8 @@ pub(super) enum Delivery {
 /// Held      -> DrainPf | DrainRj | Dormant
 /// DrainPf   -> Live | Held | Dormant | Gone
 /// DrainRj   -> Live | Held | Dormant | Gone
-/// Dormant   -> Inviting | Joining
+/// Dormant   -> Inviting | Joining | Restarting
+/// Restarting -> Live | DrainRj | Dormant | Gone
 /// Gone      -> Inviting | Joining
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,10 +92,38 @@ pub(super) enum Phase {
     DrainPf(Delivery),
     /// The Client re-joined; stored data is on its way.
     DrainRj,
+    /// The Client re-joined an inactive group: stored data is on its way, and the CF is asked to
+    /// re-start the group.
+    Restarting(Restart),
     /// Neither leg; what is stored is kept.
     Dormant,
     /// The user left or declined.
     Gone,
+}
+
+impl Phase {
+    /// Whether a session with the Client delivers what was stored.
+    pub(super) const fn is_delivering(&self) -> bool {
+        match self {
+            Self::DrainPf(_) | Self::DrainRj | Self::Restarting(_) => true,
+            Self::Inviting { .. } | Self::Joining { .. } | Self::Live | Self::Held | Self::Dormant | Self::Gone => false,
+        }
+    }
+}
+
+/// How far the re-start of a group has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Restart {
+    /// The INVITE to the CF has no final response.
+    Asked {
+        /// The INVITE.
+        call: TransactionId,
+    },
+    /// It failed, or must not be tried: the session of the Client ends with this status.
+    Failed {
+        /// The status.
+        status: u16,
+    },
 }
 
 /// One CPM Group Session as the PF keeps it for one user.
@@ -123,6 +154,10 @@ pub(super) struct Group {
     pub(super) offered: Option<Media>,
     /// What is stored.
     pub(super) deferred: Deferred,
+    /// Whether the group state object is due on the leg to the Client.
+    pub(super) announcement: Announcement,
+    /// What the Client has written while there is no focus leg.
+    pub(super) unsent: Vec<Unsent>,
     /// The PF's own subscription to the focus.
     pub(super) subscription: Option<SubscriptionId>,
     /// The focus ended the session while data was on its way; the value of its Reason.
@@ -170,6 +205,8 @@ impl Group {
             focus_leg: None,
             offered: None,
             deferred: Deferred::default(),
+            announcement: Announcement::default(),
+            unsent: Vec::new(),
             subscription: None,
             closing: None,
             closed: false,

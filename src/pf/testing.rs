@@ -30,6 +30,13 @@ pub(super) const SHOWN: &str = "sip:gc-1@pf.home1.example";
 pub(super) const PHONE: &str = "urn:gsma:imei:35824005-694458-0";
 pub(super) const TABLET: &str = "urn:uuid:2ad8950e-48a5-4a74-8d99-ad76cc7fc74c";
 
+const ROSTER: &str = "<conference-info xmlns=\"urn:ietf:params:xml:ns:conference-info\" entity=\"sip:gc-1@cf.home1.example\" \
+    state=\"full\" version=\"1\"><users><user entity=\"sip:+15145550101@home1.example\" state=\"full\">\
+    <endpoint entity=\"sip:+15145550101@home1.example\"><status>connected</status></endpoint></user>\
+    <user entity=\"sip:+15145550102@home1.example\" state=\"full\"><endpoint entity=\"sip:+15145550102@home1.example\">\
+    <status>connected</status></endpoint></user><user entity=\"sip:+15145550103@home1.example\" state=\"full\">\
+    <endpoint entity=\"sip:+15145550103@home1.example\"><status>connected</status></endpoint></user></users></conference-info>";
+
 const ADDRESSES: [&str; 3] = ["10.0.0.1", "10.0.1.1", "10.0.2.1"];
 
 /// One peer's side of a session.
@@ -496,10 +503,31 @@ impl World {
     }
 
     /// As [`World::rejoin`], with an altered offer.
-    pub(super) fn rejoin_with(&mut self, target: &str, device: &str, change: impl FnOnce(String) -> String) {
-        let (_, sdp) = self.sdp(BOB, "actpass");
+    pub(super) fn rejoin_with(
+        &mut self,
+        target: &str,
+        device: &str,
+        change: impl FnOnce(String) -> String,
+    ) -> (TransactionId, MsrpId) {
+        let (media, sdp) = self.sdp(BOB, "actpass");
         let invite = rejoin_request(target, device).body("application/sdp", change(sdp));
-        self.send(BOB, invite);
+        (self.send(BOB, invite), media)
+    }
+
+    /// Bob was lost, missed these messages, and the focus has ended the group since; the roster
+    /// that it told before names Alice, Bob and Carol.
+    pub(super) fn dormant(knobs: &[(&str, &str)], texts: &[&str], reason: Option<&str>) -> Self {
+        let mut world = Self::with(knobs);
+        let (focus, bob, _) = world.established();
+        world.lose(&bob);
+        let dialog = world.subscribed();
+        world.notify(dialog, "active;expires=3600", ROSTER);
+        world.missed(&focus, texts);
+        world.bye(&focus, reason);
+        world.notify(dialog, "terminated;reason=noresource", "");
+        world.assert_quiet(BOB);
+        world.assert_quiet(FOCUS);
+        world
     }
 
     /// The PF has answered Bob's new INVITE by 200 and ends the dialog that it replaces.
@@ -568,6 +596,27 @@ impl World {
         }
     }
 
+    /// The next response of this status, whatever comes before it.
+    pub(super) fn skip_to_response(&mut self, node: usize, status: u16) -> (TransactionId, Option<DialogId>, Message) {
+        loop {
+            match self.next(node) {
+                Event::Response { transaction, dialog, message } if message.status() == Some(status) => {
+                    return (transaction, dialog, message);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The next message that a node gets, whatever comes before it; answered by 200.
+    pub(super) fn skip_to_message(&mut self, node: usize) -> String {
+        self.settle();
+        while !matches!(self.events[node - 1].front(), Some(Event::Msrp { event: msrp::Event::Received(_), .. })) {
+            assert!(self.events[node - 1].pop_front().is_some(), "node {node} got no message");
+        }
+        self.read(node, 200)
+    }
+
     /// A request of a node within a session, with an altered description of its media.
     pub(super) fn modify(&mut self, session: &Session, method: &str, change: impl FnOnce(String) -> String) -> TransactionId {
         let paths = self.peer(session.node).msrp_paths(session.media).expect("a session").0.to_owned();
@@ -591,17 +640,26 @@ impl World {
 
     /// A node sends a message; the other side's answer is still to be taken.
     pub(super) fn write(&mut self, session: &Session, text: &str) {
+        self.write_with(session, text, FailureReport::Yes);
+    }
+
+    fn write_with(&mut self, session: &Session, text: &str, failure_report: FailureReport) {
         let outgoing = Outgoing {
             message_id: None,
             content_type: "message/cpim".to_owned(),
             body: Bytes::from(text.to_owned()),
             success_report: false,
-            failure_report: FailureReport::Yes,
+            failure_report,
             chunk_size: 2048,
         };
         let now = self.now;
         self.peer(session.node).msrp_send(now, session.media, outgoing);
         self.settle();
+    }
+
+    /// As [`World::write`], by someone who wants to hear of no failure.
+    pub(super) fn write_unconcerned(&mut self, session: &Session, text: &str) {
+        self.write_with(session, text, FailureReport::No);
     }
 
     /// What became of the message that the node sent.
@@ -672,6 +730,11 @@ fn sdp(node: usize, origin: u32, setup: &str, path: &str) -> String {
          a=accept-types:message/cpim application/im-iscomposing+xml\r\na=accept-wrapped-types:text/plain message/imdn+xml\r\n\
          a=setup:{setup}\r\na=path:{path}\r\na=sendrecv\r\n"
     )
+}
+
+/// A description that takes the group state object too.
+pub(super) fn taking_state(sdp: String) -> String {
+    sdp.replace("a=accept-types:message/cpim", "a=accept-types:message/cpim application/group-state-object+xml")
 }
 
 fn rejoin_request(target: &str, device: &str) -> Builder {

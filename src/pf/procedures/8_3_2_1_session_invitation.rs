@@ -6,6 +6,7 @@
 //! ```text
 //! INVITE  -> Inviting
 //! 2xx     Inviting -> Live                   both legs
+//! INVITE  Restarting -> DrainRj -> Live      the Client is there already
 //! 408, 480, 503, timeout                     Inviting -> Held, the PF accepts for the user
 //! other   Inviting -> Gone | Dormant         relayed
 //! ```
@@ -16,7 +17,7 @@ use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, ELSEWHERE, GROUP_SERVICE, Invitation, ToUser};
 use crate::pf::leg::SESSION_EXPIRES;
 use crate::pf::media;
-use crate::pf::procedures::{deferred_handling, group_delivery};
+use crate::pf::procedures::{deferred_handling, group_delivery, restart};
 use crate::pf::state::{Delivery, GroupId, Phase, Registration, Side, UserId};
 use crate::time::Instant;
 use crate::wire::sip::{Message, Name};
@@ -36,6 +37,8 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, asked: TransactionId, 
     let busy = matches!(core[group].phase, Phase::Inviting { .. } | Phase::Joining { .. });
     if busy {
         core.reply(now, asked, 491);
+    } else if matches!(core[group].phase, Phase::Restarting(_)) {
+        join_waiting(core, now, group, asked, message);
     } else if core[group].focus_leg.is_some() {
         replace_focus(core, now, group, asked, message);
     } else if core.users[user].registration == Registration::Gone {
@@ -148,6 +151,17 @@ fn accept_for_user(core: &mut Core, now: Instant, group: GroupId, asked: Transac
     core[group].device = None;
     deferred_handling::hold(core, now, group);
     group_delivery::on_over(core, now, group, false);
+}
+
+/// The focus invites to a group whose Client waits for it: its leg takes the place of the re-start.
+fn join_waiting(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
+    let attributes = core[group].invitation.sdp.clone();
+    if !core.accept(now, (group, Side::Focus), asked, message, &attributes) {
+        return core.reply(now, asked, 488);
+    }
+    core.because(AS_B2BUA, "the Client is there: the PF accepts, and asks for no re-start any more");
+    restart::withdraw(core, now, group);
+    restart::on_restarted(core, now, group);
 }
 
 /// The focus invites to a group whose leg stands: the new leg takes the place of the old one.

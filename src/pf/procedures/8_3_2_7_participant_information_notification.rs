@@ -107,7 +107,7 @@ pub(in crate::pf) fn on_terminated(core: &mut Core, now: Instant, id: Subscripti
                 core[group].subscription = None;
             }
             let over = reason.is_some_and(|reason| reason.eq_ignore_ascii_case("noresource"));
-            if over && core[group].phase == Phase::Held {
+            if over && matches!(core[group].phase, Phase::Held | Phase::DrainPf(_) | Phase::DrainRj) {
                 deferred_handling::on_focus_gone(core, now, group, "the conference is no more");
             }
         }

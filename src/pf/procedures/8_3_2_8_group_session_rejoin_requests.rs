@@ -8,6 +8,7 @@
 //! INVITE, unknown identity of the PF         404
 //! INVITE, Held | Live | DrainRj              served from the focus leg
 //! INVITE, DrainPf                            491
+//! INVITE, Dormant with stored data           served, and the group re-started (8.3.2.9.1.3)
 //! INVITE, else  -> Joining
 //! 2xx           Joining -> Live
 //! other         Joining -> Gone | Dormant    relayed
@@ -19,8 +20,8 @@ use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, GROUP_SERVICE, Invitation, own_contact, with_body};
 use crate::pf::leg::SESSION_EXPIRES;
 use crate::pf::media;
-use crate::pf::procedures::{race_conditions, rejoin_delivery};
-use crate::pf::state::{Delivery, GroupId, Phase, Side, UserId};
+use crate::pf::procedures::{race_conditions, rejoin_delivery, restart};
+use crate::pf::state::{GroupId, Phase, Side, UserId};
 use crate::time::Instant;
 use crate::wire::sip::header::NameAddr;
 use crate::wire::sip::{Builder, Message, Name, Uri};
@@ -52,9 +53,13 @@ fn dispatch(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId,
                 rejoin_delivery::start(core, now, group, asked, message);
             }
         }
-        Phase::Held | Phase::Live | Phase::DrainRj => rejoin_delivery::start(core, now, group, asked, message),
+        Phase::Held | Phase::Live | Phase::DrainRj | Phase::Restarting(_) => {
+            rejoin_delivery::start(core, now, group, asked, message)
+        }
+        Phase::Dormant if restart::is_due(core, group) => restart::start(core, now, group, asked, message),
         // The focus closed the group for good: no re-start is tried (AMB-29).
         Phase::Dormant | Phase::Gone if core[group].closed => core.reply(now, asked, 410),
+        Phase::Dormant if !core[group].deferred.is_empty() => restart::forward(core, now, group, asked, message),
         Phase::Dormant | Phase::Gone => forward(core, now, group, asked, message),
     }
 }
@@ -93,7 +98,11 @@ pub(in crate::pf) fn handle(
     }
     core.asked.remove(&asked);
     core[group].device = request.as_ref().and_then(headers::instance_of);
-    core[group].phase = if core[group].deferred.is_empty() { Phase::Live } else { Phase::DrainPf(Delivery::Sending) };
+    core[group].phase = Phase::Live;
+    if !core[group].deferred.is_empty() {
+        core[group].phase = Phase::DrainRj;
+        restart::announce(core, group);
+    }
     core.pump(now, group);
 }
 
@@ -107,8 +116,10 @@ pub(in crate::pf) fn refuse(core: &mut Core, now: Instant, group: GroupId, statu
 }
 
 /// The focus URI and the content attributes, as the 2xx of the focus tells them.
-fn learn_focus(core: &mut Core, group: GroupId, response: &Message) {
-    core[group].invitation.sdp = headers::sdp_of(response).unwrap_or_default();
+pub(in crate::pf) fn learn_focus(core: &mut Core, group: GroupId, response: &Message) {
+    if core[group].invitation.sdp.is_empty() {
+        core[group].invitation.sdp = headers::sdp_of(response).unwrap_or_default();
+    }
     let contact = response.contact().ok().filter(NameAddr::is_focus).map(|contact| contact.uri.text.to_owned());
     if let Some(focus) = contact
         && focus != core[group].focus
@@ -125,14 +136,23 @@ fn forward(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, 
     let mut media = core.open_media(group, Side::Focus);
     let sdp = media.offer(core.endpoint.config(), &offer, None);
     core[group].offered = Some(media);
-    let invite = to_focus(core, group, message, &sdp);
-    let call = core.because(AS_ORIGINATING, "the PF has no leg to the focus: the INVITE goes on").endpoint.send(now, invite);
+    let lists = message.elements(Name::Require).any(|option| option == "recipient-list-invite");
+    let invite = to_focus(core, group, message, &core[group].focus).push_some("Require", lists.then_some("recipient-list-invite"));
+    let invite = with_body(invite, &sdp, &headers::other_parts(message));
+    core.because(AS_ORIGINATING, "the PF has no leg to the focus: the INVITE goes on");
+    join(core, now, group, asked, invite);
+}
+
+/// Sends an INVITE to the focus whose final response is passed on to the Client.
+pub(in crate::pf) fn join(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, invite: Builder) {
+    let call = core.endpoint.send(now, invite);
     core.calls.insert(call, Call::Join(group));
     core.asked.insert(asked, group);
     core[group].phase = Phase::Joining { asked, call };
 }
 
-fn to_focus(core: &Core, group: GroupId, message: &Message, sdp: &str) -> Builder {
+/// The INVITE of the Client as it goes on to `target` at the CF, for the user; without its body.
+pub(in crate::pf) fn to_focus(core: &Core, group: GroupId, message: &Message, target: &str) -> Builder {
     const COPIED: [Name; 7] = [
         Name::Privacy,
         Name::ConversationId,
@@ -142,10 +162,10 @@ fn to_focus(core: &Core, group: GroupId, message: &Message, sdp: &str) -> Builde
         Name::Subject,
         Name::AcceptContact,
     ];
-    let (focus, user) = (&core[group].focus, &core.users[core[group].user].uri);
-    let mut invite = Builder::request("INVITE", focus)
+    let user = &core.users[core[group].user].uri;
+    let mut invite = Builder::request("INVITE", target)
         .push("From", format!("<{user}>"))
-        .push("To", format!("<{focus}>"))
+        .push("To", format!("<{target}>"))
         .push("Contact", own_contact(&core.address()))
         .push("P-Asserted-Identity", format!("<{user}>"))
         .push("P-Asserted-Service", GROUP_SERVICE);
@@ -154,10 +174,7 @@ fn to_focus(core: &Core, group: GroupId, message: &Message, sdp: &str) -> Builde
             invite = invite.push(name.canonical(), value);
         }
     }
-    let lists = message.elements(Name::Require).any(|option| option == "recipient-list-invite");
-    invite = invite.push_some("Require", lists.then_some("recipient-list-invite"));
-    invite = invite.push("Supported", "timer").push("Session-Expires", SESSION_EXPIRES);
-    with_body(invite, sdp, &headers::other_parts(message))
+    invite.push("Supported", "timer").push("Session-Expires", SESSION_EXPIRES)
 }
 
 /// The served user who sent a request: the asserted identity, else the preferred one, else From.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::clause::Clause;
 use crate::endpoint::{DialogId, TransactionId};
 use crate::pf::core::{Call, Core};
+use crate::pf::group_state::Announcement;
 use crate::pf::headers::{self, DECLINED, ToUser};
 use crate::pf::leg::SESSION_EXPIRES;
 use crate::pf::procedures::group_delivery;
@@ -23,7 +24,6 @@ use crate::pf::schedule::Alarm;
 use crate::pf::state::{Delivery, GroupId, Phase, Side};
 use crate::time::Instant;
 use crate::wire::sip::{Message, Name};
-use crate::wire::xml::group_state::{self, GroupState, Participant};
 
 const SERVICE: Clause = Clause::of("DGC-1.2-03");
 const ORIGINAL_INFORMATION: Clause = Clause::of("DGC-1.2-04");
@@ -31,7 +31,6 @@ const ORIGINAL_OFFER: Clause = Clause::of("DGC-1.2-05");
 const BOTH_WAYS: Clause = Clause::of("DGC-1.2-06");
 const INSTANCE: Clause = Clause::of("DGC-1.2-19");
 const AS_B2BUA: Clause = Clause::of("DGC-1.2-20");
-const LAST_ROSTER: Clause = Clause::of("DGC-9-05");
 const PINNED: Clause = Clause::of("DGC-1.2-18");
 const ALL_DEVICES: Clause = Clause::of("DGC-1.2-17");
 const IN_ORDER: Clause = Clause::of("DGC-1.2-07");
@@ -40,10 +39,6 @@ const MAY_UNSUBSCRIBE: Clause = Clause::of("DGC-1.2-09");
 const DECLINE_DISCARDS: Clause = Clause::of("DGC-1.2-10");
 const DECLINE_LEAVES: Clause = Clause::of("DGC-1.2-11");
 const DECLINE_UNSUBSCRIBES: Clause = Clause::of("DGC-1.2-12");
-
-/// Where the PF's own virtual clock starts, for the timestamps that it writes: microseconds since
-/// 1970, of 2012-01-17T10:00:00Z.
-const EPOCH: i64 = 1_326_794_400_000_000;
 
 /// Sends the INVITE of an active group (items 1.a, 1.b, 3).
 pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId) {
@@ -141,7 +136,7 @@ fn on_accepted(core: &mut Core, now: Instant, group: GroupId, invite: Transactio
     core[group].attempts = 0;
     core[group].phase = Phase::DrainPf(Delivery::Sending);
     core.because(IN_ORDER, "stored data is delivered in the order in which it came");
-    send_group_state(core, now, group);
+    announce(core, group);
     core.pump(now, group);
 }
 
@@ -202,32 +197,9 @@ pub(in crate::pf) fn on_drained(core: &mut Core, now: Instant, group: GroupId) {
 }
 
 /// AMB-13: for an active group the roster goes along only where the policy says so.
-pub(in crate::pf) fn send_group_state(core: &mut Core, now: Instant, group: GroupId) {
-    let remote = core[group].client.as_ref().and_then(|leg| leg.media.remote.as_ref());
-    let accepted = remote.is_some_and(|remote| remote.accepts(group_state::MEDIA_TYPE));
-    if !core.policy.send_group_state || core[group].roster.users.is_empty() {
-        return;
-    }
-    if !accepted && !core.policy.send_unaccepted_state {
-        return core.note("the Client does not accept the group state object: left out (AMB-34)");
-    }
-    let body = state_of(core, now, group).to_xml();
-    core.because(LAST_ROSTER, "the roster of the last NOTIFY goes first").send_own(now, group, group_state::MEDIA_TYPE, body);
-}
-
-fn state_of(core: &Core, now: Instant, group: GroupId) -> GroupState {
-    let participant = |user: &crate::wire::xml::conference_info::User| Participant {
-        name: user.display_text.clone(),
-        comm_addr: user.entity.clone(),
-        role: None,
-    };
-    let since = i64::try_from(now.as_micros()).unwrap_or(0);
-    GroupState {
-        timestamp: crate::wire::datetime::format(EPOCH.saturating_add(since)),
-        last_focus_session_id: core[group].shown.clone(),
-        group_type: "Closed".to_owned(),
-        contribution_id: None,
-        participants: core[group].roster.connected().map(participant).collect(),
+pub(in crate::pf) fn announce(core: &mut Core, group: GroupId) {
+    if core.policy.send_group_state && !core[group].roster.users.is_empty() {
+        core[group].announcement = Announcement::Due;
     }
 }
 

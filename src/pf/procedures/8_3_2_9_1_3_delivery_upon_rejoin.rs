@@ -14,7 +14,7 @@ use crate::endpoint::TransactionId;
 use crate::pf::core::Core;
 use crate::pf::headers::{self, ELSEWHERE};
 use crate::pf::media;
-use crate::pf::procedures::group_delivery;
+use crate::pf::procedures::{group_delivery, restart};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, Phase, Side};
 use crate::time::Instant;
@@ -30,7 +30,9 @@ const JOINED: Clause = Clause::of("DGC-1.3-09");
 
 /// Serves a re-join from the focus leg.
 pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
-    if core[group].focus_leg.is_none() {
+    let restarting = core[group].phase.clone();
+    let restarting = Some(restarting).filter(|phase| matches!(phase, Phase::Restarting(_)));
+    if core[group].focus_leg.is_none() && restarting.is_none() {
         // The focus has gone, and the rest is still on its way to the Client (AMB-29).
         return core.reply(now, asked, 491);
     }
@@ -41,7 +43,9 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId, asked:
     core.schedule.stop(Alarm::Retry(group));
     let old = core.take(now, group, Side::Client);
     core.because(REJOIN_HANDLED, "the re-join is served");
-    core.because(JOINED, "it is answered from the focus leg");
+    if restarting.is_none() {
+        core.because(JOINED, "it is answered from the focus leg");
+    }
     core.because(NO_INVITATION, "so the PF sends no invitation");
     if !core[group].deferred.is_empty() {
         core.because(ALL_MISSED, "everything that was missed is due");
@@ -59,7 +63,18 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId, asked:
     }
     core[group].attempts = 0;
     // Until the ACK nothing is sent; with nothing stored the drain ends there and then.
-    core[group].phase = if accepted { Phase::DrainRj } else { Phase::Held };
+    core[group].phase = match (restarting, accepted) {
+        (Some(phase), true) => {
+            restart::announce(core, group);
+            phase
+        }
+        (Some(_), false) => {
+            restart::withdraw(core, now, group);
+            Phase::Dormant
+        }
+        (None, true) => Phase::DrainRj,
+        (None, false) => Phase::Held,
+    };
     group_delivery::on_over(core, now, group, false);
 }
 

@@ -17,7 +17,7 @@ use crate::endpoint::{MsrpId, TransactionId};
 use crate::msrp::Incoming;
 use crate::pf::core::Core;
 use crate::pf::deferred::{Item, Origin};
-use crate::pf::procedures::{active_group, group_delivery, session_modification};
+use crate::pf::procedures::{active_group, group_delivery, restart, session_modification};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{Delivery, GroupId, Phase, Side};
 use crate::time::Instant;
@@ -100,6 +100,7 @@ fn is_well_formed(value: &str) -> bool {
 
 /// The Client leg is gone although the user did not leave: the PF holds the focus leg.
 fn lost(core: &mut Core, now: Instant, group: GroupId, stop: bool) {
+    restart::withdraw(core, now, group);
     if core[group].focus_leg.is_some() {
         core.because(STAYS, "the user has not left: the PF stays in the session with the focus");
         hold(core, now, group);
@@ -120,8 +121,8 @@ pub(in crate::pf) fn hold(core: &mut Core, now: Instant, group: GroupId) {
 
 /// The user has left, or nothing says otherwise: the focus leg ends too.
 fn left(core: &mut Core, now: Instant, group: GroupId, reason: Option<&str>, discard: bool) {
-    let draining = matches!(core[group].phase, Phase::DrainPf(_) | Phase::DrainRj);
-    if draining && discard {
+    restart::withdraw(core, now, group);
+    if core[group].phase.is_delivering() && discard {
         core.because(LEAVES_DURING_DELIVERY, "the user leaves in the middle of the delivery");
         core.because(DISCARDS, "what is left is discarded");
     }
@@ -161,7 +162,7 @@ fn focus_gone(core: &mut Core, now: Instant, group: GroupId, reason: Option<Stri
             core.schedule.stop(Alarm::Retry(group));
             core[group].phase = Phase::Dormant;
         }
-        Phase::Inviting { .. } | Phase::Joining { .. } | Phase::Dormant | Phase::Gone => {}
+        Phase::Inviting { .. } | Phase::Joining { .. } | Phase::Restarting(_) | Phase::Dormant | Phase::Gone => {}
     }
 }
 
@@ -170,8 +171,7 @@ pub(in crate::pf) fn on_silence(core: &mut Core, now: Instant, group: GroupId, s
     if side == Side::Focus {
         return on_focus_gone(core, now, group, "the focus is gone without a BYE");
     }
-    let draining = matches!(core[group].phase, Phase::DrainPf(_) | Phase::DrainRj);
-    let detected = counts_as_loss(core, silence) || draining;
+    let detected = counts_as_loss(core, silence) || core[group].phase.is_delivering();
     if !detected && matches!(silence, Silence::Media | Silence::Deregistered) {
         return core.note("the policy does not take this for a loss");
     }
@@ -234,7 +234,7 @@ pub(in crate::pf) fn resume(core: &mut Core, now: Instant) {
 pub(in crate::pf) fn on_deregistered(core: &mut Core, now: Instant, group: GroupId) {
     match core[group].phase {
         Phase::DrainPf(Delivery::Invited { .. }) => active_group::withdraw(core, now, group),
-        Phase::Live | Phase::DrainRj | Phase::DrainPf(Delivery::Sending) => {
+        Phase::Live | Phase::DrainRj | Phase::Restarting(_) | Phase::DrainPf(Delivery::Sending) => {
             on_silence(core, now, group, Side::Client, Silence::Deregistered);
         }
         Phase::Held => core.schedule.stop(Alarm::Retry(group)),

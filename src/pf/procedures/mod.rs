@@ -22,6 +22,8 @@ pub(super) mod race_conditions;
 pub(super) mod registration;
 #[path = "8_3_2_9_1_3_delivery_upon_rejoin.rs"]
 pub(super) mod rejoin_delivery;
+#[path = "8_3_2_9_1_3_item_1_restart_upon_rejoin.rs"]
+pub(super) mod restart;
 /// Set-up of a group session for a served user: step 7 of 8.3.2.1, which item 3 of 8.3.2.9.1.2 cites.
 #[path = "8_3_2_1_session_invitation.rs"]
 pub(super) mod session_invitation;
