@@ -203,7 +203,8 @@ fn folded(word: &str) -> String {
     word.trim().to_ascii_lowercase().replace('_', "-")
 }
 
-fn members(value: &str) -> Vec<String> {
+/// The members of a value that is a list.
+pub fn members(value: &str) -> Vec<String> {
     value
         .trim_matches(['[', ']', ' '])
         .split([',', ' '])

@@ -278,6 +278,13 @@ pub enum Condition {
         /// The value, as written.
         value: String,
     },
+    /// `policy NAME contains value`: of a knob that is a list.
+    PolicyHas {
+        /// The knob.
+        name: String,
+        /// The member, as written.
+        value: String,
+    },
     /// `pics NAME`.
     Pics(String),
     /// Both.

@@ -1,4 +1,4 @@
-//! Conditions over policy and PICS: `policy NAME = value`, `pics NAME`, `and`, `or`, `not`, `( )`.
+//! Conditions over policy and PICS: `policy NAME = value`, `policy NAME contains value`, `pics NAME`, `and`, `or`, `not`, `( )`.
 
 use super::diagnostics::Diagnostic;
 use super::reader::{self, Desk};
@@ -25,7 +25,7 @@ pub(super) fn read(desk: &Desk, node: &Node) -> Option<Condition> {
                     || "something is missing at the end".to_owned(),
                     |word| format!("not understood from `{word}` on"),
                 ))
-                .help("write `policy NAME = value`, `pics NAME`, joined with `and`, `or`, `not` and parentheses"),
+                .help("write `policy NAME = value`, `policy NAME contains value`, `pics NAME`, joined with `and`, `or`, `not` and parentheses"),
         );
     }
     None
@@ -87,7 +87,8 @@ impl<'w> Reader<'w, '_> {
             return None;
         }
         let name = self.next()?;
-        if !self.take("=") {
+        let contains = self.take("contains");
+        if !contains && !self.take("=") {
             return None;
         }
         let from = self.at;
@@ -102,7 +103,8 @@ impl<'w> Reader<'w, '_> {
             self.at = usize::MAX;
             return None;
         }
-        Some(Condition::Policy { name: name.to_owned(), value })
+        let name = name.to_owned();
+        Some(if contains { Condition::PolicyHas { name, value } } else { Condition::Policy { name, value } })
     }
 }
 
@@ -133,6 +135,7 @@ pub(super) fn check_knob(desk: &Desk, name: &str, value: &str, name_place: Place
 pub(super) fn constant(condition: &Condition, policy: &dyn Fn(&str) -> Option<String>) -> Option<bool> {
     match condition {
         Condition::Policy { name, value } => policy(name).map(|set| set == *value),
+        Condition::PolicyHas { name, value } => policy(name).map(|set| policy::members(&set).contains(value)),
         Condition::Pics(_) => None,
         Condition::Not(inner) => constant(inner, policy).map(|inner| !inner),
         Condition::And(left, right) => match (constant(left, policy), constant(right, policy)) {

@@ -9,7 +9,10 @@ use crate::trace::Header;
 /// Whether a condition holds in a run. A knob that the run does not name has its default.
 pub fn holds(condition: &Condition, header: &Header) -> bool {
     match condition {
-        Condition::Policy { name, value } => policy_is(name, value, header),
+        Condition::Policy { name, value } => policy_of(name, header).is_some_and(|actual| folded(&actual) == folded(value)),
+        Condition::PolicyHas { name, value } => {
+            policy_of(name, header).is_some_and(|actual| policy::members(&actual).contains(&folded(value)))
+        }
         Condition::Pics(name) => header.pics.contains(name),
         Condition::And(left, right) => holds(left, header) && holds(right, header),
         Condition::Or(left, right) => holds(left, header) || holds(right, header),
@@ -17,11 +20,9 @@ pub fn holds(condition: &Condition, header: &Header) -> bool {
     }
 }
 
-fn policy_is(name: &str, value: &str, header: &Header) -> bool {
-    let same = |left: &str, right: &str| folded(left) == folded(right);
-    let set = header.policy.iter().find(|(knob, _)| same(knob, name)).map(|(_, value)| value.as_str());
-    let actual = set.or_else(|| policy::knob(name).map(|knob| knob.default));
-    actual.is_some_and(|actual| same(actual, value))
+fn policy_of(name: &str, header: &Header) -> Option<String> {
+    let set = header.policy.iter().find(|(knob, _)| folded(knob) == folded(name)).map(|(_, value)| value.as_str());
+    set.or_else(|| policy::knob(name).map(|knob| knob.default)).map(str::to_owned)
 }
 
 fn folded(text: &str) -> String {
@@ -73,6 +74,8 @@ mod tests {
         header.pics.insert("imdn".into());
         assert!(holds(&policy("group.retry", "2"), &header));
         assert!(!holds(&policy("group.unheard-of", "2"), &header));
+        let stops = |value: &str| Condition::PolicyHas { name: "stop.codes".into(), value: value.into() };
+        assert!(holds(&stops("480"), &header) && !holds(&stops("48"), &header));
         let both = Condition::And(Box::new(Condition::Pics("imdn".into())), Box::new(policy("group.retry", "3")));
         assert!(!holds(&both, &header));
         assert!(holds(&Condition::Not(Box::new(both)), &header));
