@@ -17,7 +17,7 @@
 //! | 2xx to INVITE | ACK; the active side connects MSRP | the same | the same |
 //! | 3xx-6xx to INVITE | ACK (RFC 3261 17.1.1.3) | the same | the same |
 //! | no ACK within 64*T1, session expired | BYE | BYE | BYE |
-//! | refresh due | re-INVITE | re-INVITE | - |
+//! | refresh due | re-INVITE, unless its declaration says that it does not refresh | the same | - |
 //! | MSRP SEND | 200 to every chunk; a success REPORT when it was asked for | the same | - |
 //!
 //! A *reference* focus, which no script moves, also passes every message that it receives on to the
@@ -57,11 +57,16 @@ pub(super) fn act(actor: &mut Scripted, now: Instant, event: &Event) {
         Event::Response { dialog: Some(dialog), message, .. } => on_response(actor, now, *dialog, message),
         Event::Cancelled { transaction, .. } => respond(actor, now, *transaction, 487),
         Event::AckMissing { dialog } | Event::SessionExpired { dialog } => actor.request_inside(now, &Method::Bye, *dialog),
-        Event::RefreshDue { dialog } => actor.request_inside(now, &Method::Invite, *dialog),
+        Event::RefreshDue { dialog } if actor.profile().refreshes => actor.request_inside(now, &Method::Invite, *dialog),
         Event::Msrp { session, event: msrp::Event::Received(incoming) } => take(actor, now, *session, incoming),
         Event::Subscription { change: Change::Notified { transaction, .. }, .. } => respond(actor, now, *transaction, 200),
         Event::Subscription { change: Change::Expired { dialog }, .. } => actor.end_subscription(now, *dialog),
-        Event::Response { .. } | Event::Ack { .. } | Event::Failed { .. } | Event::Subscription { .. } | Event::Msrp { .. } => {}
+        Event::Response { .. }
+        | Event::Ack { .. }
+        | Event::Failed { .. }
+        | Event::Subscription { .. }
+        | Event::Msrp { .. }
+        | Event::RefreshDue { .. } => {}
     }
 }
 

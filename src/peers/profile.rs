@@ -56,6 +56,8 @@ pub struct Profile {
     /// Whether no script moves it: it acts on everything by itself, and as a focus passes on what
     /// its participants write.
     pub reference: bool,
+    /// Whether it refreshes its sessions (RFC 4028) unasked when that is its part.
+    pub refreshes: bool,
 }
 
 impl Profile {
@@ -71,6 +73,7 @@ impl Profile {
             pf: "sip:pf.home1.example".to_owned(),
             groups: Vec::new(),
             reference: false,
+            refreshes: true,
         }
     }
 

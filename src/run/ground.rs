@@ -99,6 +99,7 @@ pub(super) struct Home {
     pub(super) address: IpAddr,
     pub(super) host: String,
     pub(super) reference: bool,
+    pub(super) refreshes: bool,
 }
 
 /// A node per device of a client, one per focus, one for the registrar.
@@ -134,7 +135,7 @@ fn client(actor: &Actor, device: Option<&Arc<str>>, devices: &mut u8) -> Home {
 
 fn home(actor: &Actor, device: Option<Arc<str>>, address: IpAddr, host: String) -> Home {
     let party = Party { role: actor.role, name: Arc::clone(&actor.name), device };
-    Home { party, address, host, reference: actor.reference }
+    Home { party, address, host, reference: actor.reference, refreshes: actor.refreshes }
 }
 
 pub(super) fn addresses_of(identity: &Identity) -> Vec<String> {
@@ -153,6 +154,7 @@ pub(super) fn profile(defaults: &Defaults, home: &Home) -> Profile {
                     .and_then(|identity| instance(identity, party.device.as_deref()))
                     .map(|(_, instance)| instance.to_owned()),
                 route: Some(format!("<{CORE_URI};lr>")),
+                refreshes: home.refreshes,
                 ..Profile::new(Role::Client, &party.name, &uri)
             }
         }

@@ -167,21 +167,22 @@ impl Surroundings<'_> {
         }
         if entry.value.text().is_some() {
             let role = reader::word(self.desk, &entry.value, "the role of an actor", &ROLES)?;
-            return Some(Actor { name: name.into(), role, devices: Vec::new(), reference: false });
+            return Some(Actor { name: name.into(), role, devices: Vec::new(), reference: false, refreshes: true });
         }
         let fields = Fields::of(self.desk, &entry.value, "an actor")?;
-        fields.known(self.desk, "an actor", &["role", "devices", "reference"]);
+        fields.known(self.desk, "an actor", &["role", "devices", "reference", "refreshes"]);
         let role = reader::word(self.desk, fields.need(self.desk, "role", "an actor")?, "the role of an actor", &ROLES)?;
         let devices = fields.get("devices").map(|node| reader::texts(self.desk, node, "`devices`")).unwrap_or_default();
         for (device, place) in &devices {
             self.check_device(name, device, *place);
         }
-        let reference = fields.get("reference").and_then(|node| reader::flag(self.desk, node, "`reference`")).unwrap_or(false);
+        let flag = |name: &str| fields.get(name).and_then(|node| reader::flag(self.desk, node, &format!("`{name}`")));
         Some(Actor {
             name: name.into(),
             role,
             devices: devices.into_iter().map(|(device, _)| Arc::from(device)).collect(),
-            reference,
+            reference: flag("reference").unwrap_or(false),
+            refreshes: flag("refreshes").unwrap_or(true),
         })
     }
 

@@ -62,6 +62,8 @@ pub struct Actor {
     pub devices: Vec<Arc<str>>,
     /// Whether the reference actor acts for it, unscripted.
     pub reference: bool,
+    /// Whether it refreshes its sessions by itself when that is its part.
+    pub refreshes: bool,
 }
 
 /// One step or block.

@@ -238,9 +238,10 @@ fn value() -> Value {
 fn scenario_field(name: &str) -> Option<(Value, &'static str)> {
     let role = words(ROLES.iter().map(|(word, _)| *word));
     let actor = json!({ "anyOf": [role, object(
-        described(&["role", "devices", "reference"], |name| Some(match name {
+        described(&["role", "devices", "reference", "refreshes"], |name| Some(match name {
             "role" => (role.clone(), "What the actor is."),
             "devices" => (list(&text()), "The devices of a client."),
+            "refreshes" => (flag(), "Whether it refreshes its sessions unasked when that is its part; it does by default."),
             _ => (flag(), "The reference actor acts for it, unscripted."),
         })),
         &["role"],
