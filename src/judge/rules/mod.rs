@@ -12,7 +12,7 @@
 //! - What is owed with a bound of its own (`within`, `before`, `until`) outlives the scope in
 //!   which it was called for; anything else ends with it.
 //! - `unless` ends what is owed, and what is on its way to be owed: a chain of triggers starts
-//!   anew.
+//!   anew. One that reads variables does so for the chains and instances that bound them.
 //! - `within` bounds `then`, else `never` or `count`.
 //! - A relay without `within` is due when the scope is over and the trace complete.
 

@@ -333,6 +333,24 @@ fn unless_makes_a_chain_start_anew() {
 }
 
 #[test]
+fn unless_with_a_variable_ends_the_chains_that_bound_it() {
+    let rule = "per: [group, user]\nwhen: [ { cf -> pf MSRP SEND: { cpim.imdn.Message-ID: { bind: id } } }, { client -> pf BYE: {} } ]\nnever: { cf -> pf BYE: {} }\nunless: { pf -> client MSRP SEND: { cpim.imdn.Message-ID: $id } }";
+    let mut tape = session();
+    tape.send("focus", "pf", "a");
+    tape.send("pf", "bob.phone", "a");
+    bye(&mut tape);
+    tape.ask("focus", "pf", "BYE", In { call_id: "f", from: "cf-1", to: Some("pf-f"), cseq: 2 });
+    assert_eq!(outcome(rule, &tape), Outcome::NotTriggered, "the chain of a has ended");
+    let mut tape = session();
+    tape.send("focus", "pf", "a");
+    tape.send("focus", "pf", "b");
+    tape.send("pf", "bob.phone", "a");
+    bye(&mut tape);
+    tape.ask("focus", "pf", "BYE", In { call_id: "f", from: "cf-1", to: Some("pf-f"), cseq: 2 });
+    assert_eq!(outcome(rule, &tape), Outcome::Violated, "nothing ended the chain of b");
+}
+
+#[test]
 fn a_chain_triggers_with_each_last_link() {
     let rule = "per: [group, user]\nwhen: [ { client -> pf BYE: {} }, { client -> pf INVITE: {} } ]\nthen: { pf -> client 2xx: { answers: $when } }\nwithin: 5s";
     let mut tape = session();

@@ -47,9 +47,20 @@ impl Cell {
                 self.move_instance(shape, id, hit, atom.is_loose(), moment, result);
             }
         }
-        if hit.slot == Slot::Unless && !atom.is_loose() {
-            self.forget(result);
+        match (hit.slot, atom.is_loose()) {
+            (Slot::Unless, false) => self.forget(result),
+            (Slot::Unless, true) => self.forget_chains(atom, moment),
+            _ => {}
         }
+    }
+
+    /// An `unless` that reads variables ends the chains that bound them to what it names.
+    fn forget_chains(&mut self, atom: &Atom, moment: &Moment<'_>) {
+        let latest = &self.latest;
+        self.progress.retain(|progress| {
+            let scope = Scope { names: moment.names, own: &progress.variables, latest };
+            progress.variables.is_empty() || atom.matches_instance(moment.occurrence, &scope, None).is_none()
+        });
     }
 
     /// `unless` ends what is on its way to be owed as well.
