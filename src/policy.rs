@@ -25,6 +25,8 @@ pub enum Kind {
     SpanOrNone,
     /// Numbers separated by commas; `none` for the empty list.
     Numbers,
+    /// Things of this kind, separated by commas or blanks; `none` for the empty list.
+    Words(&'static str),
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
             Self::Count(..) => "number",
             Self::Span | Self::SpanOrNone => "time",
             Self::Numbers => "numbers",
+            Self::Words(_) => "words",
         }
     }
 
@@ -45,7 +48,7 @@ impl Kind {
         match self {
             Self::Flag => &["true", "false"],
             Self::Choice(words) | Self::Choices(words) => words,
-            Self::SpanOrNone | Self::Numbers => &["none"],
+            Self::SpanOrNone | Self::Numbers | Self::Words(_) => &["none"],
             Self::Count(..) | Self::Span => &[],
         }
     }
@@ -60,6 +63,7 @@ impl Kind {
             Self::Span => "a time such as 500ms, 30s, 5m or 1h".to_owned(),
             Self::SpanOrNone => "a time such as 30s or 5m, or none".to_owned(),
             Self::Numbers => "numbers separated by commas, or none".to_owned(),
+            Self::Words(what) => format!("{what} separated by commas, or none"),
         }
     }
 }
@@ -92,6 +96,7 @@ impl Knob {
             Kind::Count(least, most) => value.trim().parse().is_ok_and(|number: u64| (least..=most).contains(&number)),
             Kind::Span => span(value).is_some(),
             Kind::SpanOrNone => folded(value) == "none" || span(value).is_some(),
+            Kind::Words(_) => !value.trim().is_empty() && value.chars().all(|char| !char.is_control()),
             Kind::Numbers => members(value).iter().all(|member| member.parse::<u64>().is_ok()),
         };
         if fits { Ok(()) } else { Err(format!("`{}` takes {}, not `{value}`", self.name, self.kind.allowed())) }
@@ -129,7 +134,11 @@ impl Values {
                 Err(fault) => faults.push(fault),
             }
         }
-        if faults.is_empty() { Ok(Self(values)) } else { Err(faults) }
+        let values = Self(values);
+        if faults.is_empty() {
+            faults = values.contradictions();
+        }
+        if faults.is_empty() { Ok(values) } else { Err(faults) }
     }
 
     /// Sets one knob.
@@ -138,8 +147,14 @@ impl Values {
     ///
     /// As [`Values::read`].
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), Vec<String>> {
-        self.0.append(&mut Self::read([(name, value)])?.0);
+        let own = self.0.iter().map(|(name, value)| (*name, value.as_str()));
+        *self = Self::read(own.chain([(name, value)]))?;
         Ok(())
+    }
+
+    /// What these values cannot mean together, each with its reason.
+    fn contradictions(&self) -> Vec<String> {
+        CONTRADICTIONS.iter().filter(|(holds, _)| holds(self)).map(|(_, reason)| (*reason).to_owned()).collect()
     }
 
     /// The value of a knob as text, its default when it was not set.
@@ -177,6 +192,12 @@ impl Values {
         span(self.text(name))
     }
 
+    /// The value of a [`Kind::Words`], as written.
+    pub fn words(&self, name: &str) -> Vec<String> {
+        let words = self.text(name).trim_matches(['[', ']', ' ']).split([',', ' ']).map(str::trim);
+        words.filter(|word| !word.is_empty() && !word.eq_ignore_ascii_case("none")).map(str::to_owned).collect()
+    }
+
     /// The value of a [`Kind::Numbers`].
     pub fn numbers(&self, name: &str) -> Vec<u64> {
         members(self.text(name)).iter().filter_map(|member| member.parse().ok()).collect()
@@ -212,6 +233,22 @@ pub fn members(value: &str) -> Vec<String> {
         .filter(|member| !member.is_empty() && member != "none")
         .collect()
 }
+
+/// Combinations that no PF can act by, with the reason why not.
+const CONTRADICTIONS: &[(fn(&Values) -> bool, &str)] = &[
+    (
+        |values| values.is("sender.order", "list") && values.words("sender.list").is_empty(),
+        "`sender.order` is `list`, but `sender.list` names no sender",
+    ),
+    (
+        |values| values.words("sdp.default-accept-types").is_empty(),
+        "`sdp.default-accept-types` is empty: a session that accepts nothing cannot be offered",
+    ),
+    (
+        |values| values.flag("store.drop-oldest") && values.count("store.max-messages") == u64::MAX,
+        "`store.drop-oldest` has no effect while `store.max-messages` sets no limit",
+    ),
+];
 
 /// The kinds of silent loss of AMB-11.
 const LOSSES: &[&str] = &["session-timer", "msrp-disconnect", "deregistration", "in-dialog-408-481"];
@@ -251,6 +288,13 @@ const KNOBS: &[Knob] = &[
         default: "3600",
         doc: "How many seconds the PF's own subscription to the focus asks for",
         reading: None,
+    },
+    Knob {
+        name: "trigger.source",
+        kind: Kind::Choice(&["third-party-register", "reg-event", "both"]),
+        default: "third-party-register",
+        doc: "What tells the PF that a user is available: third-party REGISTER, NOTIFY of the reg event package, or either",
+        reading: Some("AMB-02"),
     },
     Knob {
         name: "trigger.on-reregister",
@@ -298,8 +342,71 @@ const KNOBS: &[Knob] = &[
         name: "stop.codes",
         kind: Kind::Numbers,
         default: "408, 480, 503",
-        doc: "The errors to a delivery INVITE that end the delivery of the user's other groups too, until the next trigger",
+        doc: "The errors to a delivery INVITE that end the delivery from the user's other groups and senders too, until the next trigger; a 480 to a 1-1 delivery always does",
         reading: Some("AMB-24"),
+    },
+    Knob {
+        name: "sender.order",
+        kind: Kind::Choice(&["date-time", "arrival", "list"]),
+        default: "date-time",
+        doc: "Whose 1-1 messages are delivered first: by the oldest CPIM DateTime, by arrival at the PF, or by `sender.list`",
+        reading: None,
+    },
+    Knob {
+        name: "sender.list",
+        kind: Kind::Words("addresses"),
+        default: "none",
+        doc: "The order of original senders where `sender.order` is `list`; all others come after them, by arrival",
+        reading: None,
+    },
+    Knob {
+        name: "invite.from",
+        kind: Kind::Choice(&["pf", "sender"]),
+        default: "pf",
+        doc: "Whether From of a 1-1 delivery INVITE names the PF or the original sender",
+        reading: Some("AMB-16"),
+    },
+    Knob {
+        name: "invite.first-message",
+        kind: Kind::Choice(&["in-invite-only", "both", "msrp-only"]),
+        default: "in-invite-only",
+        doc: "Whether the first deferred message goes in the INVITE, in the INVITE and again over MSRP, or over MSRP alone",
+        reading: Some("AMB-18"),
+    },
+    Knob {
+        name: "sdp.default-accept-types",
+        kind: Kind::Words("media types"),
+        default: "message/cpim",
+        doc: "The accept-types of a 1-1 delivery whose messages came by no session",
+        reading: Some("AMB-17"),
+    },
+    Knob {
+        name: "sdp.default-wrapped-types",
+        kind: Kind::Words("media types"),
+        default: "text/plain, message/imdn+xml",
+        doc: "The accept-wrapped-types of a 1-1 delivery whose messages came by no session",
+        reading: Some("AMB-17"),
+    },
+    Knob {
+        name: "delivered-when",
+        kind: Kind::Choice(&["msrp-200", "success-report", "imdn"]),
+        default: "msrp-200",
+        doc: "What makes a 1-1 message count as delivered: the 200 to its last chunk, a success report, or a disposition notification",
+        reading: Some("AMB-21"),
+    },
+    Knob {
+        name: "bye.one-to-one",
+        kind: Kind::Choice(&["keep"]),
+        default: "keep",
+        doc: "What a BYE of the Client during a 1-1 delivery does to the rest of the messages; fixed, the text leaves no choice",
+        reading: Some("AMB-22"),
+    },
+    Knob {
+        name: "privacy.honour",
+        kind: Kind::Flag,
+        default: "true",
+        doc: "Whether Referred-By is anonymous when the original sender asked for privacy",
+        reading: Some("AMB-48"),
     },
     Knob {
         name: "retry.count",
@@ -431,7 +538,21 @@ const KNOBS: &[Knob] = &[
         name: "store.max-messages",
         kind: Kind::Count(1, u64::MAX),
         default: "10000",
-        doc: "How many messages the PF keeps for one user; a further one is refused with 413",
+        doc: "How many messages the PF keeps for one user; a further one is refused with 413, or drops the oldest",
+        reading: Some("AMB-31"),
+    },
+    Knob {
+        name: "store.drop-oldest",
+        kind: Kind::Flag,
+        default: "false",
+        doc: "Whether a message beyond `store.max-messages` drops the oldest one in place of being refused",
+        reading: Some("AMB-31"),
+    },
+    Knob {
+        name: "store.max-age",
+        kind: Kind::SpanOrNone,
+        default: "none",
+        doc: "How long a message is kept; an older one is dropped",
         reading: Some("AMB-31"),
     },
     Knob {

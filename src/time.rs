@@ -8,6 +8,15 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+/// The wall-clock time at which every run begins, in seconds since 1970: 2012-01-17T09:00:00Z, the day
+/// of the specification.
+pub const EPOCH: i64 = 1_326_790_800;
+
+/// The wall-clock time of an instant, in microseconds since 1970.
+pub fn unix_micros(now: Instant) -> i64 {
+    EPOCH.saturating_mul(1_000_000).saturating_add(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
+}
+
 /// A point on the run's own time axis, in microseconds since its start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(u64);

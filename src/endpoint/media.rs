@@ -17,6 +17,11 @@ impl Endpoint {
         self.msrp.open()
     }
 
+    /// A session for a further answer to the offer of `session`, under the same path.
+    pub fn msrp_fork(&mut self, session: MsrpId) -> MsrpId {
+        self.msrp.fork(session)
+    }
+
     /// Says what a session takes; without it everything within the limits.
     pub fn msrp_accept(&mut self, session: MsrpId, accept: Accept) {
         self.msrp.accept(session, accept);

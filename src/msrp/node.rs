@@ -63,6 +63,20 @@ impl Node {
         (session, local)
     }
 
+    /// A session for a further answer to the same offer: the path of `session` leads to it from now
+    /// on, while `session` keeps the connection that it has.
+    pub fn fork(&mut self, session: SessionId) -> SessionId {
+        let forked = SessionId(self.next_session);
+        self.next_session += 1;
+        let Some(own) = self.sessions.get(&session) else { return forked };
+        let (local, accept) = (own.local.clone(), own.accept.clone());
+        if let Some(part) = MsrpUri::parse(&local).ok().and_then(|uri| session_part(&uri).map(str::to_owned)) {
+            self.by_part.insert(part, forked);
+        }
+        self.sessions.insert(forked, Session { accept, ..Session::new(local) });
+        forked
+    }
+
     /// Says what a session takes; without it everything within the limits.
     pub fn accept(&mut self, session: SessionId, accept: Accept) {
         if let Some(own) = self.sessions.get_mut(&session) {
@@ -127,7 +141,9 @@ impl Node {
     /// Ends a session and, unless another session uses it, its connection. No event follows.
     pub fn close(&mut self, _now: Instant, session: SessionId, how: Closure) {
         let Some(own) = self.sessions.remove(&session) else { return };
-        if let Some(part) = MsrpUri::parse(&own.local).ok().and_then(|uri| session_part(&uri).map(str::to_owned)) {
+        if let Some(part) = MsrpUri::parse(&own.local).ok().and_then(|uri| session_part(&uri).map(str::to_owned))
+            && self.by_part.get(&part) == Some(&session)
+        {
             self.by_part.remove(&part);
         }
         self.transactions.forget(session);

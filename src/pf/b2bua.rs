@@ -8,6 +8,7 @@ use super::headers::{ELSEWHERE, own_contact, with_body};
 use super::leg::{Leg, Media, with_session_timer};
 use super::media;
 use super::procedures::active_group;
+use super::one_to_one::legs;
 use super::procedures::deferred_handling::{self, Silence};
 use super::schedule::Alarm;
 use super::state::{GroupId, Phase, Side};
@@ -54,13 +55,18 @@ impl Core {
     /// acknowledge is due again.
     pub(super) fn detach(&mut self, now: Instant, group: GroupId, side: Side) -> Option<Leg> {
         let leg = self.take(now, group, side)?;
-        // Answers may be under way, or the peer's first request when the BYE was faster than that.
-        if self.flights.any_of(leg.media.session) || !self.bound.contains(&leg.media.session) {
-            self.schedule.set(Alarm::Linger(leg.media.session), now + LINGER);
-        } else {
-            self.close_media(now, leg.media.session);
-        }
+        self.linger(now, leg.media.session);
         Some(leg)
+    }
+
+    /// Closes an MSRP session whose peer has ended its dialog: answers may still be under way, or the
+    /// peer's first request when the BYE was faster than that.
+    pub(super) fn linger(&mut self, now: Instant, session: MsrpId) {
+        if self.flights.any_of(session) || !self.bound.contains(&session) {
+            self.schedule.set(Alarm::Linger(session), now + LINGER);
+        } else {
+            self.close_media(now, session);
+        }
     }
 
     /// Takes a leg away, to be ended by [`Core::bye`]: its media lives until then.
@@ -84,6 +90,7 @@ impl Core {
         self.schedule.stop(Alarm::Linger(session));
         self.flights.forget(session);
         self.media.remove(&session);
+        self.one.media.remove(&session);
         self.bound.remove(&session);
         self.endpoint.msrp_close(now, session, Closure::Finished);
     }
@@ -127,6 +134,9 @@ impl Core {
         if let Some((media, reason)) = self.byes.remove(&dialog) {
             return self.send_bye(now, dialog, Some(media), reason.as_deref());
         }
+        if let Some(place) = self.one.dialogs.get(&dialog).copied() {
+            return legs::on_ack(self, now, place, message);
+        }
         let Some((group, side)) = self.dialogs.get(&dialog).copied() else { return };
         let Some(leg) = self[group].leg_mut(side) else { return };
         let first = !std::mem::replace(&mut leg.acknowledged, true);
@@ -148,6 +158,9 @@ impl Core {
     pub(super) fn on_ack_missing(&mut self, now: Instant, dialog: DialogId) {
         if let Some((media, reason)) = self.byes.remove(&dialog) {
             return self.send_bye(now, dialog, Some(media), reason.as_deref());
+        }
+        if let Some(place) = self.one.dialogs.get(&dialog).copied() {
+            return legs::on_ack_missing(self, now, place);
         }
         let Some((group, side)) = self.dialogs.get(&dialog).copied() else { return };
         if let Some(leg) = self[group].leg_mut(side) {

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::headers::Invitation;
 use super::journal::Journal;
+use super::one_to_one::{OneToOne, Place, SessionId, Shelf, delivery, legs};
 use super::procedures::deferred_handling::Silence;
 use super::procedures::{
-    active_group, deferred_handling, group_delivery, group_rejoin, participants_information, participants_notification,
-    registration, restart, session_invitation, session_modification,
+    active_group, deferred_handling, group_delivery, group_rejoin, one_to_one_delivery, one_to_one_invitation,
+    participants_information, participants_notification, registration, restart, session_invitation, session_modification,
+    standalone_message,
 };
 use super::schedule::{Alarm, Schedule};
 use super::state::{Delivery, Group, GroupId, Phase, Restart, Side, UserId, Users, address_key};
@@ -44,6 +46,14 @@ pub(super) enum Call {
     Bye(MsrpId),
     /// A MESSAGE, passed on for this request.
     Message(TransactionId),
+    /// The INVITE of an original sender, passed on to the user.
+    InvitationAt(SessionId),
+    /// The INVITE of a delivery session.
+    DeliveryAt(Shelf),
+    /// The BYE of a delivery session that has delivered everything.
+    Completed(Shelf, MsrpId),
+    /// A refresh of the session timer of a leg.
+    RefreshAt(Place),
 }
 
 /// What one of the PF's subscriptions is for.
@@ -64,6 +74,7 @@ pub(super) struct Core {
     pub(super) ids: Ids,
     pub(super) users: Users,
     pub(super) groups: Vec<Group>,
+    pub(super) one: OneToOne,
     pub(super) journal: Journal,
     pub(super) schedule: Schedule,
     /// Dialogs that are legs.
@@ -95,6 +106,7 @@ impl Core {
             config: pf,
             policy,
             groups: Vec::new(),
+            one: OneToOne::default(),
             journal: Journal::default(),
             schedule: Schedule::default(),
             dialogs: BTreeMap::new(),
@@ -162,13 +174,18 @@ impl Core {
             match alarm {
                 Alarm::WriteAgain => self.journal.write_again(),
                 Alarm::Restore => deferred_handling::resume(self, now),
-                Alarm::Trigger(user) => group_delivery::trigger(self, now, user),
+                Alarm::Trigger(user) => registration::available(self, now, user),
                 Alarm::Retry(group) => group_delivery::retry(self, now, group),
                 Alarm::Ringing(group) => active_group::on_ringing_limit(self, now, group),
                 Alarm::Restarting(group) => restart::on_limit(self, now, group),
                 Alarm::Disconnected(group, side) => deferred_handling::on_silence(self, now, group, side, Silence::Media),
                 Alarm::Refresh(group, side) => session_modification::refresh(self, now, group, side),
                 Alarm::Linger(session) => self.close_media(now, session),
+                Alarm::RetrySender(sender) => one_to_one_delivery::retry(self, now, sender),
+                Alarm::RingingAt(shelf) => delivery::on_ringing_limit(self, now, shelf),
+                Alarm::NoReport(shelf) => delivery::on_report_limit(self, now, shelf),
+                Alarm::NoConnection(place) => legs::on_silence(self, now, place, "there is no MSRP connection"),
+                Alarm::RefreshAt(place) => legs::refresh(self, now, place),
             }
         }
     }
@@ -187,11 +204,15 @@ impl Core {
             Event::RefreshDue { dialog } => {
                 if let Some((group, side)) = self.dialogs.get(&dialog).copied() {
                     session_modification::refresh(self, now, group, side);
+                } else if let Some(place) = self.one.dialogs.get(&dialog).copied() {
+                    legs::refresh(self, now, place);
                 }
             }
             Event::SessionExpired { dialog } => {
                 if let Some((group, side)) = self.dialogs.get(&dialog).copied() {
                     deferred_handling::on_silence(self, now, group, side, Silence::SessionTimer);
+                } else if let Some(place) = self.one.dialogs.get(&dialog).copied() {
+                    legs::on_silence(self, now, place, "the session timer ran out");
                 }
             }
             Event::Subscription { id, change } => self.on_subscription(now, id, change),
@@ -204,7 +225,7 @@ impl Core {
             Some(Method::Register) => registration::handle(self, now, transaction, message),
             Some(Method::Invite) => self.on_invite(now, transaction, message),
             Some(Method::Subscribe) => participants_information::handle(self, now, transaction, message),
-            Some(Method::Message) => self.forward_message(now, transaction, message),
+            Some(Method::Message) => standalone_message::start(self, now, transaction, message),
             Some(Method::Options) => self.reply(now, transaction, 200),
             Some(Method::Notify | Method::Bye | Method::Update | Method::Prack) => self.reply(now, transaction, 481),
             _ => self.reply(now, transaction, 405),
@@ -228,6 +249,9 @@ impl Core {
     }
 
     fn on_request_within(&mut self, now: Instant, transaction: TransactionId, dialog: DialogId, message: &Message) {
+        if let Some(place) = self.one.dialogs.get(&dialog).copied() {
+            return legs::on_request(self, now, transaction, place, message);
+        }
         let leg = self.dialogs.get(&dialog).copied();
         match (message.method(), leg) {
             (Some(Method::Bye), Some((group, side))) => deferred_handling::on_bye(self, now, transaction, group, side, message),
@@ -245,6 +269,9 @@ impl Core {
     }
 
     fn on_cancelled(&mut self, now: Instant, transaction: TransactionId) {
+        if let Some(id) = self.one.asked.remove(&transaction) {
+            return one_to_one_invitation::on_cancelled(self, now, id, transaction);
+        }
         let Some(group) = self.asked.remove(&transaction) else { return };
         self.reply(now, transaction, 487);
         match self[group].phase {
@@ -281,7 +308,11 @@ impl Core {
             Call::Repair(group) => session_modification::on_repaired(self, now, group, transaction, message),
             Call::Notify(subscription) => participants_notification::on_relayed(self, now, subscription, status),
             Call::Bye(media) => self.close_media(now, media),
-            Call::Message(asked) => self.pass_on(now, asked, status),
+            Call::Message(asked) => standalone_message::on_answered(self, now, asked, status),
+            Call::InvitationAt(id) => one_to_one_invitation::handle(self, now, id, (transaction, dialog), message),
+            Call::DeliveryAt(shelf) => delivery::handle(self, now, shelf, (transaction, dialog), message),
+            Call::Completed(shelf, media) => delivery::on_closed(self, now, shelf, media),
+            Call::RefreshAt(place) => legs::on_refreshed(self, now, place, transaction, message),
         }
     }
 
@@ -307,6 +338,8 @@ impl Core {
             Some(Call::Invitation(group)) => session_invitation::on_provisional(self, now, *group, status),
             Some(Call::Delivery(group)) => active_group::on_provisional(self, now, *group),
             Some(Call::Join(group)) => group_rejoin::on_provisional(self, now, *group, status),
+            Some(Call::InvitationAt(id)) => one_to_one_invitation::on_provisional(self, now, *id, status),
+            Some(Call::DeliveryAt(shelf)) => delivery::on_provisional(self, now, *shelf),
             _ => {}
         }
     }
@@ -314,6 +347,11 @@ impl Core {
     /// A request is repeated under a new transaction: what waits for its answer waits for that.
     fn follow(&mut self, call: Call, before: TransactionId, again: TransactionId) {
         self.calls.insert(again, call);
+        match call {
+            Call::InvitationAt(id) => one_to_one_invitation::follow(self, id, before, again),
+            Call::DeliveryAt(shelf) => delivery::follow(self, shelf, before, again),
+            _ => {}
+        }
         let (Call::Invitation(group)
         | Call::Delivery(group)
         | Call::Join(group)
@@ -346,9 +384,15 @@ impl Core {
         let Some(dialog) = dialog.filter(|_| accepted) else { return };
         let request = self.endpoint.request(transaction);
         if request.is_some_and(|request| request.to().is_ok_and(|to| to.tag().is_some())) {
-            self.endpoint.acknowledge(now, transaction, dialog, None);
-        } else if !self.dialogs.contains_key(&dialog) {
-            self.release(now, transaction, dialog);
+            return self.endpoint.acknowledge(now, transaction, dialog, None);
+        }
+        match self.one.invites.get(&transaction).copied() {
+            _ if self.dialogs.contains_key(&dialog) || self.one.dialogs.contains_key(&dialog) => {}
+            Some(Place::Delivery(shelf)) => delivery::on_further_answer(self, now, shelf, (transaction, dialog), message),
+            Some(Place::Session(id, _)) => {
+                one_to_one_invitation::on_further_answer(self, now, id, (transaction, dialog), message);
+            }
+            None => self.release(now, transaction, dialog),
         }
     }
 
@@ -370,7 +414,11 @@ impl Core {
             Call::Repair(group) => deferred_handling::on_focus_gone(self, now, group, "the focus does not answer"),
             Call::Notify(subscription) => participants_notification::on_relayed(self, now, subscription, 408),
             Call::Bye(media) => self.close_media(now, media),
-            Call::Message(asked) => self.pass_on(now, asked, status),
+            Call::Message(asked) => standalone_message::on_answered(self, now, asked, status),
+            Call::InvitationAt(id) => one_to_one_invitation::on_failed(self, now, id),
+            Call::DeliveryAt(shelf) => delivery::on_failed(self, now, shelf, status, None),
+            Call::Completed(shelf, media) => delivery::on_closed(self, now, shelf, media),
+            Call::RefreshAt(place) => legs::on_silence(self, now, place, "the refresh was not answered"),
         }
     }
 
@@ -392,6 +440,11 @@ impl Core {
     /// The group of this Contribution-ID for a user.
     pub(super) fn find_contribution(&self, user: UserId, contribution: &str) -> Option<GroupId> {
         self.identities.get(&(user, format!("contribution {contribution}"))).copied()
+    }
+
+    /// What an offer says of content when no session of the sender is known (AMB-17).
+    pub(super) fn default_sdp(&self) -> String {
+        super::media::default_template(&self.policy.default_accept_types, &self.policy.default_wrapped_types)
     }
 
     /// Adds a group; its identity on the Client leg is a URI of the PF that no other group of the
@@ -451,7 +504,7 @@ impl Core {
     }
 
     /// Passes a MESSAGE on: to its user through the core, to anyone else where its URI says.
-    fn forward_message(&mut self, now: Instant, transaction: TransactionId, message: &Message) {
+    pub(super) fn forward_message(&mut self, now: Instant, transaction: TransactionId, message: &Message) {
         let target = message.request_uri().unwrap_or_default();
         let mut out = Builder::request("MESSAGE", target);
         if let Some(user) = self.users.find(target) {

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use crate::endpoint::MsrpId;
+use crate::time::{Instant, unix_micros};
+use crate::wire::cpim::Cpim;
+use crate::wire::datetime;
 
 /// Who sent a message, as far as a failure has to be reported back.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +33,40 @@ pub(super) struct Item {
     pub(super) durable: bool,
     /// Where to report when a Client that is there refuses it.
     pub(super) origin: Option<Origin>,
+    /// When it came.
+    pub(super) since: Instant,
+    /// Conversation-ID, Contribution-ID and the like of its 1-1 session; a group has them once.
+    pub(super) identifiers: Vec<(String, String)>,
+    /// Its imdn.Message-ID, read where disposition notifications may speak of it.
+    pub(super) message_id: Option<String>,
+    /// Its DateTime in microseconds since 1970, else when it came.
+    pub(super) date: i64,
+}
+
+impl Item {
+    /// A message that is not durable yet.
+    pub(super) fn new(now: Instant, content_type: &str, body: Bytes) -> Self {
+        Self {
+            content_type: content_type.to_owned(),
+            body,
+            durable: false,
+            origin: None,
+            since: now,
+            identifiers: Vec::new(),
+            message_id: None,
+            date: unix_micros(now),
+        }
+    }
+
+    /// The same message as one of a 1-1 session with these identifiers.
+    pub(super) fn with_identifiers(mut self, identifiers: Vec<(String, String)>) -> Self {
+        self.identifiers = identifiers;
+        if let Ok(cpim) = Cpim::decode(self.body.clone()) {
+            self.message_id = cpim.message_id().map(str::to_owned);
+            self.date = cpim.date_time().and_then(|text| datetime::parse(text).ok()).unwrap_or(self.date);
+        }
+        self
+    }
 }
 
 /// The queue. Numbers grow over all groups, so they also tell whose data is oldest.
@@ -70,6 +107,27 @@ impl Deferred {
         self.items.is_empty()
     }
 
+    /// A message.
+    pub(super) fn get(&self, number: u64) -> Option<&Item> {
+        self.items.get(&number)
+    }
+
+    /// The oldest message.
+    pub(super) fn first(&self) -> Option<&Item> {
+        self.items.values().next()
+    }
+
+    /// The oldest message that is durable.
+    pub(super) fn first_durable(&self) -> Option<(u64, &Item)> {
+        self.items.iter().find(|(_, item)| item.durable).map(|(number, item)| (*number, item))
+    }
+
+    /// Takes everything out, with the numbers.
+    pub(super) fn take_all(&mut self) -> BTreeMap<u64, Item> {
+        self.rewind();
+        std::mem::take(&mut self.items)
+    }
+
     /// The number of the oldest message.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.items.keys().next().copied()
@@ -102,6 +160,12 @@ impl Deferred {
         self.outstanding.is_empty() && self.items.range(self.cursor..).next().is_none()
     }
 
+    /// What was sent and not answered is due again in this session.
+    pub(super) fn retract(&mut self) {
+        self.cursor = self.outstanding.first().copied().unwrap_or(self.cursor);
+        self.outstanding.clear();
+    }
+
     /// Forgets what was sent: the session is over, the next one starts with the oldest message.
     pub(super) fn rewind(&mut self) {
         self.cursor = 0;
@@ -114,7 +178,7 @@ mod tests {
     use super::*;
 
     fn item(durable: bool) -> Item {
-        Item { content_type: "message/cpim".to_owned(), body: Bytes::from_static(b"x"), durable, origin: None }
+        Item { durable, ..Item::new(Instant::ZERO, "message/cpim", Bytes::from_static(b"x")) }
     }
 
     #[test]

@@ -3,12 +3,17 @@
 use bytes::Bytes;
 
 use crate::wire::mime;
+use crate::wire::sip::header::NameAddr;
 use crate::wire::sip::{Builder, Message, Name};
 
 /// The CPM session feature tag, as Contact and Accept-Contact carry it.
 pub(super) const FEATURE_TAG: &str = "+g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.session\"";
 /// The service of a group, as P-Asserted-Service carries it.
 pub(super) const GROUP_SERVICE: &str = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.session.group";
+/// The service of a 1-1 session.
+pub(super) const SESSION_SERVICE: &str = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.session";
+/// Who is shown in place of someone who asked for privacy (RFC 3323 4.1.1.3).
+pub(super) const ANONYMOUS: &str = "sip:anonymous@anonymous.invalid";
 /// The Reason of a session that another one replaces.
 pub(super) const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 /// The Reason towards the focus of a user who declined.
@@ -23,6 +28,13 @@ pub(super) struct Part {
     pub(super) disposition: Option<String>,
     /// Its data.
     pub(super) body: Bytes,
+}
+
+impl Part {
+    /// Whether it is of this media type.
+    pub(super) fn is(&self, media_type: &str) -> bool {
+        essence(&self.content_type).eq_ignore_ascii_case(media_type)
+    }
 }
 
 /// The original CPM Group Session information: what an INVITE said of its group (AMB-30).
@@ -120,6 +132,86 @@ pub(super) fn invite_user(parts: &ToUser<'_>) -> Builder {
     }
     let invite = invite.push("Supported", "timer").push("Session-Expires", parts.interval);
     with_body(invite, &parts.sdp, &parts.invitation.parts)
+}
+
+/// An INVITE of an original sender as the user's devices get it.
+pub(super) fn relayed_invite(message: &Message, target: &str, route: &str, address: &str) -> Builder {
+    let from = message.from().map(|from| from.uri.text.to_owned()).unwrap_or_default();
+    let mut invite = Builder::request("INVITE", target)
+        .push("Route", route)
+        .push("From", format!("<{from}>"))
+        .push("To", format!("<{target}>"))
+        .push("Contact", own_contact(address));
+    for (name, value) in repeated(message) {
+        invite = invite.push(name, value);
+    }
+    if message.value(Name::PAssertedService).is_none() {
+        invite = invite.push("P-Asserted-Service", SESSION_SERVICE);
+    }
+    let wanted = message.values(Name::AcceptContact).map(unfolded).collect::<Vec<_>>();
+    let wanted = if wanted.is_empty() { vec![format!("*;{FEATURE_TAG}")] } else { wanted };
+    invite = wanted.into_iter().fold(invite, |invite, value| invite.push("Accept-Contact", value));
+    let interval = super::leg::session_expires(message).map_or(super::leg::SESSION_EXPIRES, |session| session.seconds);
+    invite.push("Supported", "timer").push("Session-Expires", interval)
+}
+
+/// What the INVITE of a 1-1 delivery is made of.
+pub(super) struct Deferring<'a> {
+    /// The address of the user.
+    pub(super) target: &'a str,
+    /// The S-CSCF.
+    pub(super) route: &'a str,
+    /// The identity of the PF.
+    pub(super) identity: &'a str,
+    /// Who stands in From.
+    pub(super) from: &'a str,
+    /// Whose messages they are.
+    pub(super) referred_by: &'a str,
+    /// Where the PF is reached.
+    pub(super) contact: &'a str,
+    /// Conversation-ID, Contribution-ID and the like.
+    pub(super) identifiers: &'a [(String, String)],
+    /// The session interval.
+    pub(super) interval: u32,
+}
+
+/// The INVITE of a 1-1 delivery (V3), without its body.
+pub(super) fn deferred_invite(parts: &Deferring<'_>) -> Builder {
+    let invite = Builder::request("INVITE", parts.target)
+        .push("Route", parts.route)
+        .push("From", format!("<{}>", parts.from))
+        .push("To", format!("<{}>", parts.target))
+        .push("Contact", own_contact(parts.contact))
+        .push("P-Asserted-Identity", format!("<{}>", parts.identity))
+        .push("P-Asserted-Service", SESSION_SERVICE)
+        .push("Referred-By", format!("<{}>", parts.referred_by))
+        .push("Accept-Contact", format!("*;{FEATURE_TAG}"));
+    let invite = parts.identifiers.iter().fold(invite, |invite, (name, value)| invite.push(name.clone(), value));
+    invite.push("Supported", "timer").push("Session-Expires", parts.interval)
+}
+
+/// The identifiers of the conversation that a message belongs to.
+pub(super) fn identifiers(message: &Message) -> Vec<(String, String)> {
+    let names = [Name::ConversationId, Name::ContributionId, Name::InReplyToContributionId];
+    let found = names.iter().filter_map(|name| Some((name.canonical().to_owned(), message.value(*name)?.to_owned())));
+    found.collect()
+}
+
+/// The address of who sent a request: the asserted one, else From.
+pub(super) fn asserted_identity(message: &Message) -> Option<String> {
+    let asserted = message.elements(Name::PAssertedIdentity).find_map(|value| NameAddr::parse(value).ok());
+    asserted.map(|identity| identity.uri.text.to_owned()).or_else(|| Some(message.from().ok()?.uri.text.to_owned()))
+}
+
+/// Whether the sender asked the network to withhold its identity (RFC 3323, RFC 3325 9.3).
+pub(super) fn wants_privacy(message: &Message) -> bool {
+    let asked = message.values(Name::Privacy).flat_map(|value| value.split([';', ',']));
+    asked.map(str::trim).any(|word| ["id", "user", "header"].iter().any(|own| word.eq_ignore_ascii_case(own)))
+}
+
+/// A media type without its parameters.
+pub(super) fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or("").trim()
 }
 
 /// Accept-Contact of a delivery: the service, and the device when one is pinned (AMB-37).

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::deferred::Item;
+use super::one_to_one::{SenderId, store::Owed};
 use super::schedule::Alarm;
 use super::state::{GroupId, UserId};
 use super::store::{self, Key};
@@ -29,6 +30,15 @@ pub(super) enum Waiting {
         session: MsrpId,
         /// The message, whose answer is due.
         incoming: Incoming,
+    },
+    /// Someone waits for the answer to a message of an original sender.
+    OneToOne {
+        /// The sender.
+        sender: SenderId,
+        /// Its number.
+        number: u64,
+        /// What is to be answered.
+        owed: Owed,
     },
     /// Nothing; if it fails it is written again.
     Nothing(Changes),
@@ -99,7 +109,7 @@ impl Journal {
 }
 
 impl Core {
-    fn commit(&mut self, writes: Vec<Write>, waiting: Waiting) {
+    pub(super) fn commit(&mut self, writes: Vec<Write>, waiting: Waiting) {
         self.journal.batches += 1;
         let batch = BatchId(self.journal.batches);
         self.journal.waiting.insert(batch, waiting);
@@ -107,9 +117,9 @@ impl Core {
     }
 
     /// Asks for a message to be made durable; it is answered when that is done.
-    pub(super) fn commit_message(&mut self, group: GroupId, number: u64, session: MsrpId, incoming: Incoming) {
+    pub(super) fn commit_message(&mut self, group: GroupId, number: u64, item: &Item, session: MsrpId, incoming: Incoming) {
         let key = Key::Message(group.0, number).encode();
-        let value = store::encode_message(&incoming.content_type, &incoming.body);
+        let value = store::encode_message(item);
         self.commit(vec![Write::Put { key, value }], Waiting::Message { group, number, session, incoming });
     }
 
@@ -146,6 +156,9 @@ impl Core {
                     self.users[user].stored -= 1;
                 }
                 self.pump(now, group);
+            }
+            (Some(Waiting::OneToOne { sender, number, owed }), outcome) => {
+                self.on_kept(now, sender, number, owed, outcome == CommitOutcome::Durable);
             }
             (Some(Waiting::Nothing(changes)), CommitOutcome::Failed) => {
                 self.journal.failed.add(changes);

@@ -55,6 +55,12 @@ impl Media {
         Self { origin, version, described: true, ..Self::open(endpoint, ids) }
     }
 
+    /// The medium of a further answer to the same offer: a session of its own under the same path.
+    pub(super) fn fork(&self, endpoint: &mut Endpoint) -> Self {
+        let session = endpoint.msrp_fork(self.session);
+        Self { session, setup: Setup::ActPass, remote: None, started: String::new(), ..self.clone() }
+    }
+
     /// The number and the version of its descriptions.
     pub(super) const fn origin(&self) -> (u64, u32) {
         (self.origin, self.version)

@@ -6,6 +6,10 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+
+use crate::wire::cpim::{self, Cpim};
+
 /// Which side opens the MSRP connection (RFC 6135 4.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Setup {
@@ -62,6 +66,17 @@ impl Remote {
         self.wrapped_types.iter().any(known) || self.accept_types.iter().any(known)
     }
 
+    /// Whether it may be sent this message, with what is inside when it is a CPIM message.
+    pub(super) fn takes(&self, content_type: &str, body: &Bytes) -> bool {
+        let is_cpim = content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(cpim::MEDIA_TYPE));
+        if !is_cpim || self.wrapped_types.is_empty() {
+            return self.accepts(content_type);
+        }
+        let message = Cpim::decode(body.clone()).ok();
+        let inner = message.as_ref().and_then(|message| message.content_type()?.split(';').next()).map(str::trim);
+        self.accepts(content_type) && inner.is_none_or(|inner| self.accepts_wrapped(inner))
+    }
+
     /// Whether we connect, given that this is the answer to our offer.
     pub(super) fn answered_passive(&self) -> bool {
         // Without a=setup the offerer connects (RFC 4975 5.4); our offers always have one.
@@ -107,6 +122,11 @@ pub(super) fn read(sdp: &str) -> Option<Remote> {
         accept_types: attribute(medium, "accept-types").map(words).unwrap_or_default(),
         wrapped_types: attribute(medium, "accept-wrapped-types").map(words).unwrap_or_default(),
     })
+}
+
+/// What an offer says of content when no session of the sender is known (AMB-17).
+pub(super) fn default_template(accept_types: &str, accept_wrapped_types: &str) -> String {
+    format!("v=0\r\nm=message 2855 TCP/MSRP *\r\na=accept-types:{accept_types}\r\na=accept-wrapped-types:{accept_wrapped_types}\r\n")
 }
 
 /// An offer with the attributes of `template` and our own transport, in `direction` if one is given.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::policy::Values;
+use crate::policy::{Values, knob};
 
 /// The decisions of one PF.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,6 +67,26 @@ pub struct Policy {
     pub window: usize,
     /// `msrp.chunk-size`.
     pub chunk_size: usize,
+    /// `trigger.source` (AMB-02).
+    pub trigger_source: TriggerSource,
+    /// `sender.order` and `sender.list`.
+    pub sender_order: SenderOrder,
+    /// `invite.from` is `sender` (AMB-16).
+    pub from_sender: bool,
+    /// `invite.first-message` (AMB-18).
+    pub first_message: FirstMessage,
+    /// `sdp.default-accept-types`, as SDP writes them (AMB-17).
+    pub default_accept_types: String,
+    /// `sdp.default-wrapped-types`, as SDP writes them (AMB-17).
+    pub default_wrapped_types: String,
+    /// `delivered-when` (AMB-21).
+    pub delivered: Delivered,
+    /// `privacy.honour` (AMB-48).
+    pub honour_privacy: bool,
+    /// `store.drop-oldest` (AMB-31).
+    pub drop_oldest: bool,
+    /// `store.max-age` (AMB-31).
+    pub max_age: Option<Duration>,
     /// `store.max-messages`, for each user (AMB-31).
     pub max_messages: u64,
     /// `store.max-size`, in bytes (AMB-31).
@@ -91,6 +111,48 @@ pub enum Referrer {
     FirstSender,
     /// The one sender of the session: each has one.
     PerSender,
+}
+
+/// What tells the PF that a user is available (AMB-02).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TriggerSource {
+    /// A third-party REGISTER.
+    pub third_party_register: bool,
+    /// A NOTIFY of the reg event package.
+    pub reg_event: bool,
+}
+
+/// Whose 1-1 messages are delivered first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SenderOrder {
+    /// By the DateTime of the oldest message.
+    DateTime,
+    /// By the arrival of the oldest message.
+    Arrival,
+    /// These first, in this order.
+    List(Vec<String>),
+}
+
+/// How the first message of a 1-1 delivery goes (AMB-18).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FirstMessage {
+    /// In the INVITE; its 200 is the delivery.
+    InInviteOnly,
+    /// In the INVITE, and again over MSRP.
+    Both,
+    /// Over MSRP.
+    MsrpOnly,
+}
+
+/// What makes a message count as delivered (AMB-21).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Delivered {
+    /// The 200 to its last chunk.
+    Msrp200,
+    /// A success report.
+    SuccessReport,
+    /// A disposition notification.
+    Notification,
 }
 
 /// Which silent events are the loss of a Client (AMB-11).
@@ -149,10 +211,41 @@ impl Policy {
             report_focus_status: values.is("msrp.fail-status-map", "focus"),
             window: usize::try_from(values.count("msrp.window")).unwrap_or(1).max(1),
             chunk_size: usize::try_from(values.count("msrp.chunk-size")).unwrap_or(2048),
+            trigger_source: TriggerSource {
+                third_party_register: !values.is("trigger.source", "reg-event"),
+                reg_event: !values.is("trigger.source", "third-party-register"),
+            },
+            sender_order: match folded(values, "sender.order") {
+                "arrival" => SenderOrder::Arrival,
+                "list" => SenderOrder::List(values.words("sender.list")),
+                _ => SenderOrder::DateTime,
+            },
+            from_sender: values.is("invite.from", "sender"),
+            first_message: match folded(values, "invite.first-message") {
+                "both" => FirstMessage::Both,
+                "msrp-only" => FirstMessage::MsrpOnly,
+                _ => FirstMessage::InInviteOnly,
+            },
+            default_accept_types: values.words("sdp.default-accept-types").join(" "),
+            default_wrapped_types: values.words("sdp.default-wrapped-types").join(" "),
+            delivered: match folded(values, "delivered-when") {
+                "success-report" => Delivered::SuccessReport,
+                "imdn" => Delivered::Notification,
+                _ => Delivered::Msrp200,
+            },
+            honour_privacy: values.flag("privacy.honour"),
+            drop_oldest: values.flag("store.drop-oldest"),
+            max_age: values.span("store.max-age"),
             max_messages: values.count("store.max-messages"),
             max_size: usize::try_from(values.count("store.max-size")).unwrap_or(usize::MAX),
         }
     }
+}
+
+/// The word that a choice has, in the spelling of the table.
+fn folded(values: &Values, name: &str) -> &'static str {
+    let words = knob(name).map_or(&[][..], |knob| knob.kind.words());
+    words.iter().find(|word| values.is(name, word)).copied().unwrap_or("")
 }
 
 impl Default for Policy {

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use super::core::Core;
 use super::group_state::{self, Announcement};
+use super::one_to_one::{SessionId, Shelf, delivery, legs, session};
+use super::policy::Delivered;
 use super::procedures::deferred_handling::{self, Silence};
 use super::procedures::{active_group, restart};
 use super::schedule::Alarm;
@@ -26,6 +28,19 @@ pub(super) enum Flight {
     Stored(GroupId, u64),
     /// The group state object, which the PF made itself.
     Announced(GroupId),
+    /// A stored message in a delivery session.
+    Shelved(Shelf, u64),
+    /// A message of an original sender on its way to the user.
+    Live(SessionId, u64),
+    /// A message of the user on its way to the original sender.
+    AnsweredBack {
+        /// The session.
+        session: SessionId,
+        /// The MSRP session that it came by.
+        back: MsrpId,
+        /// What a failure is reported with; `None` when the user wants no report.
+        report: Option<(String, u64)>,
+    },
     /// A message of the Client on its way to the focus.
     Forwarded {
         /// The group.
@@ -81,6 +96,9 @@ impl Core {
     /// Handles an event of an MSRP session.
     pub(super) fn on_msrp(&mut self, now: Instant, session: MsrpId, event: msrp::Event) {
         let place = self.media.get(&session).copied();
+        if let (Some(place), false) = (self.one.media.get(&session).copied(), matches!(event, msrp::Event::Sent { .. })) {
+            return legs::on_msrp(self, now, place, session, event);
+        }
         match (event, place) {
             (msrp::Event::Sent { message_id, outcome }, _) => self.on_sent(now, session, &message_id, outcome),
             (msrp::Event::Bound, Some((group, side))) => self.on_bound(now, session, group, side),
@@ -161,11 +179,15 @@ impl Core {
 
     /// Sends a message; failures have to be told, since delivered means answered by 200 (AMB-21).
     fn send_message(&mut self, now: Instant, session: MsrpId, content_type: String, body: bytes::Bytes) -> String {
+        self.send_outgoing(now, session, content_type, body, false)
+    }
+
+    fn send_outgoing(&mut self, now: Instant, session: MsrpId, content_type: String, body: bytes::Bytes, report: bool) -> String {
         let outgoing = Outgoing {
             message_id: None,
             content_type,
             body,
-            success_report: false,
+            success_report: report,
             failure_report: FailureReport::Yes,
             chunk_size: self.policy.chunk_size,
         };
@@ -183,6 +205,13 @@ impl Core {
             let message_id = self.send_message(now, session, content_type, body);
             self.flights.insert(session, message_id, Flight::Announced(group));
         }
+    }
+
+    /// Sends a message in a session; `flight` tells what its outcome is for.
+    pub(super) fn send_on(&mut self, now: Instant, session: MsrpId, content_type: String, body: bytes::Bytes, flight: Flight) {
+        let report = matches!(flight, Flight::Shelved(..)) && self.policy.delivered == Delivered::SuccessReport;
+        let message_id = self.send_outgoing(now, session, content_type, body, report);
+        self.flights.insert(session, message_id, flight);
     }
 
     /// Sends what is due to the Client: one by one while stored data is delivered, several at a
@@ -249,8 +278,13 @@ impl Core {
 
     fn on_sent(&mut self, now: Instant, session: MsrpId, message_id: &str, outcome: Outcome) {
         let Some(flight) = self.flights.take(session, message_id) else { return };
-        let current = self.media.contains_key(&session);
+        let current = self.media.contains_key(&session) || self.one.media.contains_key(&session);
         match flight {
+            Flight::Shelved(shelf, number) => delivery::on_sent(self, now, (shelf, number), (session, message_id), outcome),
+            Flight::Live(id, number) => session::on_sent(self, now, id, number, outcome),
+            Flight::AnsweredBack { session: id, back, report } => {
+                session::on_answered_back(self, now, id, (back, report), outcome);
+            }
             Flight::Stored(group, number) => self.on_stored_sent(now, (group, number), current, outcome),
             Flight::Announced(group) if current => self.on_announced(now, group, outcome),
             Flight::Announced(_) => {}
@@ -310,11 +344,11 @@ impl Core {
 /// Whether an outcome says that the session is of no use any more (AMB-21).
 ///
 /// A broken connection says so itself, and has its time of grace.
-const fn ends_session(outcome: Outcome) -> bool {
+pub(super) const fn ends_session(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::TimedOut | Outcome::Refused(408 | 481 | 506))
 }
 
-const fn failure_code(outcome: Outcome) -> Option<u16> {
+pub(super) const fn failure_code(outcome: Outcome) -> Option<u16> {
     match outcome {
         Outcome::Accepted => None,
         Outcome::Refused(code) => Some(code),

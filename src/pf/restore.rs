@@ -5,9 +5,10 @@ use bytes::Bytes;
 use super::core::Core;
 use super::deferred::Item;
 use super::leg::{Leg, Media};
+use super::one_to_one::SenderId;
 use super::schedule::Alarm;
 use super::state::{GroupId, Phase, Side};
-use super::store::{GroupRecord, LegRecord, Record, decode};
+use super::store::{GroupRecord, LegRecord, Record, SenderRecord, decode};
 use super::{PfConfig, Policy};
 use crate::endpoint::Config;
 use crate::time::Instant;
@@ -36,9 +37,9 @@ pub(super) fn restored(
                 }
             }
             Record::Group(number, record) => restore_group(&mut core, number, *record),
-            Record::Message(number, message, content_type, body) => {
-                restore_message(&mut core, number, message, Item { content_type, body, durable: true, origin: None });
-            }
+            Record::Message(number, message, item) => restore_message(&mut core, number, message, item),
+            Record::Sender(number, record) => restore_sender(&mut core, number, record),
+            Record::OneToOne(sender, message, item) => restore_one_to_one(&mut core, sender, message, item),
         }
     }
     core.schedule.set(Alarm::Restore, Instant::ZERO);
@@ -73,6 +74,29 @@ fn restore_leg(core: &mut Core, group: GroupId, side: Side, record: Option<LegRe
     core.attach(Instant::ZERO, group, side, Leg { dialog, media, acknowledged: true, updates, interval: 0 });
     // Its connection is due from the moment when the process acts.
     core.schedule.stop(Alarm::Disconnected(group, side));
+}
+
+/// Numbers without a record belong to senders whose first message was never durable.
+fn restore_sender(core: &mut Core, number: u32, record: SenderRecord) {
+    let Some(user) = core.users.find(&record.user) else { return };
+    while core.one.senders().count() < number as usize {
+        core.one.add_hole(user);
+    }
+    let id = core.one.sender(user, &record.address, record.private);
+    core.one[id].sdp = record.sdp;
+}
+
+fn restore_one_to_one(core: &mut Core, sender: u32, number: u64, item: Item) {
+    core.journal.last_number = core.journal.last_number.max(number);
+    if core.one.senders().nth(sender as usize).is_some() {
+        let sender = SenderId(sender);
+        let user = core.one[sender].user;
+        if let Some(id) = &item.message_id {
+            core.one.by_message_id.insert((user, id.clone()), (sender, number));
+        }
+        core.one[sender].deferred.push(number, item);
+        core.users[user].stored += 1;
+    }
 }
 
 fn restore_message(core: &mut Core, group: u32, number: u64, item: Item) {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::one_to_one::{Place, SenderId, Shelf};
 use super::state::{GroupId, Side, UserId};
 use crate::endpoint::MsrpId;
 use crate::time::Instant;
@@ -30,6 +31,16 @@ pub(super) enum Alarm {
     Disconnected(GroupId, Side),
     /// A refresh that met a 491 may be repeated (RFC 3261 14.1).
     Refresh(GroupId, Side),
+    /// The delivery INVITE for a sender that failed may be repeated.
+    RetrySender(SenderId),
+    /// The INVITE of a delivery session has rung for too long.
+    RingingAt(Shelf),
+    /// A success report has not come.
+    NoReport(Shelf),
+    /// A leg has been without its MSRP connection for too long.
+    NoConnection(Place),
+    /// A refresh that met a 491 may be repeated (RFC 3261 14.1).
+    RefreshAt(Place),
 }
 
 impl Alarm {
@@ -39,12 +50,13 @@ impl Alarm {
             Self::WriteAgain => "write-again",
             Self::Restore => "restore",
             Self::Trigger(_) => "trigger-delay",
-            Self::Retry(_) => "retry-interval",
-            Self::Ringing(_) => "ringing-limit",
+            Self::Retry(_) | Self::RetrySender(_) => "retry-interval",
+            Self::Ringing(_) | Self::RingingAt(_) => "ringing-limit",
             Self::Restarting(_) => "restart-limit",
+            Self::NoReport(_) => "no-report",
             Self::Linger(_) => "late-answers",
-            Self::Disconnected(..) => "no-connection",
-            Self::Refresh(..) => "refresh-retry",
+            Self::Disconnected(..) | Self::NoConnection(_) => "no-connection",
+            Self::Refresh(..) | Self::RefreshAt(_) => "refresh-retry",
         }
     }
 }

@@ -14,16 +14,13 @@ use crate::pattern::ast::{Codes, Key, Path, Role, Value, What};
 use crate::pattern::{Env, Names, fill, substitute};
 use crate::peers::{Aim, Draft, Refusal};
 use crate::suite::scenario::{Sending, Step};
+use crate::time::EPOCH;
 use crate::trace::correlate::Symbol;
 use crate::trace::event::{Content, Kind};
 use crate::wire::datetime;
 use crate::wire::msrp::{Chunk, ChunkBuilder, Flag};
 use crate::wire::sip::Method;
 use crate::wire::xml::conference_info::ConferenceInfo;
-
-/// The wall-clock time at which every simulated run begins, in seconds since 1970:
-/// 2012-01-17T09:00:00Z, the day of the specification.
-const EPOCH: i64 = 1_326_790_800;
 
 /// The chunk size of actors that the script gives none (RFC 4975 5.1).
 const CHUNK: usize = 2048;

@@ -123,6 +123,11 @@ impl Imdn {
         })
     }
 
+    /// Whether the message has reached its recipient: delivered, or already shown.
+    pub fn says_delivered(&self) -> bool {
+        matches!((self.kind, self.status.as_str()), (Kind::Delivery, "delivered") | (Kind::Display, "displayed"))
+    }
+
     /// Writes the document.
     pub fn to_xml(&self) -> String {
         let status = Element::new("status").child(Element::new(&self.status));

@@ -17,7 +17,7 @@ use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, ELSEWHERE, GROUP_SERVICE, Invitation, ToUser};
 use crate::pf::leg::SESSION_EXPIRES;
 use crate::pf::media;
-use crate::pf::procedures::{deferred_handling, group_delivery, restart};
+use crate::pf::procedures::{deferred_handling, group_delivery, one_to_one_invitation, restart};
 use crate::pf::state::{Delivery, GroupId, Phase, Registration, Side, UserId};
 use crate::time::Instant;
 use crate::wire::sip::{Message, Name};
@@ -30,8 +30,11 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, asked: TransactionId, 
     let user = message.request_uri().and_then(|target| core.users.find(target));
     let (Some(user), Some(focus)) = (user, headers::contact_uri(message)) else { return core.reply(now, asked, 400) };
     let offer = headers::sdp_of(message);
-    if !is_group(message) || offer.as_deref().is_some_and(|offer| media::read(offer).is_none()) {
+    if offer.as_deref().is_some_and(|offer| media::read(offer).is_none()) {
         return core.reply(now, asked, 488);
+    }
+    if !is_group(message) {
+        return one_to_one_invitation::start(core, now, user, asked, message);
     }
     let group = locate(core, user, &focus, message);
     let busy = matches!(core[group].phase, Phase::Inviting { .. } | Phase::Joining { .. });

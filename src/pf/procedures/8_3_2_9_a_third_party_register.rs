@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clause::Clause;
 use crate::endpoint::TransactionId;
 use crate::pf::core::Core;
-use crate::pf::procedures::{deferred_handling, group_delivery};
+use crate::pf::procedures::{deferred_handling, group_delivery, one_to_one_delivery};
 use crate::pf::registrar::ThirdParty;
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, Registration, UserId};
@@ -58,11 +58,17 @@ fn register_user(core: &mut Core, now: Instant, id: UserId, register: ThirdParty
         return core.note("the policy takes a re-registration for no trigger");
     }
     if core.policy.trigger_delay.is_zero() {
-        core.because(CLIENT_AVAILABLE, "the user is available");
-        group_delivery::trigger(core, now, id);
+        available(core, now, id);
     } else {
         core.schedule.set(Alarm::Trigger(id), now + core.policy.trigger_delay);
     }
+}
+
+/// The user is available: everything that is deferred is delivered.
+pub(in crate::pf) fn available(core: &mut Core, now: Instant, user: UserId) {
+    core.because(CLIENT_AVAILABLE, "the user is available");
+    group_delivery::trigger(core, now, user);
+    one_to_one_delivery::trigger(core, now, user);
 }
 
 /// The REGISTER that is told of has taken a device away: sessions with that device are lost.
@@ -86,6 +92,7 @@ fn deregister(core: &mut Core, now: Instant, id: UserId) {
     for group in core.users[id].groups.clone() {
         deferred_handling::on_deregistered(core, now, group);
     }
+    one_to_one_delivery::on_deregistered(core, now, id);
 }
 
 #[cfg(test)]

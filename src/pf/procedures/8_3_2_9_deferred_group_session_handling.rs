@@ -201,7 +201,7 @@ pub(in crate::pf) fn on_message(core: &mut Core, now: Instant, group: GroupId, s
         return core.endpoint.msrp_answer(now, session, incoming.token, 200);
     }
     let user = core[group].user;
-    if incoming.body.len() > core.policy.max_size || core.users[user].stored >= core.policy.max_messages {
+    if incoming.body.len() > core.policy.max_size || !core.has_room(user) {
         core.note("a message is beyond the limits of the store: refused, the others are kept");
         return core.endpoint.msrp_answer(now, session, incoming.token, 413);
     }
@@ -209,10 +209,11 @@ pub(in crate::pf) fn on_message(core: &mut Core, now: Instant, group: GroupId, s
     let number = core.journal.last_number;
     let wants_report = incoming.failure_report != FailureReport::No;
     let origin = wants_report.then(|| Origin { session, message_id: incoming.message_id.clone() });
-    let item = Item { content_type: incoming.content_type.clone(), body: incoming.body.clone(), durable: false, origin };
-    core[group].deferred.push(number, item);
+    let item = Item { origin, ..Item::new(now, &incoming.content_type, incoming.body.clone()) };
     core.users[user].stored += 1;
-    core.because(STORES, "the message is acknowledged once it is durable").commit_message(group, number, session, incoming);
+    core.because(STORES, "the message is acknowledged once it is durable");
+    core.commit_message(group, number, &item, session, incoming);
+    core[group].deferred.push(number, item);
 }
 
 /// The process before this one died: the PF takes its sessions up again.

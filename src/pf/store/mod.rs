@@ -6,4 +6,6 @@
 
 mod record;
 
-pub(super) use record::{GroupRecord, Key, LegRecord, Record, decode, encode_life, encode_message, encode_user};
+pub(super) use record::{
+    GroupRecord, Key, LegRecord, Record, SenderRecord, decode, encode_life, encode_message, encode_sender, encode_user,
+};

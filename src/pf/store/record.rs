@@ -4,8 +4,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::endpoint::{Dialog, Side as Role, State};
 use crate::pf::core::Core;
+use crate::pf::deferred::Item;
 use crate::pf::headers::{Invitation, Part};
 use crate::pf::leg::Leg;
+use crate::pf::one_to_one::Sender;
 use crate::pf::state::{GroupId, Phase, Registration, Side, User};
 use crate::time::Instant;
 use crate::wire::xml::conference_info::ConferenceInfo;
@@ -22,6 +24,10 @@ pub(in crate::pf) enum Key {
     Group(u32),
     /// A stored message: its group and its number.
     Message(u32, u64),
+    /// An original sender of a user.
+    Sender(u32),
+    /// A stored message of a 1-1 session: its sender and its number.
+    OneToOne(u32, u64),
 }
 
 impl Key {
@@ -43,6 +49,15 @@ impl Key {
                 out.extend_from_slice(&group.to_be_bytes());
                 out.extend_from_slice(&number.to_be_bytes());
             }
+            Self::Sender(sender) => {
+                out.push(b's');
+                out.extend_from_slice(&sender.to_be_bytes());
+            }
+            Self::OneToOne(sender, number) => {
+                out.push(b't');
+                out.extend_from_slice(&sender.to_be_bytes());
+                out.extend_from_slice(&number.to_be_bytes());
+            }
         }
         out
     }
@@ -52,6 +67,8 @@ impl Key {
             (b'L', 0) => Some(Self::Life),
             (b'a', 4) => Some(Self::User(key.get_u32())),
             (b'g', 4) => Some(Self::Group(key.get_u32())),
+            (b's', 4) => Some(Self::Sender(key.get_u32())),
+            (b't', 12) => Some(Self::OneToOne(key.get_u32(), key.get_u64())),
             (b'm', 12) => Some(Self::Message(key.get_u32(), key.get_u64())),
             _ => None,
         }
@@ -67,8 +84,21 @@ pub(in crate::pf) enum Record {
     User(String, String, Registration),
     /// A group.
     Group(u32, Box<GroupRecord>),
-    /// A message: group, number, Content-Type, body.
-    Message(u32, u64, String, Bytes),
+    /// A message: group, number, the message.
+    Message(u32, u64, Item),
+    /// An original sender.
+    Sender(u32, SenderRecord),
+    /// A message of a 1-1 session: sender, number, the message.
+    OneToOne(u32, u64, Item),
+}
+
+/// What is kept of an original sender.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::pf) struct SenderRecord {
+    pub(in crate::pf) user: String,
+    pub(in crate::pf) address: String,
+    pub(in crate::pf) private: bool,
+    pub(in crate::pf) sdp: String,
 }
 
 /// Reads a record; `None` for one that this version does not know.
@@ -78,7 +108,9 @@ pub(in crate::pf) fn decode(key: &[u8], value: Bytes) -> Option<Record> {
         Key::Life => Record::Life(fields.number()?),
         Key::User(_) => Record::User(fields.text()?, fields.text()?, fields.registration()?),
         Key::Group(group) => Record::Group(group, Box::new(GroupRecord::decode(&mut fields)?)),
-        Key::Message(group, number) => Record::Message(group, number, fields.text()?, fields.bytes()?),
+        Key::Message(group, number) => Record::Message(group, number, fields.item()?),
+        Key::Sender(sender) => Record::Sender(sender, fields.sender()?),
+        Key::OneToOne(sender, number) => Record::OneToOne(sender, number, fields.item()?),
     })
 }
 
@@ -88,8 +120,15 @@ pub(in crate::pf) fn encode_life(number: u64) -> Bytes {
 }
 
 /// The value of a message's record.
-pub(in crate::pf) fn encode_message(content_type: &str, body: &[u8]) -> Bytes {
-    Values::default().text(content_type).bytes(body).done()
+pub(in crate::pf) fn encode_message(item: &Item) -> Bytes {
+    let out = Values::default().text(&item.content_type).bytes(&item.body).number(item.since.as_micros());
+    let out = out.number(item.identifiers.len() as u64);
+    item.identifiers.iter().fold(out, |out, (name, value)| out.text(name).text(value)).done()
+}
+
+/// The value of an original sender's record.
+pub(in crate::pf) fn encode_sender(user: &str, sender: &Sender) -> Bytes {
+    Values::default().text(user).text(&sender.address).flag(sender.private).text(&sender.sdp).done()
 }
 
 /// The value of a user's record.
@@ -268,6 +307,17 @@ impl Fields {
         (0..self.number()?).map(|_| read(self)).collect()
     }
 
+    fn item(&mut self) -> Option<Item> {
+        let (content_type, body, since) = (self.text()?, self.bytes()?, Instant::from_micros(self.number()?));
+        let identifiers = self.many(|fields| Some((fields.text()?, fields.text()?)))?;
+        let item = Item { durable: true, ..Item::new(since, &content_type, body) };
+        Some(if identifiers.is_empty() { item } else { item.with_identifiers(identifiers) })
+    }
+
+    fn sender(&mut self) -> Option<SenderRecord> {
+        Some(SenderRecord { user: self.text()?, address: self.text()?, private: self.flag()?, sdp: self.text()? })
+    }
+
     fn registration(&mut self) -> Option<Registration> {
         Some(match self.number()? {
             0 => Registration::Unknown,
@@ -363,7 +413,15 @@ mod tests {
 
     #[test]
     fn keys_sort_users_before_groups_before_messages_in_order() {
-        let keys = [Key::User(9), Key::Group(1), Key::Message(1, 2), Key::Message(1, 300), Key::Message(2, 1)];
+        let keys = [
+            Key::User(9),
+            Key::Group(1),
+            Key::Message(1, 2),
+            Key::Message(1, 300),
+            Key::Message(2, 1),
+            Key::Sender(3),
+            Key::OneToOne(1, 2),
+        ];
         let encoded: Vec<Vec<u8>> = keys.iter().map(|key| key.encode()).collect();
         assert!(encoded.is_sorted());
         assert!(encoded.iter().zip(keys).all(|(bytes, key)| Key::decode(bytes) == Some(key)));

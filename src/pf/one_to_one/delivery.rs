@@ -1,0 +1,399 @@
+//! A session of the PF's own that delivers what lies on a shelf: sendonly, and over when it is empty.
+//!
+//! It knows neither whose messages they are nor what comes next: the procedure that opens it gives
+//! the INVITE, and is told how the session ended.
+//!
+//! ```text
+//! open                 Invited               INVITE, with the first message in its body
+//! 2xx                  Invited -> Sending    ACK; messages one by one, each after the 200 of the last
+//! other, timeout       Invited -> over       kept
+//! all delivered        Sending -> Closing    BYE
+//! answer to that BYE   Closing -> over
+//! BYE, loss            Sending -> over       the rest is kept
+//! 2xx of another device   Sending -> Sending    ACK; BYE to the earlier one (NOTE 2)
+//! ```
+
+use std::time::Duration;
+
+use super::{Place, Shelf};
+use crate::clause::Clause;
+use crate::endpoint::{DialogId, MsrpId, TransactionId};
+use crate::msrp::Outcome;
+use crate::pf::core::{Call, Core};
+use crate::pf::headers::{self, ELSEWHERE, Part, with_body};
+use crate::pf::leg::{Leg, Media};
+use crate::pf::media;
+use crate::pf::policy::{Delivered, FirstMessage};
+use crate::pf::procedures::deferred_handling::{self, Departure};
+use crate::pf::procedures::one_to_one_delivery;
+use crate::pf::relay::{Flight, ends_session};
+use crate::pf::schedule::Alarm;
+use crate::time::Instant;
+use crate::wire::sip::{Builder, Message, Name};
+
+const SECOND_ANSWER: Clause = Clause::of("DGC-1.1-17");
+const BYE_KEEPS: Clause = Clause::of("DGC-1.1-16");
+const BYE_AFTER_ALL: Clause = Clause::of("DGC-1.1-15");
+
+/// How long the PF waits for a success report before it ends the session without it.
+const REPORT_LIMIT: Duration = Duration::from_secs(30);
+
+/// How far a delivery session has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::pf) enum Phase {
+    /// The INVITE has no final response.
+    Invited {
+        /// The INVITE.
+        call: TransactionId,
+        /// Whether the PF has cancelled it.
+        cancelled: bool,
+    },
+    /// It was accepted; messages are on their way.
+    Sending,
+    /// The BYE of the PF waits for its answer.
+    Closing,
+}
+
+/// How a delivery session ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::pf) enum Ending {
+    /// Everything was sent, and the BYE is answered.
+    Complete,
+    /// The INVITE failed: 408 without an answer, 503 without a way, 487 when the PF withdrew it.
+    Refused {
+        /// The status.
+        status: u16,
+        /// Retry-After.
+        retry_after: Option<Duration>,
+    },
+    /// The Client sent a BYE.
+    Left(Departure),
+    /// The Client is gone without a BYE.
+    Lost,
+    /// Another session with the same user has taken its place.
+    Replaced,
+}
+
+/// One delivery session.
+#[derive(Debug)]
+pub(in crate::pf) struct DeliverySession {
+    pub(in crate::pf) phase: Phase,
+    /// The medium that the INVITE offers.
+    offered: Option<Media>,
+    pub(in crate::pf) leg: Option<Leg>,
+    /// The stored message that the INVITE carries.
+    carried: Option<u64>,
+    /// Messages that were answered 200 and wait for their success report.
+    unreported: Vec<(String, u64)>,
+}
+
+/// What a delivery session is opened with.
+#[derive(Debug)]
+pub(in crate::pf) struct Recipe {
+    /// The INVITE without its body.
+    pub(in crate::pf) invite: Builder,
+    /// The SDP whose content attributes the offer repeats.
+    pub(in crate::pf) template: String,
+    /// The stored message that the INVITE is to carry.
+    pub(in crate::pf) carried: Option<u64>,
+}
+
+/// Sends the INVITE. There is one session for each shelf at a time.
+pub(in crate::pf) fn open(core: &mut Core, now: Instant, shelf: Shelf, recipe: Recipe) {
+    let place = Place::Delivery(shelf);
+    let mut media = core.open_media_at(place);
+    let sdp = media.offer(core.endpoint.config(), &recipe.template, Some("sendonly"));
+    let carried = recipe.carried.and_then(|number| core.shelf(shelf).get(number));
+    let part = carried.map(|item| Part { content_type: item.content_type.clone(), disposition: None, body: item.body.clone() });
+    let invite = with_body(recipe.invite, &sdp, part.as_slice());
+    let call = core.endpoint.send(now, invite);
+    core.calls.insert(call, Call::DeliveryAt(shelf));
+    core.one.invites.insert(call, place);
+    let session = DeliverySession {
+        phase: Phase::Invited { call, cancelled: false },
+        offered: Some(media),
+        leg: None,
+        carried: recipe.carried,
+        unreported: Vec::new(),
+    };
+    core.one.deliveries.insert(shelf, session);
+}
+
+/// The INVITE is repeated under another transaction.
+pub(in crate::pf) fn follow(core: &mut Core, shelf: Shelf, before: TransactionId, again: TransactionId) {
+    let Some(session) = core.one.deliveries.get_mut(&shelf) else { return };
+    if let Phase::Invited { call, .. } = &mut session.phase
+        && *call == before
+    {
+        *call = again;
+        core.one.invites.remove(&before);
+        core.one.invites.insert(again, Place::Delivery(shelf));
+    }
+}
+
+/// From the first provisional response on the PF's own limit runs, as timer B does no more.
+pub(in crate::pf) fn on_provisional(core: &mut Core, now: Instant, shelf: Shelf) {
+    let alarm = Alarm::RingingAt(shelf);
+    if !core.schedule.runs(alarm) {
+        core.schedule.set(alarm, now + core.policy.ringing_limit);
+    }
+}
+
+/// Nobody answered the ringing.
+pub(in crate::pf) fn on_ringing_limit(core: &mut Core, now: Instant, shelf: Shelf) {
+    core.note("the invitation rings for longer than the policy waits");
+    withdraw(core, now, shelf);
+}
+
+/// Cancels a pending INVITE.
+pub(in crate::pf) fn withdraw(core: &mut Core, now: Instant, shelf: Shelf) {
+    let Some(session) = core.one.deliveries.get_mut(&shelf) else { return };
+    if let Phase::Invited { call, cancelled } = &mut session.phase
+        && !std::mem::replace(cancelled, true)
+    {
+        let call = *call;
+        core.endpoint.cancel(now, call);
+    }
+}
+
+/// The user is not there any more: the INVITE is withdrawn, or the session ended (AMB-45).
+pub(in crate::pf) fn interrupt(core: &mut Core, now: Instant, shelf: Shelf) {
+    match core.one.deliveries.get(&shelf).map(|session| session.phase) {
+        Some(Phase::Invited { .. }) => withdraw(core, now, shelf),
+        Some(Phase::Sending) => on_lost(core, now, shelf),
+        Some(Phase::Closing) | None => {}
+    }
+}
+
+/// Another session takes the place of this one (NOTE 2).
+pub(in crate::pf) fn replace(core: &mut Core, now: Instant, shelf: Shelf) {
+    if core.one.deliveries.get(&shelf).is_some_and(|session| session.phase == Phase::Sending) {
+        core.because(SECOND_ANSWER, "another session with the user is newer");
+        core.hang_up_at(now, Place::Delivery(shelf), Some(ELSEWHERE));
+        over(core, now, shelf, Ending::Replaced);
+    }
+}
+
+/// Takes the final response to the INVITE.
+pub(in crate::pf) fn handle(
+    core: &mut Core,
+    now: Instant,
+    shelf: Shelf,
+    (invite, dialog): (TransactionId, Option<DialogId>),
+    response: &Message,
+) {
+    let Some(session) = core.one.deliveries.get_mut(&shelf) else { return };
+    let Phase::Invited { cancelled, .. } = session.phase else { return };
+    core.schedule.stop(Alarm::RingingAt(shelf));
+    let status = response.status().unwrap_or(500);
+    match (status, dialog) {
+        (200..=299, Some(dialog)) if cancelled => {
+            core.release(now, invite, dialog);
+            on_failed(core, now, shelf, 487, None);
+        }
+        (200..=299, Some(dialog)) => on_accepted(core, now, shelf, (invite, dialog), response),
+        _ => {
+            let after = response.value(Name::RetryAfter).and_then(|value| value.split([' ', ';', '(']).next()?.parse().ok());
+            on_failed(core, now, shelf, if cancelled { 487 } else { status }, after.map(Duration::from_secs));
+        }
+    }
+}
+
+/// The INVITE failed, or was not answered.
+pub(in crate::pf) fn on_failed(core: &mut Core, now: Instant, shelf: Shelf, status: u16, retry_after: Option<Duration>) {
+    core.schedule.stop(Alarm::RingingAt(shelf));
+    if let Some(media) = core.one.deliveries.get_mut(&shelf).and_then(|session| session.offered.take()) {
+        core.close_offer(now, &media);
+    }
+    over(core, now, shelf, Ending::Refused { status, retry_after });
+}
+
+fn on_accepted(core: &mut Core, now: Instant, shelf: Shelf, answer: (TransactionId, DialogId), response: &Message) {
+    let Some(session) = core.one.deliveries.get_mut(&shelf) else { return };
+    let (Some(media), carried) = (session.offered.take(), session.carried.take()) else { return };
+    if core.confirm_at(now, Place::Delivery(shelf), media, answer, response).is_none() {
+        core.note("the answer has no medium that could be used");
+        return over(core, now, shelf, Ending::Refused { status: 488, retry_after: None });
+    }
+    if let Some(session) = core.one.deliveries.get_mut(&shelf) {
+        session.phase = Phase::Sending;
+    }
+    match shelf {
+        Shelf::Sender(sender) => one_to_one_delivery::on_accepted(core, now, sender),
+    }
+    if let (Some(number), FirstMessage::InInviteOnly) = (carried, core.policy.first_message) {
+        on_delivered(core, shelf, number);
+    }
+    pump(core, now, shelf);
+}
+
+/// A further 2xx to the INVITE, of another device: it is acknowledged; the newer session stays.
+pub(in crate::pf) fn on_further_answer(
+    core: &mut Core,
+    now: Instant,
+    shelf: Shelf,
+    (invite, dialog): (TransactionId, DialogId),
+    response: &Message,
+) {
+    let place = Place::Delivery(shelf);
+    let sending = core.one.deliveries.get(&shelf).is_some_and(|session| session.phase == Phase::Sending);
+    let usable = headers::sdp_of(response).as_deref().and_then(media::read).is_some();
+    let Some(earlier) = (sending && usable).then(|| core.take_at(place)).flatten() else {
+        return core.release(now, invite, dialog);
+    };
+    let media = earlier.media.fork(&mut core.endpoint);
+    core.one.media.insert(media.session, place);
+    core.because(SECOND_ANSWER, "a second device has answered: the earlier session ends");
+    core.bye(now, &earlier, Some(ELSEWHERE));
+    core.flights.forget(earlier.media.session);
+    core.shelf_mut(shelf).retract();
+    if core.confirm_at(now, place, media, (invite, dialog), response).is_none() {
+        return over(core, now, shelf, Ending::Lost);
+    }
+    pump(core, now, shelf);
+}
+
+/// Sends what is due, one by one; ends the session when nothing is left.
+pub(in crate::pf) fn pump(core: &mut Core, now: Instant, shelf: Shelf) {
+    if core.one.deliveries.get(&shelf).is_none_or(|session| session.phase != Phase::Sending) {
+        return;
+    }
+    while send_next(core, now, shelf) {}
+    let Some(session) = core.one.deliveries.get(&shelf) else { return };
+    if session.unreported.is_empty() && core.shelf(shelf).is_drained() {
+        finish(core, now, shelf);
+    }
+}
+
+/// Sends the next message; `false` when there is none, or the Client takes none now.
+fn send_next(core: &mut Core, now: Instant, shelf: Shelf) -> bool {
+    let Some(session) = core.one.deliveries.get(&shelf) else { return false };
+    let Some(leg) = session.leg.as_ref().filter(|leg| core.bound.contains(&leg.media.session)) else { return false };
+    let Some(remote) = leg.media.remote.as_ref().filter(|remote| remote.receives) else { return false };
+    let (media, deferred) = (leg.media.session, core.shelf(shelf));
+    if deferred.outstanding() > 0 {
+        return false;
+    }
+    let Some((number, item)) = deferred.next() else { return false };
+    if !remote.takes(&item.content_type, &item.body) {
+        core.shelf_mut(shelf).skip(number);
+        core.note("a stored message is of a type that the Client does not accept: kept");
+        return true;
+    }
+    let (content_type, body) = (item.content_type.clone(), item.body.clone());
+    core.shelf_mut(shelf).sent(number);
+    core.send_on(now, media, content_type, body, Flight::Shelved(shelf, number));
+    true
+}
+
+/// Everything is delivered, or was refused for itself: the PF ends the session.
+fn finish(core: &mut Core, now: Instant, shelf: Shelf) {
+    let Some(leg) = core.take_at(Place::Delivery(shelf)) else { return };
+    if let Some(session) = core.one.deliveries.get_mut(&shelf) {
+        session.phase = Phase::Closing;
+    }
+    core.because(BYE_AFTER_ALL, "all messages of the session are delivered");
+    match core.endpoint.send_in(now, leg.dialog, Builder::request("BYE", "")) {
+        Some(call) => drop(core.calls.insert(call, Call::Completed(shelf, leg.media.session))),
+        None => on_closed(core, now, shelf, leg.media.session),
+    }
+}
+
+/// The BYE is answered, or never will be.
+pub(in crate::pf) fn on_closed(core: &mut Core, now: Instant, shelf: Shelf, media: MsrpId) {
+    core.close_media(now, media);
+    over(core, now, shelf, Ending::Complete);
+}
+
+/// A message has its outcome.
+pub(in crate::pf) fn on_sent(
+    core: &mut Core,
+    now: Instant,
+    (shelf, number): (Shelf, u64),
+    (media, message_id): (MsrpId, &str),
+    outcome: Outcome,
+) {
+    let current = core.one.media.get(&media) == Some(&Place::Delivery(shelf));
+    match outcome {
+        Outcome::Accepted if core.policy.delivered == Delivered::SuccessReport && current => {
+            if let Some(session) = core.one.deliveries.get_mut(&shelf) {
+                session.unreported.push((message_id.to_owned(), number));
+                core.schedule.set(Alarm::NoReport(shelf), now + REPORT_LIMIT);
+            }
+            core.shelf_mut(shelf).skip(number);
+        }
+        Outcome::Accepted => on_delivered(core, shelf, number),
+        // The connection that broke says so itself, and has its time of grace.
+        Outcome::Lost => return,
+        _ if !current => return,
+        _ if ends_session(outcome) => return on_lost(core, now, shelf),
+        // 413, 415 and the like concern this message alone; it stays stored (AMB-21).
+        Outcome::Refused(_) | Outcome::TimedOut => core.shelf_mut(shelf).skip(number),
+    }
+    if current {
+        pump(core, now, shelf);
+    }
+}
+
+/// The Client reported on a message.
+pub(in crate::pf) fn on_report(core: &mut Core, now: Instant, media: MsrpId, message_id: &str, code: u16) {
+    let Some(Place::Delivery(shelf)) = core.one.media.get(&media).copied() else { return };
+    let Some(session) = core.one.deliveries.get_mut(&shelf) else { return };
+    let Some(at) = session.unreported.iter().position(|(own, _)| own == message_id) else { return };
+    let (_, number) = session.unreported.swap_remove(at);
+    if code == 200 {
+        core.forget_stored(shelf, number);
+    }
+    pump(core, now, shelf);
+}
+
+/// Reports did not come in time: the messages stay stored.
+pub(in crate::pf) fn on_report_limit(core: &mut Core, now: Instant, shelf: Shelf) {
+    if let Some(session) = core.one.deliveries.get_mut(&shelf) {
+        session.unreported.clear();
+        core.note("no success report came: the message stays stored");
+        pump(core, now, shelf);
+    }
+}
+
+/// A message is delivered as far as this session can tell (AMB-21).
+fn on_delivered(core: &mut Core, shelf: Shelf, number: u64) {
+    match core.policy.delivered {
+        Delivered::Notification => core.shelf_mut(shelf).skip(number),
+        Delivered::Msrp200 | Delivered::SuccessReport => drop(core.forget_stored(shelf, number)),
+    }
+}
+
+/// The connection is up, perhaps anew: what was on its way by the former one is due again.
+pub(in crate::pf) fn on_bound(core: &mut Core, now: Instant, shelf: Shelf, media: MsrpId) {
+    core.flights.forget(media);
+    core.shelf_mut(shelf).retract();
+    pump(core, now, shelf);
+}
+
+/// The Client ends the session (NOTE 1).
+pub(in crate::pf) fn on_bye(core: &mut Core, now: Instant, shelf: Shelf, message: &Message) {
+    let Some(leg) = core.take_at(Place::Delivery(shelf)) else { return };
+    core.because(BYE_KEEPS, "what is not delivered is kept");
+    core.linger(now, leg.media.session);
+    over(core, now, shelf, Ending::Left(deferred_handling::departure(message)));
+}
+
+/// The Client is gone without a BYE.
+pub(in crate::pf) fn on_lost(core: &mut Core, now: Instant, shelf: Shelf) {
+    core.hang_up_at(now, Place::Delivery(shelf), None);
+    over(core, now, shelf, Ending::Lost);
+}
+
+/// The session is over; the procedure that opened it goes on.
+fn over(core: &mut Core, now: Instant, shelf: Shelf, ending: Ending) {
+    if core.one.deliveries.remove(&shelf).is_none() {
+        return;
+    }
+    core.schedule.stop(Alarm::NoReport(shelf));
+    core.one.invites.retain(|_, place| *place != Place::Delivery(shelf));
+    core.shelf_mut(shelf).rewind();
+    match shelf {
+        Shelf::Sender(sender) => one_to_one_delivery::on_over(core, now, sender, ending),
+    }
+}

@@ -1,0 +1,163 @@
+//! Shelves in the store: what is kept, for how long, and what makes room.
+
+use super::{SenderId, SessionId, Shelf};
+use crate::clause::Clause;
+use crate::endpoint::{MsrpId, TransactionId};
+use crate::engine::Write;
+use crate::msrp::Incoming;
+use crate::pf::core::Core;
+use crate::pf::deferred::{Deferred, Item};
+use crate::pf::journal::Waiting;
+use crate::pf::procedures::{one_to_one_invitation, standalone_message};
+use crate::pf::one_to_one::session;
+use crate::pf::state::UserId;
+use crate::pf::store::{self, Key};
+use crate::time::Instant;
+
+const NOTIFIED: Clause = Clause::of("DGC-1.1-43");
+
+/// What is answered once a message is durable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::pf) enum Owed {
+    /// A message of the original sender in a session that stores.
+    Stored(MsrpId, Incoming),
+    /// A message of the original sender in a session with the user.
+    Live(SessionId, MsrpId, Incoming),
+    /// The INVITE that carried it.
+    Invite(SessionId),
+    /// The MESSAGE that it was.
+    Standalone(TransactionId),
+}
+
+impl Core {
+    /// What lies on a shelf.
+    pub(in crate::pf) fn shelf(&self, shelf: Shelf) -> &Deferred {
+        match shelf {
+            Shelf::Sender(sender) => &self.one[sender].deferred,
+        }
+    }
+
+    /// What lies on a shelf, to be changed.
+    pub(in crate::pf) fn shelf_mut(&mut self, shelf: Shelf) -> &mut Deferred {
+        match shelf {
+            Shelf::Sender(sender) => &mut self.one[sender].deferred,
+        }
+    }
+
+    /// Drops a stored message for good.
+    pub(in crate::pf) fn forget_stored(&mut self, shelf: Shelf, number: u64) -> Option<Item> {
+        match shelf {
+            Shelf::Sender(sender) => {
+                let item = self.one[sender].deferred.remove(number)?;
+                self.written_off(sender, number, &item);
+                Some(item)
+            }
+        }
+    }
+
+    /// A message of a sender is gone from memory: from the store and from the counts as well.
+    pub(in crate::pf) fn written_off(&mut self, sender: SenderId, number: u64, item: &Item) {
+        let user = self.one[sender].user;
+        self.users[user].stored -= 1;
+        if let Some(id) = &item.message_id {
+            self.one.by_message_id.remove(&(user, id.clone()));
+        }
+        self.journal.delete(Key::OneToOne(sender.0, number));
+    }
+
+    /// Asks for a message of a sender to be made durable; `None` when the store has no room.
+    pub(in crate::pf) fn keep(&mut self, sender: SenderId, item: &Item, owed: Owed) -> Option<u64> {
+        let user = self.one[sender].user;
+        if item.body.len() > self.policy.max_size || !self.has_room(user) {
+            self.note("a message is beyond the limits of the store: refused, the others are kept");
+            return None;
+        }
+        self.journal.last_number += 1;
+        let number = self.journal.last_number;
+        self.users[user].stored += 1;
+        if let Some(id) = &item.message_id {
+            self.one.by_message_id.insert((user, id.clone()), (sender, number));
+        }
+        let put = |key: Key, value| Write::Put { key: key.encode(), value };
+        let record = store::encode_sender(&self.users[user].uri, &self.one[sender]);
+        let writes = vec![put(Key::Sender(sender.0), record), put(Key::OneToOne(sender.0, number), store::encode_message(item))];
+        self.commit(writes, Waiting::OneToOne { sender, number, owed });
+        Some(number)
+    }
+
+    /// Whether one more message may be stored for a user; the policy may drop the oldest for it.
+    pub(in crate::pf) fn has_room(&mut self, user: UserId) -> bool {
+        while self.users[user].stored >= self.policy.max_messages {
+            if !self.policy.drop_oldest || self.drop_oldest(user).is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn drop_oldest(&mut self, user: UserId) -> Option<Item> {
+        self.note("the store is full: the oldest message of the user is dropped");
+        let groups = self.users[user].groups.iter().filter_map(|group| Some((self[*group].deferred.oldest()?, *group))).min();
+        let senders = self.one.turns.get(&user).map(|turn| turn.senders.as_slice()).unwrap_or_default();
+        let sender = senders.iter().filter_map(|sender| Some((self.one[*sender].deferred.oldest()?, *sender))).min();
+        match (groups, sender) {
+            (Some((number, group)), other) if other.is_none_or(|(other, _)| number < other) => self.forget_message(group, number),
+            (_, Some((number, sender))) => self.forget_stored(Shelf::Sender(sender), number),
+            (_, None) => None,
+        }
+    }
+
+    /// The store is done with a message of a sender.
+    pub(in crate::pf) fn on_kept(&mut self, now: Instant, sender: SenderId, number: u64, owed: Owed, durable: bool) {
+        match owed {
+            Owed::Stored(media, incoming) => {
+                self.settle(sender, number, durable);
+                self.answer_message(now, media, &incoming, durable);
+                session::on_stored(self, now, sender);
+            }
+            Owed::Live(id, media, incoming) => {
+                session::on_live_kept(self, id, (sender, number), durable);
+                self.answer_message(now, media, &incoming, durable);
+                session::pump(self, now, id);
+            }
+            Owed::Invite(id) => {
+                self.settle(sender, number, durable);
+                one_to_one_invitation::on_first_kept(self, now, id, durable);
+                session::on_stored(self, now, sender);
+            }
+            Owed::Standalone(asked) => {
+                self.settle(sender, number, durable);
+                standalone_message::on_kept(self, now, asked, durable);
+                session::on_stored(self, now, sender);
+            }
+        }
+    }
+
+    /// A message on the shelf is durable, or was not to be made so.
+    pub(in crate::pf) fn settle(&mut self, sender: SenderId, number: u64, durable: bool) {
+        if durable && self.one[sender].deferred.make_durable(number).is_none() {
+            // It is gone meanwhile.
+            self.journal.delete(Key::OneToOne(sender.0, number));
+        } else if !durable && let Some(item) = self.one[sender].deferred.remove(number) {
+            self.written_off(sender, number, &item);
+        }
+    }
+
+    fn answer_message(&mut self, now: Instant, media: MsrpId, incoming: &Incoming, durable: bool) {
+        if durable {
+            self.acknowledge_message(now, media, incoming);
+        } else {
+            self.note("a message could not be stored: refused, the others are kept");
+            self.endpoint.msrp_answer(now, media, incoming.token, 413);
+        }
+    }
+
+    /// A user has notified of a message: it is not offered again (last sentence of 8.3.2.9.1.1).
+    pub(in crate::pf) fn on_notified(&mut self, now: Instant, user: UserId, message_id: &str) {
+        let Some((sender, number)) = self.one.by_message_id.get(&(user, message_id.to_owned())).copied() else { return };
+        self.because(NOTIFIED, "the user has the message: it is kept no longer");
+        if self.forget_stored(Shelf::Sender(sender), number).is_some() {
+            super::delivery::pump(self, now, Shelf::Sender(sender));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! A standalone message (MESSAGE, pager mode) for a served user.
+//!
+//! It is passed on; when no device can be reached a message in a CPIM wrapper is stored and accepted
+//! (202), to be delivered with what else its sender has written. Disposition notifications are
+//! passed on and never stored here; one of the user ends the keeping of what it speaks of.
+
+use crate::endpoint::TransactionId;
+use crate::pf::core::Core;
+use crate::pf::deferred::Item;
+use crate::pf::headers;
+use crate::pf::one_to_one::store::Owed;
+use crate::pf::state::{Registration, UserId};
+use crate::time::Instant;
+use crate::wire::cpim::{self, Cpim};
+use crate::wire::imdn::{self, Imdn};
+use crate::wire::sip::{Message, Name};
+
+/// Takes a MESSAGE outside of dialogs.
+pub(in crate::pf) fn start(core: &mut Core, now: Instant, asked: TransactionId, message: &Message) {
+    learn(core, now, message);
+    let user = message.request_uri().and_then(|target| core.users.find(target));
+    match user {
+        Some(user) if core.users[user].registration == Registration::Gone && is_storable(message) => {
+            store(core, now, user, asked, message);
+        }
+        _ => core.forward_message(now, asked, message),
+    }
+}
+
+/// A disposition notification of a served user tells that a message has arrived.
+fn learn(core: &mut Core, now: Instant, message: &Message) {
+    let Some(notification) = notification_in(message) else { return };
+    let sender = headers::asserted_identity(message).and_then(|address| core.users.find(&address));
+    if let Some(user) = sender.filter(|_| notification.says_delivered()) {
+        core.on_notified(now, user, &notification.message_id);
+    }
+}
+
+/// The device did not answer as one that is there.
+pub(in crate::pf) fn on_answered(core: &mut Core, now: Instant, asked: TransactionId, status: u16) {
+    let request = core.endpoint.request(asked).cloned();
+    let user = request.as_ref().and_then(|request| core.users.find(request.request_uri()?));
+    match (request, user) {
+        (Some(request), Some(user)) if matches!(status, 408 | 480 | 503) && is_storable(&request) => {
+            store(core, now, user, asked, &request);
+        }
+        _ => core.pass_on(now, asked, status),
+    }
+}
+
+fn store(core: &mut Core, now: Instant, user: UserId, asked: TransactionId, message: &Message) {
+    let Some(address) = headers::asserted_identity(message) else { return core.reply(now, asked, 400) };
+    let sender = core.one.sender(user, &address, headers::wants_privacy(message));
+    let content_type = message.value(Name::ContentType).unwrap_or(cpim::MEDIA_TYPE);
+    let item = Item::new(now, content_type, message.body()).with_identifiers(headers::identifiers(message));
+    core.note("no device can be reached: the standalone message is stored");
+    match core.keep(sender, &item, Owed::Standalone(asked)) {
+        Some(number) => core.one[sender].deferred.push(number, item),
+        None => core.reply(now, asked, 480),
+    }
+}
+
+/// The message is durable, or could not be stored.
+pub(in crate::pf) fn on_kept(core: &mut Core, now: Instant, asked: TransactionId, durable: bool) {
+    core.reply(now, asked, if durable { 202 } else { 480 });
+}
+
+/// A chat message in a CPIM wrapper, and no disposition notification.
+fn is_storable(message: &Message) -> bool {
+    let wrapped = message.value(Name::ContentType).is_some_and(|kind| headers::essence(kind) == cpim::MEDIA_TYPE);
+    wrapped && notification_in(message).is_none()
+}
+
+fn notification_in(message: &Message) -> Option<Imdn> {
+    let cpim = Cpim::decode(message.body()).ok()?;
+    (headers::essence(cpim.content_type()?) == imdn::MEDIA_TYPE).then(|| Imdn::parse(&cpim.decoded()).ok())?
+}
