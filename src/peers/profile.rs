@@ -8,6 +8,8 @@ use crate::pattern::ast::Role;
 pub(super) const SESSION_FEATURE: &str = "+g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.session\"";
 /// The feature tag of a standalone message.
 pub(super) const MESSAGE_FEATURE: &str = "+g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.msg\"";
+/// The service of a 1-1 session.
+pub(super) const SESSION_SERVICE: &str = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.session";
 /// The service of a group session.
 pub(super) const GROUP_SERVICE: &str = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.session.group";
 /// The Session-Expires of an offer, in seconds.

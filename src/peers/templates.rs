@@ -17,7 +17,7 @@ pub(super) fn outside(profile: &Profile, ids: &mut Ids, method: &Method, target:
         .push("From", format!("{};tag={}", profile.name_addr(), ids.tag()))
         .push("To", format!("<{target}>"));
     let request = match profile.role {
-        Role::Client => client::request(profile, method, request),
+        Role::Client => client::request(profile, method, target, request),
         Role::Cf => focus::request(profile, method, request),
         Role::Core => registrar::request(profile, method, request),
         Role::Pf => request,
@@ -109,6 +109,11 @@ fn session_timer(request: &Message, response: Builder) -> Builder {
         .push("Supported", "timer")
         .push("Require", "timer")
         .push("Session-Expires", format!("{};refresher={refresher}", asked.seconds))
+}
+
+/// Whether an offer to `target` names the group state object: a client's does when it joins a group.
+pub(super) fn offers_group_state(profile: &Profile, target: &str) -> bool {
+    profile.role == Role::Client && !client::is_person(target)
 }
 
 /// Whether descriptions of the actor name the group state object: a client's do when it joins by
