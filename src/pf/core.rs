@@ -322,13 +322,17 @@ impl Core {
         let leg = match call {
             Call::Modification(group, side) | Call::Refresh(group, side) => (group, side),
             Call::Repair(group) => (group, Side::Focus),
+            Call::RefreshAt(place) => return dialog.and_then(|dialog| self.one.dialogs.get(&dialog)) == Some(&place),
             Call::Invitation(_)
             | Call::Delivery(_)
             | Call::Join(_)
             | Call::Restart(_)
             | Call::Notify(_)
             | Call::Bye(_)
-            | Call::Message(_) => return true,
+            | Call::Message(_)
+            | Call::InvitationAt(_)
+            | Call::DeliveryAt(_)
+            | Call::Completed(..) => return true,
         };
         dialog.and_then(|dialog| self.dialogs.get(&dialog)) == Some(&leg)
     }

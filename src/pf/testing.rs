@@ -27,6 +27,8 @@ pub(super) const BOB: usize = 2;
 pub(super) const USER: &str = "sip:+15145550102@home1.example";
 pub(super) const GROUP: &str = "sip:gc-1@cf.home1.example";
 pub(super) const SHOWN: &str = "sip:gc-1@pf.home1.example";
+pub(super) const ALICE: &str = "sip:+15145550101@home1.example";
+pub(super) const CAROL: &str = "sip:+15145550103@home1.example";
 pub(super) const PHONE: &str = "urn:gsma:imei:35824005-694458-0";
 pub(super) const TABLET: &str = "urn:uuid:2ad8950e-48a5-4a74-8d99-ad76cc7fc74c";
 
@@ -359,6 +361,48 @@ impl World {
         self.settle();
     }
 
+    /// An original sender invites the user to a 1-1 session: its node is that of the focus.
+    pub(super) fn invite_one_to_one(&mut self, sender: &str, first: Option<&str>) -> (TransactionId, MsrpId) {
+        self.invite_one_to_one_with(sender, first, |invite| invite)
+    }
+
+    /// As [`World::invite_one_to_one`], with an altered INVITE.
+    pub(super) fn invite_one_to_one_with(
+        &mut self,
+        sender: &str,
+        first: Option<&str>,
+        change: impl FnOnce(Builder) -> Builder,
+    ) -> (TransactionId, MsrpId) {
+        let (media, sdp) = self.sdp(FOCUS, "actpass");
+        let invite = Builder::request("INVITE", USER)
+            .push("Route", "<sip:pf.home1.example;lr>")
+            .push("From", format!("<{sender}>"))
+            .push("To", format!("<{USER}>"))
+            .push("Contact", format!("<sip:{}:5060;transport=tcp>", ADDRESSES[FOCUS]))
+            .push("P-Asserted-Identity", format!("<{sender}>"))
+            .push("P-Asserted-Service", super::headers::SESSION_SERVICE)
+            .push("Accept-Contact", format!("*;{}", super::headers::FEATURE_TAG))
+            .push("Conversation-ID", format!("conversation of {}", &sender[4..16]))
+            .push("Contribution-ID", format!("contribution of {}", &sender[4..16]))
+            .push("Supported", "timer")
+            .push("Session-Expires", 1800);
+        let part = first.map(|text| super::headers::Part {
+            content_type: "message/cpim".to_owned(),
+            disposition: None,
+            body: Bytes::from(text.to_owned()),
+        });
+        let invite = super::headers::with_body(change(invite), &sdp, part.as_slice());
+        (self.send(FOCUS, invite), media)
+    }
+
+    /// An original sender writes these messages while the user is gone, and ends its session.
+    pub(super) fn wrote(&mut self, sender: &str, texts: &[&str]) {
+        let (invite, media) = self.invite_one_to_one(sender, None);
+        let session = self.accepted(FOCUS, invite, media);
+        self.missed(&session, texts);
+        self.bye(&session, None);
+    }
+
     /// The focus invites the user, in the shape of V1.
     pub(super) fn invite(&mut self) -> (TransactionId, MsrpId) {
         self.invite_to(1)
@@ -426,6 +470,38 @@ impl World {
         self.settle();
     }
 
+    /// Another device answers the same INVITE by 200, with a tag and a medium of its own.
+    pub(super) fn pick_up_with_other_tag(&mut self, invite: TransactionId, request: &Message, tag: &str) {
+        let (media, sdp) = self.sdp(BOB, "active");
+        let response = self.peer(BOB).response(invite, 200);
+        let to = super::core::untagged(response.value("To").expect("a To"));
+        let response = response.set("To", format!("{to};tag={tag}")).set("Contact", bob_contact(TABLET));
+        let now = self.now;
+        self.peer(BOB).send_raw(now, Destination::Transaction(invite), response.body("application/sdp", sdp).encode());
+        self.settle();
+        self.start(BOB, media, request, true);
+    }
+
+    /// The Message-ID of the next message that a node gets, answered by `code`.
+    pub(super) fn read_with_id(&mut self, node: usize, code: u16) -> String {
+        let (session, incoming) = match self.next(node) {
+            Event::Msrp { session, event: msrp::Event::Received(incoming) } => (session, incoming),
+            other => panic!("node {node}: a message was due, not {other:?}"),
+        };
+        let now = self.now;
+        self.peer(node).msrp_answer(now, session, incoming.token, code);
+        self.settle();
+        incoming.message_id
+    }
+
+    /// A node reports on a message.
+    pub(super) fn report(&mut self, session: &Session, message_id: &str, code: u16) {
+        let now = self.now;
+        let report = msrp::Report { message_id: message_id.to_owned(), code, size: 1 };
+        self.peer(session.node).msrp_report(now, session.media, report);
+        self.settle();
+    }
+
     /// Bytes reach the PF on a connection of their own, to its SIP or its MSRP port.
     pub(super) fn throw(&mut self, port: u16, data: Bytes) {
         self.accepted += 2;
@@ -472,6 +548,13 @@ impl World {
         let (subscribe, _, message) = self.request(FOCUS, "SUBSCRIBE");
         assert_eq!(message.value(Name::Event), Some("conference"));
         self.answer_with(FOCUS, subscribe, 200, |response| response.push("Expires", 3600)).expect("a dialog")
+    }
+
+    /// Bob's device takes the BYE of a delivery that is complete.
+    pub(super) fn completed(&mut self) {
+        let (bye, _, message) = self.request(BOB, "BYE");
+        assert_eq!(message.value(Name::Reason), None);
+        self.answer(BOB, bye, 200);
     }
 
     /// The S-CSCF registers Bob, from a device where one is given.

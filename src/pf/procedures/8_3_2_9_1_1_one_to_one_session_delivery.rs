@@ -253,3 +253,503 @@ pub(in crate::pf) fn on_deregistered(core: &mut Core, now: Instant, user: UserId
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::pf::headers::{other_parts, sdp_of};
+    use crate::pf::testing::{ALICE, BOB, CAROL, FOCUS, PHONE, Session, USER, World};
+    use crate::wire::sip::{Builder, Message, Name};
+
+    fn away(knobs: &[(&str, &str)]) -> World {
+        let mut world = World::with(knobs);
+        world.register(0, None);
+        world
+    }
+
+    /// The next delivery INVITE is accepted.
+    fn pick_up(world: &mut World) -> (Session, Message) {
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        (world.pick_up(invite, &message, PHONE), message)
+    }
+
+    fn carried(invite: &Message) -> Option<String> {
+        let part = other_parts(invite).into_iter().find(|part| part.is("message/cpim"))?;
+        Some(String::from_utf8_lossy(&part.body).into_owned())
+    }
+
+    #[test]
+    fn what_was_written_to_an_absent_user_is_delivered_and_the_session_ends() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one", "two", "three"]);
+        world.assert_quiet(BOB);
+        world.register(600_000, None);
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(carried(&invite).as_deref(), Some("one"));
+        world.delivered(&["two", "three"]);
+        world.completed();
+        world.assert_quiet(BOB);
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+        for id in ["DGC-1.1-03", "DGC-1.1-09", "DGC-1.1-14", "DGC-1.1-15"] {
+            assert!(world.has_cited(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn the_invite_says_what_the_session_is() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one"]);
+        world.register(600_000, None);
+        let (_, _, invite) = world.request(BOB, "INVITE");
+        assert_eq!(invite.request_uri(), Some(USER));
+        assert_eq!(invite.to().map(|to| to.uri.text.to_owned()).ok().as_deref(), Some(USER));
+        assert_eq!(invite.from().map(|from| from.uri.text.to_owned()).ok().as_deref(), Some("sip:rcse-standfw@home1.example"));
+        assert_eq!(invite.value(Name::PAssertedIdentity), Some("<sip:rcse-standfw@home1.example>"));
+        assert_eq!(invite.value(Name::PAssertedService), Some(headers::SESSION_SERVICE));
+        assert_eq!(invite.value(Name::ReferredBy), Some("<sip:+15145550101@home1.example>"));
+        assert_eq!(invite.value(Name::ConversationId), Some("conversation of +15145550101"));
+        assert_eq!(invite.value(Name::ContributionId), Some("contribution of +15145550101"));
+        assert!(invite.contact().is_ok_and(|contact| !contact.is_focus()));
+        let sdp = sdp_of(&invite).expect("SDP");
+        for line in ["a=sendonly", "a=setup:actpass", "a=accept-types:message/cpim application/im-iscomposing+xml", "m=message 2855 TCP/MSRP *"] {
+            assert!(sdp.contains(line), "{line}");
+        }
+        assert!(sdp.contains("c=IN IP4 10.0.0.1") && !sdp.contains("a=sendrecv"));
+    }
+
+    #[test]
+    fn each_sender_has_a_session_of_its_own_one_after_the_other() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["a1", "a2"]);
+        world.wrote(CAROL, &["c1", "c2"]);
+        world.register(600_000, None);
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(invite.value(Name::ReferredBy), Some("<sip:+15145550101@home1.example>"));
+        world.delivered(&["a2"]);
+        world.completed();
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(invite.value(Name::ReferredBy), Some("<sip:+15145550103@home1.example>"));
+        assert_eq!(carried(&invite).as_deref(), Some("c1"));
+        world.delivered(&["c2"]);
+        world.completed();
+    }
+
+    fn dated(date: &str, text: &str) -> String {
+        format!("From: <{ALICE}>\r\nTo: <{USER}>\r\n{date}\r\nContent-Type: text/plain\r\n\r\n{text}")
+    }
+
+    #[test]
+    fn the_policy_decides_which_sender_comes_first() {
+        for (knobs, first) in [
+            (vec![("sender.order", "date-time")], CAROL),
+            (vec![("sender.order", "arrival")], ALICE),
+            (vec![("sender.order", "list"), ("sender.list", "tel:+15145550109, sip:+15145550103@home1.example")], CAROL),
+        ] {
+            let mut world = away(&knobs);
+            world.wrote(ALICE, &[&dated("DateTime: 2012-01-17T08:00:05Z\r\n", "late")]);
+            world.wrote(CAROL, &[&dated("DateTime: 2012-01-17T08:00:01Z\r\n", "early")]);
+            world.register(600_000, None);
+            let (_, _, invite) = world.request(BOB, "INVITE");
+            assert_eq!(invite.value(Name::ReferredBy), Some(format!("<{first}>").as_str()), "{knobs:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_without_date_counts_from_its_arrival() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &[&dated("", "undated")]);
+        world.pass(Duration::from_secs(5));
+        world.wrote(CAROL, &[&dated("DateTime: 2012-01-17T09:00:04Z\r\n", "dated")]);
+        world.register(600_000, None);
+        let (_, _, invite) = world.request(BOB, "INVITE");
+        assert_eq!(invite.value(Name::ReferredBy), Some(format!("<{ALICE}>").as_str()));
+    }
+
+    #[test]
+    fn the_policy_decides_how_the_first_message_goes() {
+        for (knob, in_invite, texts) in
+            [("in-invite-only", true, &["two"][..]), ("both", true, &["one", "two"]), ("msrp-only", false, &["one", "two"])]
+        {
+            let mut world = away(&[("invite.first-message", knob)]);
+            world.wrote(ALICE, &["one", "two"]);
+            world.register(600_000, None);
+            let (_, invite) = pick_up(&mut world);
+            assert_eq!(carried(&invite).is_some(), in_invite, "{knob}");
+            world.delivered(texts);
+            world.completed();
+        }
+    }
+
+    #[test]
+    fn one_message_alone_goes_in_the_invite() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one"]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up_without_media(invite, PHONE);
+        assert_eq!(carried(&message).as_deref(), Some("one"));
+        world.completed();
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn a_480_stops_all_senders_until_the_next_trigger() {
+        for (status, knobs, stops) in [
+            (480, &[][..], true),
+            (480, &[("stop.codes", "none")], true),
+            (486, &[], false),
+            (486, &[("stop.codes", "486")], true),
+            (503, &[], true),
+            (503, &[("stop.codes", "none")], false),
+            (603, &[], false),
+        ] {
+            let mut world = away(knobs);
+            world.wrote(ALICE, &["a1"]);
+            world.wrote(CAROL, &["c1"]);
+            world.register(600_000, None);
+            let (invite, _, _) = world.request(BOB, "INVITE");
+            world.answer(BOB, invite, status);
+            if !stops {
+                let (invite, _, message) = world.request(BOB, "INVITE");
+                assert_eq!(message.value(Name::ReferredBy), Some(format!("<{CAROL}>").as_str()));
+                world.answer(BOB, invite, status);
+            }
+            world.pass(Duration::from_secs(600));
+            world.assert_quiet(BOB);
+            world.register(600_000, None);
+            let (_, invite) = pick_up(&mut world);
+            assert_eq!(carried(&invite).as_deref(), Some("a1"), "{status} {knobs:?}");
+            world.completed();
+            let (_, invite) = pick_up(&mut world);
+            assert_eq!(carried(&invite).as_deref(), Some("c1"), "{status} {knobs:?}");
+        }
+    }
+
+    #[test]
+    fn no_answer_at_all_is_treated_as_408() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["a1"]);
+        world.wrote(CAROL, &["c1"]);
+        world.register(600_000, None);
+        world.request(BOB, "INVITE");
+        world.pass(Duration::from_secs(33));
+        world.assert_quiet(BOB);
+        assert!(world.has_cited("DGC-1.1-19"));
+    }
+
+    #[test]
+    fn the_policy_invites_again_with_a_new_call_id() {
+        let mut world = away(&[("retry.count", "1"), ("retry.interval", "5s")]);
+        world.wrote(ALICE, &["a1"]);
+        world.register(600_000, None);
+        let (invite, _, first) = world.request(BOB, "INVITE");
+        world.answer(BOB, invite, 500);
+        world.assert_quiet(BOB);
+        world.pass(Duration::from_secs(5));
+        let (invite, _, second) = world.request(BOB, "INVITE");
+        assert_ne!(first.call_id(), second.call_id());
+        assert_eq!(first.value(Name::ConversationId), second.value(Name::ConversationId));
+        world.answer(BOB, invite, 500);
+        world.pass(Duration::from_secs(60));
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn a_bye_in_the_middle_keeps_the_rest() {
+        for reason in [Some("SIP;cause=200;text=\"Call completed\""), Some("SIP;cause=503"), None] {
+            let mut world = away(&[]);
+            world.wrote(ALICE, &["one", "two", "three"]);
+            world.register(600_000, None);
+            let (session, _) = pick_up(&mut world);
+            assert_eq!(world.read(BOB, 0), "two");
+            world.bye(&session, reason);
+            world.pass(Duration::from_secs(60));
+            world.assert_quiet(BOB);
+            world.register(600_000, None);
+            let (_, invite) = pick_up(&mut world);
+            assert_eq!(carried(&invite).as_deref(), Some("two"), "{reason:?}");
+            world.delivered(&["three"]);
+            world.completed();
+        }
+    }
+
+    #[test]
+    fn a_refused_message_is_passed_over_and_kept() {
+        for code in [413, 415] {
+            let mut world = away(&[]);
+            world.wrote(ALICE, &["one", "two", "three"]);
+            world.register(600_000, None);
+            pick_up(&mut world);
+            assert_eq!(world.read(BOB, code), "two");
+            world.delivered(&["three"]);
+            world.completed();
+            world.register(600_000, None);
+            let (_, invite) = pick_up(&mut world);
+            assert_eq!(carried(&invite).as_deref(), Some("two"), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_not_answered_ends_the_session_and_is_kept() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one", "two"]);
+        world.register(600_000, None);
+        pick_up(&mut world);
+        assert_eq!(world.read(BOB, 0), "two");
+        world.pass(Duration::from_secs(31));
+        let (bye, _, _) = world.request(BOB, "BYE");
+        world.answer(BOB, bye, 200);
+        world.register(600_000, None);
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(carried(&invite).as_deref(), Some("two"));
+    }
+
+    #[test]
+    fn an_answer_without_medium_is_acknowledged_and_ended() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one", "two"]);
+        world.register(600_000, None);
+        let (invite, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, invite, 200);
+        world.ack(BOB);
+        let (bye, _, _) = world.request(BOB, "BYE");
+        world.answer(BOB, bye, 200);
+        world.register(600_000, None);
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(carried(&invite).as_deref(), Some("one"));
+    }
+
+    #[test]
+    fn the_newer_of_two_devices_that_answer_is_kept() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one", "two", "three"]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 0), "two");
+        world.pick_up_with_other_tag(invite, &message, "second");
+        let (bye, _, ended) = world.request(BOB, "BYE");
+        assert_eq!(ended.value(Name::Reason), Some(headers::ELSEWHERE));
+        world.answer(BOB, bye, 200);
+        world.delivered(&["two", "three"]);
+        assert!(world.has_cited("DGC-1.1-17"));
+        assert_eq!(world.seen_from_pf("ACK").len(), 2);
+        let byes = world.seen_from_pf("BYE");
+        assert_eq!(byes.len(), 2);
+        assert!(byes[1].contains(";tag=second"), "{}", byes[1]);
+    }
+
+    #[test]
+    fn a_newer_session_of_the_same_two_ends_the_delivery_and_the_rest_is_kept() {
+        let mut world = World::new();
+        world.register(0, None);
+        world.wrote(ALICE, &["one", "two"]);
+        world.register(600_000, None);
+        pick_up(&mut world);
+        assert_eq!(world.read(BOB, 0), "two");
+        let (invite, media) = world.invite_one_to_one(ALICE, None);
+        let (offered, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(offered, &message, PHONE);
+        world.accepted(FOCUS, invite, media);
+        let (bye, message) = world.skip_to_request(BOB, "BYE");
+        assert_eq!(message.value(Name::Reason), Some(headers::ELSEWHERE));
+        world.answer(BOB, bye, 200);
+        world.register(600_000, None);
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(carried(&invite).as_deref(), Some("two"));
+    }
+
+    #[test]
+    fn a_deregistration_withdraws_the_invitation() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one"]);
+        world.register(600_000, None);
+        let (invite, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, invite, 180);
+        world.register(0, None);
+        assert!(matches!(world.event(BOB), Some(crate::endpoint::Event::Cancelled { .. })));
+        world.answer(BOB, invite, 487);
+        world.register(600_000, None);
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(carried(&invite).as_deref(), Some("one"));
+    }
+
+    #[test]
+    fn a_deregistration_ends_the_delivery() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one", "two", "three"]);
+        world.register(600_000, None);
+        pick_up(&mut world);
+        assert_eq!(world.read(BOB, 0), "two");
+        world.register_user(USER, 0, None);
+        let (bye, message) = world.skip_to_request(BOB, "BYE");
+        assert_eq!(message.value(Name::Reason), None);
+        world.answer(BOB, bye, 200);
+        world.register(600_000, None);
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(carried(&invite).as_deref(), Some("two"));
+        world.delivered(&["three"]);
+    }
+
+    #[test]
+    fn a_reregistration_during_the_delivery_starts_no_second_one() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one", "two"]);
+        world.register(600_000, None);
+        pick_up(&mut world);
+        world.register(600_000, None);
+        world.delivered(&["two"]);
+        world.completed();
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn who_asked_for_privacy_is_not_named() {
+        for (knob, shown) in [("true", headers::ANONYMOUS), ("false", ALICE)] {
+            let mut world = away(&[("privacy.honour", knob)]);
+            let (invite, media) = world.invite_one_to_one_with(ALICE, None, |invite| invite.push("Privacy", "id"));
+            let session = world.accepted(FOCUS, invite, media);
+            world.missed(&session, &["one"]);
+            world.register(600_000, None);
+            let (_, _, invite) = world.request(BOB, "INVITE");
+            assert_eq!(invite.value(Name::ReferredBy), Some(format!("<{shown}>").as_str()));
+        }
+    }
+
+    #[test]
+    fn from_is_the_pf_or_the_sender() {
+        for (knob, from) in [("pf", "sip:rcse-standfw@home1.example"), ("sender", ALICE)] {
+            let mut world = away(&[("invite.from", knob)]);
+            world.wrote(ALICE, &["one"]);
+            world.register(600_000, None);
+            let (_, _, invite) = world.request(BOB, "INVITE");
+            assert_eq!(invite.from().map(|from| from.uri.text.to_owned()).ok().as_deref(), Some(from));
+        }
+    }
+
+    #[test]
+    fn what_is_stored_survives_a_restart() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one", "two"]);
+        world.wrote(CAROL, &["three"]);
+        world.restart();
+        world.register(600_000, None);
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(carried(&invite).as_deref(), Some("one"));
+        assert_eq!(invite.value(Name::ReferredBy), Some(format!("<{ALICE}>").as_str()));
+        assert!(sdp_of(&invite).is_some_and(|sdp| sdp.contains("a=accept-types:message/cpim application/im-iscomposing+xml")));
+        world.delivered(&["two"]);
+        world.completed();
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(carried(&invite).as_deref(), Some("three"));
+        world.completed();
+        world.restart();
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn what_comes_during_the_delivery_follows_in_it() {
+        let mut world = away(&[]);
+        let (invite, media) = world.invite_one_to_one(ALICE, None);
+        let session = world.accepted(FOCUS, invite, media);
+        world.missed(&session, &["one", "two"]);
+        world.register(600_000, None);
+        pick_up(&mut world);
+        assert_eq!(world.read(BOB, 0), "two");
+        world.missed(&session, &["three"]);
+        world.answer_last(BOB, 200);
+        world.delivered(&["three"]);
+        world.completed();
+        world.missed(&session, &["four"]);
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(carried(&invite).as_deref(), Some("four"));
+    }
+
+    #[test]
+    fn a_success_report_may_be_what_delivers() {
+        let mut world = away(&[("delivered-when", "success-report"), ("invite.first-message", "msrp-only")]);
+        world.wrote(ALICE, &["one"]);
+        world.register(600_000, None);
+        let (session, _) = pick_up(&mut world);
+        let message_id = world.read_with_id(BOB, 200);
+        world.assert_quiet(BOB);
+        world.report(&session, &message_id, 200);
+        world.completed();
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn a_message_whose_report_does_not_come_is_kept() {
+        let mut world = away(&[("delivered-when", "success-report"), ("invite.first-message", "msrp-only")]);
+        world.wrote(ALICE, &["one"]);
+        world.register(600_000, None);
+        pick_up(&mut world);
+        assert_eq!(world.read(BOB, 200), "one");
+        world.pass(Duration::from_secs(31));
+        world.completed();
+        world.register(600_000, None);
+        pick_up(&mut world);
+        assert_eq!(world.read(BOB, 200), "one");
+    }
+
+    fn notification(of: &str) -> Builder {
+        let imdn = crate::wire::imdn::Imdn::new(of, "2012-01-17T08:00:00Z", crate::wire::imdn::Kind::Delivery, "delivered");
+        let body = format!("From: <{USER}>\r\nTo: <{ALICE}>\r\n\r\nContent-Type: message/imdn+xml\r\n\r\n{}", imdn.to_xml());
+        Builder::request("MESSAGE", ALICE)
+            .push("Route", "<sip:pf.home1.example;lr>")
+            .push("P-Asserted-Identity", format!("<{USER}>"))
+            .body("message/cpim", body)
+    }
+
+    #[test]
+    fn a_notification_ends_the_keeping_of_its_message() {
+        let mut world = away(&[]);
+        let text = format!("From: <{ALICE}>\r\nTo: <{USER}>\r\nNS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: m-2\r\n\r\nContent-Type: text/plain\r\n\r\ntwo");
+        world.wrote(ALICE, &["one", &text, "three"]);
+        world.register(600_000, None);
+        let (session, _) = pick_up(&mut world);
+        assert_eq!(world.read(BOB, 0), text);
+        world.bye(&session, None);
+        world.send(BOB, notification("m-2"));
+        world.register_user(USER, 600_000, None);
+        let (invite, message) = world.skip_to_request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        assert_eq!(carried(&message).as_deref(), Some("three"));
+        assert!(world.has_cited("DGC-1.1-43"));
+    }
+
+    #[test]
+    fn the_store_drops_the_oldest_where_the_policy_says_so() {
+        for (knob, refused, left) in [("false", true, &["one", "two"]), ("true", false, &["two", "three"])] {
+            let mut world = away(&[("store.max-messages", "2"), ("store.drop-oldest", knob)]);
+            let (invite, media) = world.invite_one_to_one(ALICE, None);
+            let session = world.accepted(FOCUS, invite, media);
+            world.missed(&session, &["one", "two"]);
+            world.write(&session, "three");
+            assert_eq!(world.sent(FOCUS) != crate::msrp::Outcome::Accepted, refused);
+            world.register(600_000, None);
+            let (_, invite) = pick_up(&mut world);
+            assert_eq!(carried(&invite).as_deref(), Some(left[0]));
+            world.delivered(&left[1..]);
+            world.completed();
+        }
+    }
+
+    #[test]
+    fn a_client_that_writes_in_a_sendonly_session_is_refused() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one", "two"]);
+        world.register(600_000, None);
+        let (session, _) = pick_up(&mut world);
+        assert_eq!(world.read(BOB, 0), "two");
+        world.write(&session, "hello");
+        assert_eq!(world.sent(BOB), crate::msrp::Outcome::Refused(403));
+        world.assert_quiet(FOCUS);
+    }
+}
