@@ -343,7 +343,6 @@ impl Core {
             Some(Call::Delivery(group)) => active_group::on_provisional(self, now, *group),
             Some(Call::Join(group)) => group_rejoin::on_provisional(self, now, *group, status),
             Some(Call::InvitationAt(id)) => one_to_one_invitation::on_provisional(self, now, *id, status),
-            Some(Call::DeliveryAt(shelf)) => delivery::on_provisional(self, now, *shelf),
             _ => {}
         }
     }

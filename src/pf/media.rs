@@ -126,7 +126,9 @@ pub(super) fn read(sdp: &str) -> Option<Remote> {
 
 /// What an offer says of content when no session of the sender is known (AMB-17).
 pub(super) fn default_template(accept_types: &str, accept_wrapped_types: &str) -> String {
-    format!("v=0\r\nm=message 2855 TCP/MSRP *\r\na=accept-types:{accept_types}\r\na=accept-wrapped-types:{accept_wrapped_types}\r\n")
+    format!(
+        "v=0\r\nm=message 2855 TCP/MSRP *\r\na=accept-types:{accept_types}\r\na=accept-wrapped-types:{accept_wrapped_types}\r\n"
+    )
 }
 
 /// An offer with the attributes of `template` and our own transport, in `direction` if one is given.

@@ -30,7 +30,8 @@ impl Scripted {
         let mut request = templates::outside(&self.profile, &mut self.ids, method, &target);
         let media = (*method == Method::Invite).then(|| self.new_media());
         if let Some(media) = &media {
-            request = request.body(sdp::MEDIA_TYPE, media.offer(&self.place, templates::offers_group_state(&self.profile, &target)));
+            request =
+                request.body(sdp::MEDIA_TYPE, media.offer(&self.place, templates::offers_group_state(&self.profile, &target)));
         }
         let message = self.endpoint.prepare(request);
         Draft { message, of: Subject::Request { dialog: None, method: method.clone(), target }, media }

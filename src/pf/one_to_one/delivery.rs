@@ -109,6 +109,8 @@ pub(in crate::pf) fn open(core: &mut Core, now: Instant, shelf: Shelf, recipe: R
     let call = core.endpoint.send(now, invite);
     core.calls.insert(call, Call::DeliveryAt(shelf));
     core.one.invites.insert(call, place);
+    // A 100 ends timer B, so from then on this limit alone runs.
+    core.schedule.set(Alarm::RingingAt(shelf), now + core.policy.ringing_limit);
     let session = DeliverySession {
         phase: Phase::Invited { call, cancelled: false },
         offered: Some(media),
@@ -131,15 +133,7 @@ pub(in crate::pf) fn follow(core: &mut Core, shelf: Shelf, before: TransactionId
     }
 }
 
-/// From the first provisional response on the PF's own limit runs, as timer B does no more.
-pub(in crate::pf) fn on_provisional(core: &mut Core, now: Instant, shelf: Shelf) {
-    let alarm = Alarm::RingingAt(shelf);
-    if !core.schedule.runs(alarm) {
-        core.schedule.set(alarm, now + core.policy.ringing_limit);
-    }
-}
-
-/// Nobody answered the ringing.
+/// Nobody answered the INVITE in time.
 pub(in crate::pf) fn on_ringing_limit(core: &mut Core, now: Instant, shelf: Shelf) {
     core.note("the invitation rings for longer than the policy waits");
     withdraw(core, now, shelf);

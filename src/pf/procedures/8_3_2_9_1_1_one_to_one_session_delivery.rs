@@ -152,9 +152,13 @@ pub(in crate::pf) fn on_accepted(core: &mut Core, now: Instant, sender: SenderId
 
 /// NOTE 2: a session of this sender with the user was answered, so any earlier one ends.
 pub(in crate::pf) fn supersede(core: &mut Core, now: Instant, sender: SenderId, newer: Option<SessionId>) {
-    let earlier: Vec<SessionId> = core.one.sessions.iter().filter(|(id, own)| {
-        own.sender == sender && own.phase == Phase::Live && Some(**id) != newer
-    }).map(|(id, _)| *id).collect();
+    let earlier: Vec<SessionId> = core
+        .one
+        .sessions
+        .iter()
+        .filter(|(id, own)| own.sender == sender && own.phase == Phase::Live && Some(**id) != newer)
+        .map(|(id, _)| *id)
+        .collect();
     for id in earlier {
         core.because(SECOND_ANSWER, "a newer session of the same two was answered");
         session::replace(core, now, id);
@@ -169,7 +173,8 @@ pub(in crate::pf) fn on_over(core: &mut Core, now: Instant, sender: SenderId, en
     let user = core.one[sender].user;
     let stop = match ending {
         Ending::Complete => {
-            core.one[sender].follows = true;
+            // What was refused for itself waits for the next trigger.
+            core.one[sender].follows = core.one[sender].deferred.is_empty();
             false
         }
         Ending::Refused { status: 480, .. } => {
@@ -243,7 +248,13 @@ pub(in crate::pf) fn on_deregistered(core: &mut Core, now: Instant, user: UserId
     if let Some(sender) = delivering {
         delivery::interrupt(core, now, Shelf::Sender(sender));
     }
-    let live: Vec<SessionId> = core.one.sessions.iter().filter(|(_, own)| own.phase == Phase::Live && senders.contains(&own.sender)).map(|(id, _)| *id).collect();
+    let live: Vec<SessionId> = core
+        .one
+        .sessions
+        .iter()
+        .filter(|(_, own)| own.phase == Phase::Live && senders.contains(&own.sender))
+        .map(|(id, _)| *id)
+        .collect();
     for id in live {
         crate::pf::one_to_one::legs::on_silence(
             core,
@@ -314,7 +325,12 @@ mod tests {
         assert_eq!(invite.value(Name::ContributionId), Some("contribution of +15145550101"));
         assert!(invite.contact().is_ok_and(|contact| !contact.is_focus()));
         let sdp = sdp_of(&invite).expect("SDP");
-        for line in ["a=sendonly", "a=setup:actpass", "a=accept-types:message/cpim application/im-iscomposing+xml", "m=message 2855 TCP/MSRP *"] {
+        for line in [
+            "a=sendonly",
+            "a=setup:actpass",
+            "a=accept-types:message/cpim application/im-iscomposing+xml",
+            "m=message 2855 TCP/MSRP *",
+        ] {
             assert!(sdp.contains(line), "{line}");
         }
         assert!(sdp.contains("c=IN IP4 10.0.0.1") && !sdp.contains("a=sendrecv"));
@@ -430,15 +446,18 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_at_all_is_treated_as_408() {
-        let mut world = away(&[]);
+    fn an_invitation_without_a_final_answer_is_withdrawn_after_the_limit() {
+        let mut world = away(&[("ringing.limit", "60s")]);
         world.wrote(ALICE, &["a1"]);
         world.wrote(CAROL, &["c1"]);
         world.register(600_000, None);
-        world.request(BOB, "INVITE");
-        world.pass(Duration::from_secs(33));
+        let (invite, _, _) = world.request(BOB, "INVITE");
+        world.pass(Duration::from_secs(59));
         world.assert_quiet(BOB);
-        assert!(world.has_cited("DGC-1.1-19"));
+        world.pass(Duration::from_secs(1));
+        assert!(matches!(world.event(BOB), Some(crate::endpoint::Event::Cancelled { .. })));
+        world.answer(BOB, invite, 487);
+        world.assert_quiet(BOB);
     }
 
     #[test]
@@ -601,8 +620,10 @@ mod tests {
         world.wrote(ALICE, &["one", "two"]);
         world.register(600_000, None);
         pick_up(&mut world);
+        assert_eq!(world.read(BOB, 0), "two");
         world.register(600_000, None);
-        world.delivered(&["two"]);
+        world.assert_quiet(BOB);
+        world.answer_last(BOB, 200);
         world.completed();
         world.assert_quiet(BOB);
     }
@@ -710,7 +731,9 @@ mod tests {
     #[test]
     fn a_notification_ends_the_keeping_of_its_message() {
         let mut world = away(&[]);
-        let text = format!("From: <{ALICE}>\r\nTo: <{USER}>\r\nNS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: m-2\r\n\r\nContent-Type: text/plain\r\n\r\ntwo");
+        let text = format!(
+            "From: <{ALICE}>\r\nTo: <{USER}>\r\nNS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: m-2\r\n\r\nContent-Type: text/plain\r\n\r\ntwo"
+        );
         world.wrote(ALICE, &["one", &text, "three"]);
         world.register(600_000, None);
         let (session, _) = pick_up(&mut world);

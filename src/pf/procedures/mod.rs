@@ -11,11 +11,11 @@ pub(super) mod deferred_handling;
 pub(super) mod group_delivery;
 #[path = "8_3_2_8_group_session_rejoin_requests.rs"]
 pub(super) mod group_rejoin;
+#[path = "8_3_2_9_1_1_one_to_one_session_delivery.rs"]
+pub(super) mod one_to_one_delivery;
 /// Set-up of a 1-1 session for a served user, by the same step 7.
 #[path = "8_3_2_1_one_to_one_invitation.rs"]
 pub(super) mod one_to_one_invitation;
-#[path = "8_3_2_9_1_1_one_to_one_session_delivery.rs"]
-pub(super) mod one_to_one_delivery;
 #[path = "8_3_2_6_participants_information.rs"]
 pub(super) mod participants_information;
 #[path = "8_3_2_7_participant_information_notification.rs"]
@@ -32,8 +32,8 @@ pub(super) mod restart;
 /// Set-up of a group session for a served user: step 7 of 8.3.2.1, which item 3 of 8.3.2.9.1.2 cites.
 #[path = "8_3_2_1_session_invitation.rs"]
 pub(super) mod session_invitation;
+#[path = "8_3_2_5_session_modification_request.rs"]
+pub(super) mod session_modification;
 /// Standalone messages for a served user.
 #[path = "8_3_2_1_standalone_message.rs"]
 pub(super) mod standalone_message;
-#[path = "8_3_2_5_session_modification_request.rs"]
-pub(super) mod session_modification;
