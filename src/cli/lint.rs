@@ -1,5 +1,7 @@
 //! `cpmcheck lint`: every mistake of every file, without running anything.
 
+mod text;
+
 use std::path::{Path, PathBuf};
 
 use super::load::{SuiteArgs, count};
@@ -18,6 +20,13 @@ pub(super) struct Args {
     /// How to show mistakes
     #[arg(long, value_enum, default_value_t = ErrorFormat::Pretty, env = "CPMCHECK_ERROR_FORMAT", hide_env = true)]
     error_format: ErrorFormat,
+    /// Compare a text of the change request with the catalogue instead: which requirements have
+    /// another sentence now, or none
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// With --text: take over what the changed sentences read now
+    #[arg(long, requires = "text")]
+    update: bool,
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +41,9 @@ enum ErrorFormat {
     Github,
 }
 
+/// The code of a file that has no place in a suite.
+const STRAY: &str = "Y0090";
+
 /// Reads the whole suite and shows what is wrong.
 pub(super) fn run(args: &Args, console: &Console) -> Exit {
     match lint(args, console) {
@@ -41,6 +53,9 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
 
 fn lint(args: &Args, console: &Console) -> Result<Exit, Exit> {
     let (suite, files) = split(args);
+    if let Some(path) = &args.text {
+        return text::compare(path, args.update, &suite, console);
+    }
     let (sources, dir) = suite.sources(console)?;
     let origin = sources.origin.clone();
     let loaded = load_all(sources);
@@ -60,7 +75,7 @@ fn lint(args: &Args, console: &Console) -> Result<Exit, Exit> {
     };
     console.print(&render(&shown, &loaded.suite.sources, look));
     let stray = if dir.is_some() { strays(&loaded.suite.sources.others) } else { Vec::new() };
-    stray.iter().for_each(|line| console.print(&format!("error[Y0090]: {line}\n")));
+    stray.iter().for_each(|line| console.print(&format!("error[{STRAY}]: {line}\n")));
     let errors = shown.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count() + stray.len();
     let warnings = shown.len() + stray.len() - errors;
     console.talk(&format!(

@@ -1,6 +1,7 @@
 //! Results as text: for a person, for a CI service, for a file. Reports read outcomes and change
 //! nothing.
 
+pub mod codes;
 pub mod conformance;
 pub mod diff;
 pub mod escape;

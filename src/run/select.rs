@@ -328,6 +328,7 @@ mod tests {
             rules: Vec::new(),
             tamper: Vec::new(),
             exemption: None,
+            fingerprints: Vec::new(),
             place: Place::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! The catalogue: every requirement with its rule and the ways in which a PF could break it.
 
+use super::fingerprint::Fingerprint;
 use crate::pattern::ast::{AnyOf, Condition, Key, Path, Pattern, Place, Span};
 
 /// How strongly a requirement binds.
@@ -47,6 +48,8 @@ pub struct Requirement {
     pub tamper: Vec<Tamper>,
     /// Why there is no rule.
     pub exemption: Option<Exemption>,
+    /// What is kept of the sentences that it comes from, and where each stands in the catalogue.
+    pub fingerprints: Vec<(Fingerprint, Place)>,
     /// Where it stands in the catalogue.
     pub place: Place,
 }

@@ -10,6 +10,7 @@ pub mod codes;
 mod conditions;
 mod defaults;
 pub mod diagnostics;
+pub mod fingerprint;
 mod flow;
 mod fragments;
 mod lint;

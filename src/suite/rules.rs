@@ -6,6 +6,7 @@ use super::catalogue::{
 };
 use super::conditions;
 use super::diagnostics::Diagnostic;
+use super::fingerprint::Fingerprint;
 use super::flow::LEVELS;
 use super::fragments::Library;
 use super::patterns::{Ends, Patterns};
@@ -17,6 +18,7 @@ use crate::pattern::ast::{AnyOf, Key, Path, Place, Span};
 /// The fields of a requirement.
 pub(super) const FIELDS: &[&str] = &[
     "clause",
+    "fingerprint",
     "level",
     "actor",
     "summary",
@@ -106,8 +108,27 @@ impl<'a> Rules<'a> {
             rules,
             tamper: tamper.iter().filter_map(|node| self.tamper(node)).collect(),
             exemption,
+            fingerprints: self.fingerprints(&fields),
             place: entry.key.place,
         })
+    }
+
+    /// One fingerprint, or a list.
+    fn fingerprints(&self, fields: &Fields<'_>) -> Vec<(Fingerprint, Place)> {
+        let Some(node) = fields.get("fingerprint") else { return Vec::new() };
+        let nodes = match &node.kind {
+            Kind::Sequence(members) => members.iter().collect(),
+            _ => vec![node],
+        };
+        let read = |node: &&Node| {
+            let print = reader::text(self.desk, node, "`fingerprint`").map(Fingerprint::parse)?;
+            if print.is_none() {
+                let wrong = Diagnostic::new("Y0064", node.place, "this is not a fingerprint".to_owned());
+                self.desk.say(wrong.label("not as `lint --text --update` writes it"));
+            }
+            Some((print?, node.place))
+        };
+        nodes.iter().filter_map(read).collect()
     }
 
     fn exemption(&self, fields: &Fields<'_>) -> Option<Exemption> {

@@ -402,6 +402,10 @@ fn suite_field(name: &str) -> Option<(Value, &'static str)> {
 fn requirement_field(name: &str) -> Option<(Value, &'static str)> {
     Some(match name {
         "clause" => (text(), "The clause, for display and selection."),
+        "fingerprint" => (
+            json!({ "anyOf": [text(), list(&text())] }),
+            "What is kept of the sentences that it comes from; `cpmcheck lint --text` compares and writes it.",
+        ),
         "level" => (levels(), "How strongly it binds."),
         "actor" => (text(), "Who must do it."),
         "summary" => (text(), "What it demands, in our words."),
