@@ -247,7 +247,7 @@ impl TransportLayer {
     pub fn route(&self, request: Builder, branch: &str) -> Option<(Builder, Hop)> {
         let mut hop = self.next_hop(&request)?;
         let routed = request.push_first("Via", self.via(hop.transport, branch));
-        if hop.transport == Transport::Udp && routed.encode().len() > DATAGRAM_LIMIT {
+        if hop.transport == Transport::Udp && routed.encoded_len() > DATAGRAM_LIMIT {
             hop.transport = Transport::Tcp;
             return Some((routed.set_first("Via", Some(self.via(hop.transport, branch))), hop));
         }

@@ -216,7 +216,7 @@ fn dialog_state_is_kept() {
     altered(&mut tape, "BYE", |bye| bye.set("CSeq", "9 BYE"));
     breaks(&tape, "cseq-increases");
     let mut tape = session();
-    altered(&mut tape, "BYE", |bye| bye.with_start("BYE sip:elsewhere@10.9.9.9 SIP/2.0".into()));
+    altered(&mut tape, "BYE", |bye| bye.with_start("BYE sip:elsewhere@10.9.9.9 SIP/2.0".to_owned()));
     breaks(&tape, "remote-target");
     let mut tape = session();
     altered(&mut tape, "BYE", |bye| bye.push("Route", "<sip:proxy.example;lr>"));

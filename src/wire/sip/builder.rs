@@ -1,29 +1,55 @@
 //! Makes SIP messages: fields in the order in which they are pushed, Content-Length at the end.
 
-use std::borrow::Cow;
-use std::fmt::Display;
+use std::fmt::{self, Display, Write};
+use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Message, Name, StartLine};
 
 /// A message in the making.
-#[derive(Clone, PartialEq, Eq, Debug)]
+///
+/// All text stands in one buffer, a line for each field as it goes out; what is replaced or removed
+/// stays there unused. So a message of twenty fields costs two allocations, not forty.
+#[derive(Clone)]
 pub struct Builder {
-    start: String,
-    fields: Vec<(Cow<'static, str>, String)>,
+    text: String,
+    start: Range<usize>,
+    fields: Vec<Line>,
     body: Bytes,
 }
 
+/// Where a field stands in the text: `Name: value` and the line end.
+#[derive(Clone, Copy)]
+struct Line {
+    name: Name,
+    start: usize,
+    colon: usize,
+    end: usize,
+}
+
+/// What stands between name and value, and at the end of a line.
+const SEPARATOR: &str = ": ";
+const LINE_END: &str = "\r\n";
+const CONTENT_LENGTH: &str = "Content-Length: ";
+
+/// Room for the text and the fields of a usual message.
+const USUAL_TEXT: usize = 1_024;
+const USUAL_FIELDS: usize = 24;
+
 impl Builder {
+    fn empty(text: usize, fields: usize) -> Self {
+        Self { text: String::with_capacity(text), start: 0..0, fields: Vec::with_capacity(fields), body: Bytes::new() }
+    }
+
     /// A request without header fields.
     pub fn request(method: &str, uri: &str) -> Self {
-        Self { start: format!("{method} {uri} SIP/2.0"), fields: Vec::with_capacity(24), body: Bytes::new() }
+        Self::empty(USUAL_TEXT, USUAL_FIELDS).with_start(format_args!("{method} {uri} SIP/2.0"))
     }
 
     /// A response without header fields.
     pub fn response(status: u16, reason: &str) -> Self {
-        Self { start: format!("SIP/2.0 {status} {reason}"), fields: Vec::with_capacity(16), body: Bytes::new() }
+        Self::empty(USUAL_TEXT, USUAL_FIELDS).with_start(format_args!("SIP/2.0 {status} {reason}"))
     }
 
     /// A response with the fields that RFC 3261 8.2.6.2 copies from the request: Via, From, To,
@@ -34,7 +60,8 @@ impl Builder {
         for field in request.fields() {
             let copied = matches!(field.name, Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq);
             if copied || (opens && field.name == Name::RecordRoute) {
-                response.fields.push((field.name.canonical().into(), field.value.to_owned()));
+                let line = response.write(field.name, field.name.canonical(), field.value);
+                response.fields.push(line);
             }
         }
         response
@@ -42,40 +69,63 @@ impl Builder {
 
     /// The parts of `message`, to be altered. Content-Length is dropped and made anew.
     pub fn of(message: &Message) -> Self {
-        let start = match message.start_line() {
-            StartLine::Request { method, uri } => format!("{method} {uri} {}", message.version()),
-            StartLine::Status { code, reason } => format!("{} {code} {reason}", message.version()),
+        let version = message.version();
+        // Some room for a Via and a Route more.
+        let empty = Self::empty(message.body_offset() + 256, message.fields().len() + 4);
+        let mut of = match message.start_line() {
+            StartLine::Request { method, uri } => empty.with_start(format_args!("{method} {uri} {version}")),
+            StartLine::Status { code, reason } => empty.with_start(format_args!("{version} {code} {reason}")),
         };
-        let fields = message
-            .fields()
-            .filter(|field| field.name != Name::ContentLength)
-            .map(|field| (field.token.to_owned().into(), field.value.to_owned()))
-            .collect();
-        Self { start, fields, body: message.body() }
+        for field in message.fields().filter(|field| field.name != Name::ContentLength) {
+            let line = of.write(field.name, field.token, field.value);
+            of.fields.push(line);
+        }
+        of.body = message.body();
+        of
+    }
+
+    /// Writes a line to the end of the text; it belongs to no field yet.
+    fn write(&mut self, name: Name, token: &str, value: impl Display) -> Line {
+        let start = self.text.len();
+        self.text.push_str(token);
+        let colon = self.text.len();
+        self.text.push_str(SEPARATOR);
+        // Writing to a string fails only where `value` itself refuses; then it stays empty.
+        let _ = write!(self.text, "{value}");
+        self.text.push_str(LINE_END);
+        Line { name, start, colon, end: self.text.len() }
     }
 
     /// The start line.
     pub fn start(&self) -> &str {
-        &self.start
+        &self.text[self.start.clone()]
     }
 
     /// Replaces the start line.
     #[must_use]
-    pub fn with_start(mut self, start: String) -> Self {
-        self.start = start;
+    pub fn with_start(mut self, start: impl Display) -> Self {
+        let at = self.text.len();
+        let _ = write!(self.text, "{start}");
+        self.start = at..self.text.len();
         self
     }
 
     /// Adds a field at the end.
     #[must_use]
-    pub fn push(mut self, name: impl Into<Cow<'static, str>>, value: impl Display) -> Self {
-        self.fields.push((name.into(), value.to_string()));
+    pub fn push(self, name: impl AsRef<str>, value: impl Display) -> Self {
+        let at = self.fields.len();
+        self.insert(at, name.as_ref(), value)
+    }
+
+    fn insert(mut self, at: usize, name: &str, value: impl Display) -> Self {
+        let line = self.write(Name::of(name.as_bytes()), name, value);
+        self.fields.insert(at, line);
         self
     }
 
     /// Adds a field at the end, if there is a value.
     #[must_use]
-    pub fn push_some(self, name: impl Into<Cow<'static, str>>, value: Option<impl Display>) -> Self {
+    pub fn push_some(self, name: impl AsRef<str>, value: Option<impl Display>) -> Self {
         match value {
             Some(value) => self.push(name, value),
             None => self,
@@ -84,34 +134,36 @@ impl Builder {
 
     /// Adds a field before all others.
     #[must_use]
-    pub fn push_first(mut self, name: impl Into<Cow<'static, str>>, value: impl Display) -> Self {
-        self.fields.insert(0, (name.into(), value.to_string()));
-        self
+    pub fn push_first(self, name: impl AsRef<str>, value: impl Display) -> Self {
+        self.insert(0, name.as_ref(), value)
     }
 
     /// Replaces the fields of this name by one, at the place of the first, or at the end.
     #[must_use]
-    pub fn set(mut self, name: impl Into<Cow<'static, str>>, value: impl Display) -> Self {
-        let name = name.into();
-        let at = self.fields.iter().position(|(token, _)| same(token, &name)).unwrap_or(self.fields.len());
-        self = self.remove(&name);
-        self.fields.insert(at, (name, value.to_string()));
-        self
+    pub fn set(self, name: impl AsRef<str>, value: impl Display) -> Self {
+        let name = name.as_ref();
+        let at = self.position(name).unwrap_or(self.fields.len());
+        self.remove(name).insert(at, name, value)
     }
 
     /// Removes all fields of this name.
     #[must_use]
     pub fn remove(mut self, name: &str) -> Self {
-        self.fields.retain(|(token, _)| !same(token, name));
+        let is = named(name);
+        self.fields.retain(|line| !is(&self.text, line));
         self
     }
 
     /// Replaces the value of the first field of this name, or removes that field alone.
     #[must_use]
-    pub fn set_first(mut self, name: &str, value: Option<String>) -> Self {
-        if let Some(at) = self.fields.iter().position(|(token, _)| same(token, name)) {
+    pub fn set_first(mut self, name: &str, value: Option<impl Display>) -> Self {
+        if let Some(at) = self.position(name) {
             match value {
-                Some(value) => self.fields[at].1 = value,
+                Some(value) => {
+                    let Line { name, start, colon, .. } = self.fields[at];
+                    let token = self.text[start..colon].to_owned();
+                    self.fields[at] = self.write(name, &token, value);
+                }
                 None => drop(self.fields.remove(at)),
             }
         }
@@ -120,33 +172,40 @@ impl Builder {
 
     /// Moves the fields of these names to the front, in the order of `names`; all others keep theirs.
     #[must_use]
-    pub fn lead_with(mut self, names: &[&str]) -> Self {
-        let place = |token: &str| names.iter().position(|name| same(token, name)).unwrap_or(names.len());
-        self.fields.sort_by_key(|(token, _)| place(token));
+    pub fn lead_with(mut self, names: &[Name]) -> Self {
+        self.fields.sort_by_key(|line| names.iter().position(|name| *name == line.name).unwrap_or(names.len()));
         self
     }
 
     /// Whether a field of this name is there.
     pub fn has(&self, name: &str) -> bool {
-        self.value(name).is_some()
+        self.position(name).is_some()
     }
 
     /// The value of the first field of this name.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(token, _)| same(token, name)).map(|(_, value)| value.as_str())
+        self.position(name).map(|at| self.value_of(&self.fields[at]))
     }
 
     /// The values of all fields of this name.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.fields.iter().filter(move |(token, _)| same(token, name)).map(|(_, value)| value.as_str())
+        let is = named(name);
+        self.fields.iter().filter(move |line| is(&self.text, line)).map(|line| self.value_of(line))
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        let is = named(name);
+        self.fields.iter().position(|line| is(&self.text, line))
+    }
+
+    fn value_of(&self, line: &Line) -> &str {
+        &self.text[line.colon + SEPARATOR.len()..line.end - LINE_END.len()]
     }
 
     /// Sets the body and its Content-Type.
     #[must_use]
     pub fn body(self, content_type: &str, body: impl Into<Bytes>) -> Self {
-        let mut with = self.set("Content-Type", content_type);
-        with.body = body.into();
-        with
+        self.set("Content-Type", content_type).bare_body(body)
     }
 
     /// The body.
@@ -163,22 +222,27 @@ impl Builder {
 
     /// The bytes on the wire. Content-Length is added unless a field of that name was pushed.
     pub fn encode(&self) -> Bytes {
-        let head: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        let mut out = BytesMut::with_capacity(self.start.len() + head + self.body.len() + 32);
-        out.put_slice(self.start.as_bytes());
-        for (name, value) in &self.fields {
-            out.put_slice(b"\r\n");
-            out.put_slice(name.as_bytes());
-            out.put_slice(b": ");
-            out.put_slice(value.as_bytes());
+        let mut out = BytesMut::with_capacity(self.encoded_len());
+        out.put_slice(self.start().as_bytes());
+        out.put_slice(LINE_END.as_bytes());
+        for line in &self.fields {
+            out.put_slice(&self.text.as_bytes()[line.start..line.end]);
         }
         if !self.has("Content-Length") {
-            out.put_slice(b"\r\nContent-Length: ");
-            out.put_slice(self.body.len().to_string().as_bytes());
+            // A buffer that grows takes any number.
+            let _ = write!(out, "{CONTENT_LENGTH}{}{LINE_END}", self.body.len());
         }
-        out.put_slice(b"\r\n\r\n");
+        out.put_slice(LINE_END.as_bytes());
         out.put_slice(&self.body);
         out.freeze()
+    }
+
+    /// How many bytes [`Builder::encode`] gives.
+    pub fn encoded_len(&self) -> usize {
+        let head: usize = self.fields.iter().map(|line| line.end - line.start).sum();
+        let digits = self.body.len().checked_ilog10().unwrap_or(0) as usize + 1;
+        let length = if self.has("Content-Length") { 0 } else { CONTENT_LENGTH.len() + digits + LINE_END.len() };
+        self.start().len() + LINE_END.len() + head + length + LINE_END.len() + self.body.len()
     }
 
     /// The message that these parts make.
@@ -192,13 +256,27 @@ impl Builder {
     }
 }
 
-fn same(left: &str, right: &str) -> bool {
-    // Only the compact forms, one letter each, are other names of the same field.
-    if left.len() > 1 && right.len() > 1 {
-        return left.eq_ignore_ascii_case(right);
+/// Whether a line is a field of this name, in any letter case or its compact form.
+fn named(token: &str) -> impl Fn(&str, &Line) -> bool {
+    let name = Name::of(token.as_bytes());
+    move |text, line| line.name == name && (name != Name::Other || text[line.start..line.colon].eq_ignore_ascii_case(token))
+}
+
+impl PartialEq for Builder {
+    fn eq(&self, other: &Self) -> bool {
+        fn lines(of: &Builder) -> impl Iterator<Item = &str> {
+            of.fields.iter().map(|line| &of.text[line.start..line.end])
+        }
+        self.start() == other.start() && lines(self).eq(lines(other)) && self.body == other.body
     }
-    let name = Name::of(left.as_bytes());
-    name == Name::of(right.as_bytes()) && (name != Name::Other || left.eq_ignore_ascii_case(right))
+}
+
+impl Eq for Builder {}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.encode()))
+    }
 }
 
 /// The usual reason phrase of a status code (RFC 3261 21 and extensions).
