@@ -46,20 +46,20 @@ pub(super) fn restored(
     core
 }
 
-fn restore_group(core: &mut Core, number: u32, record: GroupRecord) {
+fn restore_group(core: &mut Core, number: u32, record: GroupRecord<'static>) {
     let Some(user) = core.users.find(&record.user) else { return };
     // Numbers without a record belong to groups that were never set up.
     while core.groups.len() < number as usize {
         core.add_hole(user);
     }
-    let id = core.add_group(user, &record.focus, record.invitation);
+    let id = core.add_group(user, &record.focus, record.invitation.into_owned());
     let group = &mut core[id];
     group.shown = record.shown;
     group.named = record.named;
     group.closed = record.closed;
     group.held_since = record.held_since;
     group.device = record.device;
-    group.roster = record.roster;
+    group.roster = record.roster.into_owned();
     group.phase = if record.left { Phase::Gone } else { Phase::Dormant };
     core.index_group(id);
     let [client, focus] = record.legs;

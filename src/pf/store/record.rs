@@ -1,5 +1,7 @@
 //! The form of the records: keys that sort as the PF reads them, values of length-prefixed fields.
 
+use std::borrow::Cow;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::endpoint::{Dialog, Side as Role, State};
@@ -83,7 +85,7 @@ pub(in crate::pf) enum Record {
     /// A user: address, S-CSCF, registration.
     User(String, String, Registration),
     /// A group.
-    Group(u32, Box<GroupRecord>),
+    Group(u32, Box<GroupRecord<'static>>),
     /// A message: group, number, the message.
     Message(u32, u64, Item),
     /// An original sender.
@@ -143,7 +145,7 @@ pub(in crate::pf) fn encode_user(user: &User) -> Bytes {
 
 /// What is kept of a group session.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::pf) struct GroupRecord {
+pub(in crate::pf) struct GroupRecord<'a> {
     pub(in crate::pf) user: String,
     pub(in crate::pf) focus: String,
     pub(in crate::pf) shown: String,
@@ -151,9 +153,9 @@ pub(in crate::pf) struct GroupRecord {
     pub(in crate::pf) closed: bool,
     pub(in crate::pf) left: bool,
     pub(in crate::pf) held_since: Instant,
-    pub(in crate::pf) invitation: Invitation,
+    pub(in crate::pf) invitation: Cow<'a, Invitation>,
     pub(in crate::pf) device: Option<String>,
-    pub(in crate::pf) roster: Roster,
+    pub(in crate::pf) roster: Cow<'a, Roster>,
     /// The legs to the Client and to the focus.
     pub(in crate::pf) legs: [Option<LegRecord>; 2],
 }
@@ -168,9 +170,9 @@ pub(in crate::pf) struct LegRecord {
     pub(in crate::pf) origin: (u64, u32),
 }
 
-impl GroupRecord {
+impl<'a> GroupRecord<'a> {
     /// What is to be kept of a group now.
-    pub(in crate::pf) fn of(core: &Core, id: GroupId) -> Self {
+    pub(in crate::pf) fn of(core: &'a Core, id: GroupId) -> Self {
         let group = &core[id];
         let record = |leg: &Leg| {
             let dialog = core.endpoint.dialog(leg.dialog)?.clone();
@@ -184,9 +186,9 @@ impl GroupRecord {
             closed: group.closed,
             left: group.phase == Phase::Gone,
             held_since: group.held_since,
-            invitation: group.invitation.clone(),
+            invitation: Cow::Borrowed(&group.invitation),
             device: group.device.clone(),
-            roster: group.roster.clone(),
+            roster: Cow::Borrowed(&group.roster),
             legs: [Side::Client, Side::Focus].map(|side| group.leg(side).and_then(record)),
         }
     }
@@ -194,7 +196,7 @@ impl GroupRecord {
     /// The value of the record.
     pub(in crate::pf) fn encode(&self) -> Bytes {
         let known = !self.roster.users.is_empty();
-        let roster = known.then(|| self.roster.to_document(self.roster.version.unwrap_or(0)).to_xml());
+        let roster = known.then(|| self.roster.to_xml(self.roster.version.unwrap_or(0)));
         let mut out = Values::default().text(&self.user).text(&self.focus).text(&self.shown);
         out = out.flag(self.named).flag(self.closed).flag(self.left).number(self.held_since.as_micros());
         out = out.text(&self.invitation.from).text(&self.invitation.sdp).number(self.invitation.fields.len() as u64);
@@ -211,7 +213,9 @@ impl GroupRecord {
         }
         out.done()
     }
+}
 
+impl GroupRecord<'static> {
     fn decode(fields: &mut Fields) -> Option<Self> {
         let (user, focus, shown) = (fields.text()?, fields.text()?, fields.text()?);
         let (named, closed, left) = (fields.flag()?, fields.flag()?, fields.flag()?);
@@ -226,7 +230,7 @@ impl GroupRecord {
             roster.apply(&info);
         }
         let legs = [fields.leg()?, fields.leg()?];
-        let invitation = Invitation { fields: repeated, from, sdp, parts };
+        let (invitation, roster) = (Cow::Owned(Invitation { fields: repeated, from, sdp, parts }), Cow::Owned(roster));
         Some(Self { user, focus, shown, named, closed, left, held_since, invitation, device, roster, legs })
     }
 }
@@ -361,7 +365,7 @@ impl Fields {
 mod tests {
     use super::*;
 
-    fn record() -> GroupRecord {
+    fn record() -> GroupRecord<'static> {
         let dialog = Dialog {
             state: State::Confirmed,
             side: Role::Uas,
@@ -384,14 +388,14 @@ mod tests {
             closed: false,
             left: false,
             held_since: Instant::from_millis(5),
-            invitation: Invitation {
+            invitation: Cow::Owned(Invitation {
                 fields: vec![("Subject".to_owned(), "Trip".to_owned())],
                 from: "sip:gc-1@cf.home1.example".to_owned(),
                 sdp: "v=0\r\n".to_owned(),
                 parts: vec![part],
-            },
+            }),
             device: Some("urn:uuid:1".to_owned()),
-            roster: Roster::default(),
+            roster: Cow::Owned(Roster::default()),
             legs: [None, Some(LegRecord { dialog, updates: true, origin: (7, 3) })],
         }
     }

@@ -172,20 +172,25 @@ impl ConferenceInfo {
 
     /// Writes the document.
     pub fn to_xml(&self) -> String {
-        let text = |name: &str, value: Option<String>| value.map(|value| Element::new(name).text(&value));
-        let group = |name: &str, children: Vec<Element>| (!children.is_empty()).then(|| Element::new(name).children(children));
-        let subject = text("subject", self.subject.clone());
-        let maximum = text("maximum-user-count", self.maximum_user_count.map(|count| count.to_string()));
-        let count = text("user-count", self.user_count.map(|count| count.to_string()));
-        let active = text("active", self.active.map(|active| active.to_string()));
+        self.to_xml_with(self.users.as_ref().map(|users| (users.state, users.list.as_slice())))
+    }
+
+    /// As [`ConferenceInfo::to_xml`], with users that stand elsewhere.
+    pub(super) fn to_xml_with(&self, users: Option<(State, &[User])>) -> String {
+        let group = |name, children: Vec<Element<'static>>| (!children.is_empty()).then(|| Element::new(name).children(children));
+        let number = |name, value: Option<u32>| value.map(|value| Element::new(name).text(value.to_string()));
+        let subject = self.subject.clone().map(|subject| Element::new("subject").text(subject));
+        let description = subject.into_iter().chain(number("maximum-user-count", self.maximum_user_count)).collect();
+        let active = self.active.map(|active| Element::new("active").text(if active { "true" } else { "false" }));
+        let state = number("user-count", self.user_count).into_iter().chain(active).collect();
         Element::new("conference-info")
             .attribute("xmlns", NAMESPACE)
             .attribute("entity", &self.entity)
             .attribute("state", self.state.token())
-            .attribute_some("version", self.version.map(|version| version.to_string()).as_deref())
-            .child_some(group("conference-description", subject.into_iter().chain(maximum).collect()))
-            .child_some(group("conference-state", count.into_iter().chain(active).collect()))
-            .child_some(self.users.as_ref().map(users_element))
+            .attribute_some("version", self.version.map(|version| version.to_string()))
+            .child_some(group("conference-description", description))
+            .child_some(group("conference-state", state))
+            .child_some(users.map(|(state, list)| users_element(state, list)))
             .document()
     }
 }
@@ -251,12 +256,12 @@ fn endpoint(node: Node<'_, '_>) -> Endpoint {
     }
 }
 
-fn users_element(users: &Users) -> Element {
-    let state = (users.state != State::Full).then(|| users.state.token());
-    Element::new("users").attribute_some("state", state).children(users.list.iter().map(user_element))
+fn users_element(state: State, users: &[User]) -> Element<'_> {
+    let state = (state != State::Full).then(|| state.token());
+    Element::new("users").attribute_some("state", state).children(users.iter().map(user_element))
 }
 
-fn user_element(user: &User) -> Element {
+fn user_element(user: &User) -> Element<'_> {
     let roles = user.roles.iter().map(|role| Element::new("entry").text(role));
     Element::new("user")
         .attribute("entity", &user.entity)
@@ -267,15 +272,18 @@ fn user_element(user: &User) -> Element {
         .children(user.endpoints.iter().map(endpoint_element))
 }
 
-fn endpoint_element(endpoint: &Endpoint) -> Element {
+fn endpoint_element(endpoint: &Endpoint) -> Element<'_> {
+    fn text<'a>(name: &'a str, value: Option<&'a String>) -> Option<Element<'a>> {
+        value.map(|value| Element::new(name).text(value))
+    }
     let state = (endpoint.state != State::Full).then(|| endpoint.state.token());
-    let text = |name: &str, value: &Option<String>| value.as_ref().map(|value| Element::new(name).text(value));
+    let reason = text("reason", endpoint.disconnection_reason.as_ref());
     Element::new("endpoint")
         .attribute("entity", &endpoint.entity)
         .attribute_some("state", state)
-        .child_some(text("status", &endpoint.status))
-        .child_some(text("disconnection-method", &endpoint.disconnection_method))
-        .child_some(text("reason", &endpoint.disconnection_reason).map(|reason| Element::new("disconnection-info").child(reason)))
+        .child_some(text("status", endpoint.status.as_ref()))
+        .child_some(text("disconnection-method", endpoint.disconnection_method.as_ref()))
+        .child_some(reason.map(|reason| Element::new("disconnection-info").child(reason)))
 }
 
 #[cfg(test)]

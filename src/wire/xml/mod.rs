@@ -10,8 +10,8 @@ pub mod resource_lists;
 pub mod roster;
 pub mod service_info;
 
-use quick_xml::Writer;
-use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
+use std::borrow::Cow;
+
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::Fault;
@@ -80,29 +80,29 @@ pub(super) fn attribute(node: Node<'_, '_>, name: &str) -> Option<String> {
 
 /// An element to be written: either text or children.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Element {
-    name: String,
-    attributes: Vec<(String, String)>,
-    text: String,
-    children: Vec<Element>,
+pub struct Element<'a> {
+    name: &'a str,
+    attributes: Vec<(&'a str, Cow<'a, str>)>,
+    text: Cow<'a, str>,
+    children: Vec<Element<'a>>,
 }
 
-impl Element {
+impl<'a> Element<'a> {
     /// An empty element.
-    pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), attributes: Vec::new(), text: String::new(), children: Vec::new() }
+    pub const fn new(name: &'a str) -> Self {
+        Self { name, attributes: Vec::new(), text: Cow::Borrowed(""), children: Vec::new() }
     }
 
     /// Adds an attribute.
     #[must_use]
-    pub fn attribute(mut self, name: &str, value: &str) -> Self {
-        self.attributes.push((name.to_owned(), value.to_owned()));
+    pub fn attribute(mut self, name: &'a str, value: impl Into<Cow<'a, str>>) -> Self {
+        self.attributes.push((name, value.into()));
         self
     }
 
     /// Adds an attribute when there is a value.
     #[must_use]
-    pub fn attribute_some(self, name: &str, value: Option<&str>) -> Self {
+    pub fn attribute_some(self, name: &'a str, value: Option<impl Into<Cow<'a, str>>>) -> Self {
         match value {
             Some(value) => self.attribute(name, value),
             None => self,
@@ -111,8 +111,8 @@ impl Element {
 
     /// Sets the text.
     #[must_use]
-    pub fn text(mut self, text: &str) -> Self {
-        text.clone_into(&mut self.text);
+    pub fn text(mut self, text: impl Into<Cow<'a, str>>) -> Self {
+        self.text = text.into();
         self
     }
 
@@ -138,35 +138,62 @@ impl Element {
     }
 
     /// The document with this element as its root.
-    ///
-    /// # Panics
-    ///
-    /// Never: the writer writes to memory.
     pub fn document(&self) -> String {
-        let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-        let written =
-            writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None))).and_then(|()| self.write(&mut writer));
-        debug_assert!(written.is_ok(), "memory takes every write");
-        let mut text = String::from_utf8_lossy(&writer.into_inner()).into_owned();
-        text.push('\n');
-        text
+        let mut out = String::with_capacity(1_024);
+        out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
+        self.write(&mut out, 0);
+        out.push('\n');
+        out
     }
 
-    fn write(&self, writer: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
-        let attributes = self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let start = BytesStart::new(self.name.as_str()).with_attributes(attributes);
+    fn write(&self, out: &mut String, depth: usize) {
+        begin_line(out, depth);
+        out.push('<');
+        out.push_str(self.name);
+        for (name, value) in &self.attributes {
+            out.push(' ');
+            out.push_str(name);
+            out.push_str("=\"");
+            escape(out, value);
+            out.push('"');
+        }
         if self.text.is_empty() && self.children.is_empty() {
-            return writer.write_event(Event::Empty(start));
+            return out.push_str("/>");
         }
-        writer.write_event(Event::Start(start))?;
-        if !self.text.is_empty() {
-            writer.write_event(Event::Text(BytesText::new(&self.text)))?;
-        }
+        out.push('>');
+        escape(out, &self.text);
         for child in &self.children {
-            child.write(writer)?;
+            child.write(out, depth + 1);
         }
-        writer.write_event(Event::End(BytesEnd::new(self.name.as_str())))
+        if !self.children.is_empty() {
+            begin_line(out, depth);
+        }
+        out.push_str("</");
+        out.push_str(self.name);
+        out.push('>');
     }
+}
+
+fn begin_line(out: &mut String, depth: usize) {
+    out.push('\n');
+    (0..depth).for_each(|_| out.push_str("  "));
+}
+
+/// Text for a place between tags or between double quotes (XML 1.0 2.4).
+fn escape(out: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(['<', '>', '&', '\'', '"']) {
+        out.push_str(&rest[..at]);
+        out.push_str(match rest.as_bytes()[at] {
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'&' => "&amp;",
+            b'\'' => "&apos;",
+            _ => "&quot;",
+        });
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
 }
 
 #[cfg(test)]
@@ -192,6 +219,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_value_reads_back_as_it_was_written(value in "(\\PC|[<>&'\"]){0,20}") {
+            let text = Element::new("a").attribute("b", &value).child(Element::new("c").text(&value)).document();
+            let document = parse(&text).unwrap();
+            prop_assert_eq!(document.root_element().attribute("b"), Some(value.as_str()));
+            prop_assert_eq!(child_text(document.root_element(), "c"), Some(value.trim().to_owned()));
+        }
+
         #[test]
         fn no_text_makes_a_document_panic(text in "(<[/?!]?[a-z]{0,3}( a=\"b\")?/?>|[a-z&;é]|\n|]]>){0,40}") {
             prop_assert!(parse(&text).map_or_else(|fault| fault.offset <= text.len(), |_| true));

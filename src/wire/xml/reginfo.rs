@@ -84,7 +84,7 @@ impl RegInfo {
         });
         Element::new("reginfo")
             .attribute("xmlns", NAMESPACE)
-            .attribute("version", &self.version.to_string())
+            .attribute("version", self.version.to_string())
             .attribute("state", if self.full { "full" } else { "partial" })
             .children(registrations)
             .document()
@@ -110,13 +110,13 @@ fn contact(node: roxmltree::Node<'_, '_>) -> Contact {
     }
 }
 
-fn contact_element(contact: &Contact) -> Element {
+fn contact_element(contact: &Contact) -> Element<'_> {
     let expires = contact.expires.map(|expires| expires.to_string());
     Element::new("contact")
         .attribute("id", &contact.id)
         .attribute("state", &contact.state)
         .attribute("event", &contact.event)
-        .attribute_some("expires", expires.as_deref())
+        .attribute_some("expires", expires)
         .child(Element::new("uri").text(&contact.uri))
         .children(contact.params.iter().map(|(name, value)| Element::new("unknown-param").attribute("name", name).text(value)))
 }

@@ -99,13 +99,13 @@ impl Roster {
     }
 
     /// The document that tells everything, under this version.
-    pub fn to_document(&self, version: u32) -> ConferenceInfo {
-        let mut info = ConferenceInfo::full(&self.entity, version, self.users.clone());
+    pub fn to_xml(&self, version: u32) -> String {
+        let mut info = ConferenceInfo::full(&self.entity, version, Vec::new());
         info.subject.clone_from(&self.subject);
         info.maximum_user_count = self.maximum_user_count;
         info.user_count = u32::try_from(self.connected().count()).ok();
         info.active = self.active;
-        info
+        info.to_xml_with(Some((State::Full, &self.users)))
     }
 }
 
