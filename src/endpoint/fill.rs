@@ -76,8 +76,8 @@ impl Endpoint {
             return request;
         }
         let branch = self.ids.branch();
-        match self.transport.route(request.clone(), &branch) {
-            Some((routed, _)) => routed,
+        match self.transport.next_hop(&request) {
+            Some(hop) => self.transport.push_via(request, hop, &branch).0,
             None => {
                 let via = self.transport.via(self.config().transport, &branch);
                 request.push_first("Via", via)

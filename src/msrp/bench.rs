@@ -76,7 +76,7 @@ impl Bench {
             }
         }
         text.push_str(&format!("-------{id}{flag}\r\n"));
-        self.node.handle_received(ms(0), LINK, text.as_bytes());
+        self.node.handle_received(ms(0), LINK, &Bytes::copy_from_slice(text.as_bytes()));
         self.answers()
     }
 

@@ -213,6 +213,8 @@ fn is_accepted(types: &[String], content_type: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use crate::engine::ConnectionId;
     use crate::msrp::bench::{Bench, LINK, PEER, config, ms};
     use crate::msrp::{Accept, Action, Config, Event, Limits, Report};
@@ -317,7 +319,7 @@ mod tests {
             "MSRP abcd1 SEND\r\nTo-Path: {}\r\nFrom-Path: {PEER}\r\nMessage-ID: bind-0002\r\n-------abcd1$\r\n",
             bench.path
         );
-        bench.node.handle_received(ms(1), ConnectionId(3), text.as_bytes());
+        bench.node.handle_received(ms(1), ConnectionId(3), &Bytes::copy_from_slice(text.as_bytes()));
         let answer = std::iter::from_fn(|| bench.node.poll_action()).find_map(|action| match action {
             Action::Send { connection: ConnectionId(3), data } => Some(Chunk::decode(data).unwrap()),
             _ => None,
@@ -356,7 +358,7 @@ mod tests {
         for (text, answers) in
             [(request(&from, &to), vec!["400"]), (request(&to, "X-Path: none"), vec![]), (request(&to, &from), vec!["200"])]
         {
-            bench.node.handle_received(ms(1), LINK, text.as_bytes());
+            bench.node.handle_received(ms(1), LINK, &Bytes::copy_from_slice(text.as_bytes()));
             assert_eq!(bench.answers(), answers, "{text}");
         }
     }

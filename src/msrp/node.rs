@@ -177,8 +177,11 @@ impl Node {
     }
 
     /// Bytes arrived.
-    pub fn handle_received(&mut self, now: Instant, connection: ConnectionId, data: &[u8]) {
+    pub fn handle_received(&mut self, now: Instant, connection: ConnectionId, data: &Bytes) {
         if let Some(own) = self.connections.get_mut(&connection) {
+            if let Some(chunk) = own.framer.whole(data) {
+                return self.handle_chunk(now, connection, &chunk);
+            }
             own.framer.feed(data);
         }
         while let Some(own) = self.connections.get_mut(&connection) {
@@ -298,6 +301,8 @@ pub(super) fn session_part<'a>(uri: &MsrpUri<'a>) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use crate::engine::{Closure, ConnectionId};
     use crate::ids::Ids;
     use crate::msrp::bench::{Bench, LINK, PEER, config, ms, outgoing, sent};
@@ -374,7 +379,7 @@ mod tests {
         let (session, path) = node.open();
         node.handle_accepted(ms(0), LINK);
         let text = format!("MSRP abcd1 SEND\r\nTo-Path: {path}\r\nFrom-Path: {PEER}\r\nMessage-ID: bind-0001\r\n-------abcd1$\r\n");
-        node.handle_received(ms(0), LINK, text.as_bytes());
+        node.handle_received(ms(0), LINK, &Bytes::copy_from_slice(text.as_bytes()));
         node.start(ms(1), session, PEER, true);
         assert_eq!(node.poll_event(), Some((session, Event::Bound)));
         assert_eq!((node.connection(session), node.poll_event()), (Some(LINK), None));
@@ -400,7 +405,7 @@ mod tests {
     #[test]
     fn a_stream_that_is_no_msrp_is_reset() {
         let mut bench = Bench::bound(config());
-        bench.node.handle_received(ms(1), LINK, b"GET / HTTP/1.1\r\n");
+        bench.node.handle_received(ms(1), LINK, &Bytes::from_static(b"GET / HTTP/1.1\r\n"));
         let actions: Vec<Action> = std::iter::from_fn(|| bench.node.poll_action()).collect();
         assert!(actions.contains(&Action::Close { connection: LINK, how: Closure::Reset }));
         assert_eq!(bench.events(), [Event::Lost]);

@@ -149,7 +149,7 @@ proptest! {
     fn no_bytes_make_a_node_panic(bytes in "(MSRP abcd SEND\r\n|MSRP abcd 200 OK\r\n|MSRP abcd REPORT\r\n|To-Path: PATH\r\n|From-Path: msrp://a/b;tcp\r\n|Message-ID: abcd\r\n|Byte-Range: [0-9*]{1,2}-[0-9*]{1,2}/[0-9*]{1,2}\r\n|Content-Type: a/b\r\n\r\n|x|\r\n|-------abcd[$+#]\r\n){0,30}") {
         let mut bench = Bench::bound(config());
         let text = bytes.replace("PATH", &bench.path);
-        bench.node.handle_received(ms(1), LINK, text.as_bytes());
+        bench.node.handle_received(ms(1), LINK, &Bytes::copy_from_slice(text.as_bytes()));
         bench.node.handle_timeout(ms(60_000));
     }
 }

@@ -189,16 +189,12 @@ impl Framing {
         }
     }
 
-    /// The usual case, which needs no copy: nothing is unfinished and one message came whole.
+    /// The usual case, which needs no copy.
     fn exactly_one(&self, data: &Bytes) -> Option<Content> {
         match self {
-            Self::Sip(framer) if !matches!(data.first(), Some(b'\r' | b'\n')) && framer.unfinished().is_empty() => {
-                let message = sip::Message::decode(data.clone()).ok()?;
-                let framed = message.trailing() == 0 && message.field(sip::Name::ContentLength).is_some();
-                framed.then_some(Content::Sip(message))
-            }
-            Self::Msrp(framer) if framer.unfinished() == 0 => msrp::Chunk::decode(data.clone()).ok().map(Content::Msrp),
-            Self::Sip(_) | Self::Msrp(_) | Self::Lost => None,
+            Self::Sip(framer) => framer.whole(data).map(Content::Sip),
+            Self::Msrp(framer) => framer.whole(data).map(Content::Msrp),
+            Self::Lost => None,
         }
     }
 

@@ -18,6 +18,8 @@ pub mod xml;
 
 use std::fmt;
 
+use bytes::{BufMut, BytesMut};
+
 /// Why bytes are not what they were read as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fault {
@@ -48,6 +50,18 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// Writes a header field and its line end. Line ends inside it become spaces, so that it stays one.
+fn put_one_line(out: &mut BytesMut, line: &str) {
+    let mut rest = line.as_bytes();
+    while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
+        out.put_slice(&rest[..at]);
+        out.put_u8(b' ');
+        rest = &rest[at + 1..];
+    }
+    out.put_slice(rest);
+    out.put_slice(b"\r\n");
+}
 
 /// How bad a violation is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

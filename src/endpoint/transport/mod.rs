@@ -55,6 +55,12 @@ struct Link {
     framer: Framer,
 }
 
+impl Link {
+    fn source(&self, connection: ConnectionId) -> Source {
+        Source { transport: self.hop.transport, local: self.local, peer: self.hop.peer, connection: Some(connection) }
+    }
+}
+
 /// The transport layer of one node.
 #[derive(Debug)]
 pub struct TransportLayer {
@@ -160,11 +166,14 @@ impl TransportLayer {
 
     fn on_received(&mut self, connection: ConnectionId, data: &Bytes) {
         let Some(link) = self.links.get_mut(&connection) else { return };
+        if let Some(message) = link.framer.whole(data) {
+            let source = link.source(connection);
+            return self.on_message(message, source);
+        }
         link.framer.feed(data);
         loop {
             let Some(link) = self.links.get_mut(&connection) else { return };
-            let source =
-                Source { transport: link.hop.transport, local: link.local, peer: link.hop.peer, connection: Some(connection) };
+            let source = link.source(connection);
             match link.framer.next_message() {
                 Ok(Some(message)) => self.on_message(message, source),
                 Ok(None) => return,
@@ -242,16 +251,21 @@ impl TransportLayer {
         format!("SIP/2.0/{transport} {}:{};branch={branch}", bracketed(&self.config.host), self.config.sip.port())
     }
 
-    /// Finds the next hop of a request and pushes our Via for it. A request too large for a
-    /// datagram goes by TCP, and its Via says so (RFC 3261 18.1.1).
+    /// Finds the next hop of a request and pushes our Via for it.
     pub fn route(&self, request: Builder, branch: &str) -> Option<(Builder, Hop)> {
-        let mut hop = self.next_hop(&request)?;
+        let hop = self.next_hop(&request)?;
+        Some(self.push_via(request, hop, branch))
+    }
+
+    /// Pushes our Via for a hop. A request too large for a datagram goes by TCP, and its Via says so
+    /// (RFC 3261 18.1.1).
+    pub fn push_via(&self, request: Builder, mut hop: Hop, branch: &str) -> (Builder, Hop) {
         let routed = request.push_first("Via", self.via(hop.transport, branch));
         if hop.transport == Transport::Udp && routed.encoded_len() > DATAGRAM_LIMIT {
             hop.transport = Transport::Tcp;
-            return Some((routed.set_first("Via", Some(self.via(hop.transport, branch))), hop));
+            return (routed.set_first("Via", Some(self.via(hop.transport, branch))), hop);
         }
-        Some((routed, hop))
+        (routed, hop)
     }
 
     /// Sends bytes to a hop, by an open connection or a new one.

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Cpim, IMDN_NAMESPACE};
+use crate::wire::put_one_line;
 
 /// The parts of a message to be written.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -132,8 +133,7 @@ impl Builder {
             for (name, value) in fields {
                 out.put_slice(name.as_bytes());
                 out.put_slice(b": ");
-                out.extend(value.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
-                out.put_slice(b"\r\n");
+                put_one_line(&mut out, value);
             }
             out.put_slice(b"\r\n");
         }

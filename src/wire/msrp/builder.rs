@@ -1,27 +1,46 @@
 //! Writes MSRP chunks.
 
-use std::fmt;
+use std::fmt::{Display, Write};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memmem;
 
 use super::chunk::DASHES;
 use super::{Chunk, Flag, Start};
+use crate::wire::put_one_line;
 
 /// A chunk in the making. To-Path and From-Path come first, Content-Type last.
-#[derive(Clone, PartialEq, Eq, Debug)]
+///
+/// The fields stand in one buffer, a line each; what is replaced or removed stays there unused.
+#[derive(Clone, Debug)]
 pub struct ChunkBuilder {
     transact_id: String,
     start: String,
-    fields: Vec<(String, String)>,
+    text: String,
+    fields: Vec<Line>,
     body: Option<Bytes>,
     flag: Flag,
 }
 
+/// Where a field stands in the text: `Name: value`.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    start: usize,
+    colon: usize,
+    end: usize,
+}
+
+/// What stands between name and value.
+const SEPARATOR: &str = ": ";
+
+/// Room for the fields of a usual chunk.
+const USUAL_TEXT: usize = 384;
+const USUAL_FIELDS: usize = 8;
+
 impl ChunkBuilder {
     /// A request.
     pub fn request(transact_id: &str, method: &str, to_path: &str, from_path: &str) -> Self {
-        Self::new(transact_id, method.to_owned(), to_path, from_path)
+        Self::empty(transact_id, method.to_owned()).push("To-Path", to_path).push("From-Path", from_path)
     }
 
     /// A response to `request` (RFC 4975 7.2): To-Path is the first URI of its From-Path.
@@ -29,12 +48,12 @@ impl ChunkBuilder {
         let to = super::paths(request.from_path()).next().unwrap_or("");
         let comment = comment(code);
         let start = if comment.is_empty() { code.to_string() } else { format!("{code} {comment}") };
-        Self::new(request.transact_id(), start, to, own_path)
+        Self::empty(request.transact_id(), start).push("To-Path", to).push("From-Path", own_path)
     }
 
-    fn new(transact_id: &str, start: String, to_path: &str, from_path: &str) -> Self {
-        let fields = vec![("To-Path".to_owned(), to_path.to_owned()), ("From-Path".to_owned(), from_path.to_owned())];
-        Self { transact_id: transact_id.to_owned(), start, fields, body: None, flag: Flag::Complete }
+    fn empty(transact_id: &str, start: String) -> Self {
+        let (text, fields) = (String::with_capacity(USUAL_TEXT), Vec::with_capacity(USUAL_FIELDS));
+        Self { transact_id: transact_id.to_owned(), start, text, fields, body: None, flag: Flag::Complete }
     }
 
     /// The parts of `chunk`, to be altered.
@@ -44,36 +63,49 @@ impl ChunkBuilder {
             Start::Response { code, comment: "" } => code.to_string(),
             Start::Response { code, comment } => format!("{code} {comment}"),
         };
-        let fields = chunk.fields().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { transact_id: chunk.transact_id().to_owned(), start, fields, body: chunk.body(), flag: chunk.flag() }
+        let fields = chunk.fields().fold(Self::empty(chunk.transact_id(), start), |of, (name, value)| of.push(name, value));
+        Self { body: chunk.body(), flag: chunk.flag(), ..fields }
     }
 
     /// Adds a header field at the end.
     #[must_use]
-    pub fn push(mut self, name: &str, value: impl fmt::Display) -> Self {
-        self.fields.push((name.to_owned(), value.to_string()));
+    pub fn push(self, name: &str, value: impl Display) -> Self {
+        let at = self.fields.len();
+        self.insert(at, name, value)
+    }
+
+    fn insert(mut self, at: usize, name: &str, value: impl Display) -> Self {
+        let start = self.text.len();
+        self.text.push_str(name);
+        let colon = self.text.len();
+        self.text.push_str(SEPARATOR);
+        // Writing to a string fails only where `value` itself refuses; then it stays empty.
+        let _ = write!(self.text, "{value}");
+        self.fields.insert(at, Line { start, colon, end: self.text.len() });
         self
     }
 
     /// Replaces the fields of this name by one at the place of the first, or at the end.
     #[must_use]
-    pub fn set(mut self, name: &str, value: impl fmt::Display) -> Self {
-        let at = self.fields.iter().position(|(token, _)| token.eq_ignore_ascii_case(name)).unwrap_or(self.fields.len());
-        self = self.remove(name);
-        self.fields.insert(at, (name.to_owned(), value.to_string()));
-        self
+    pub fn set(self, name: &str, value: impl Display) -> Self {
+        let at = self.fields.iter().position(|line| self.is(line, name)).unwrap_or(self.fields.len());
+        self.remove(name).insert(at, name, value)
     }
 
     /// Removes the fields of this name.
     #[must_use]
     pub fn remove(mut self, name: &str) -> Self {
-        self.fields.retain(|(token, _)| !token.eq_ignore_ascii_case(name));
+        self.fields.retain(|line| !self.text[line.start..line.colon].eq_ignore_ascii_case(name));
         self
     }
 
     /// The value of the first field of this name.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(token, _)| token.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.fields.iter().find(|line| self.is(line, name)).map(|line| &self.text[line.colon + SEPARATOR.len()..line.end])
+    }
+
+    fn is(&self, line: &Line, name: &str) -> bool {
+        self.text[line.start..line.colon].eq_ignore_ascii_case(name)
     }
 
     /// Replaces what stands after the transaction identifier: a method, or a code and a comment.
@@ -125,25 +157,24 @@ impl ChunkBuilder {
 
     /// The bytes on the wire. Line ends inside a value become spaces, so that it stays one field.
     pub fn encode(&self) -> Bytes {
-        let size: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        let mut out = BytesMut::with_capacity(size + self.body.as_ref().map_or(0, Bytes::len) + 2 * self.transact_id.len() + 64);
+        let fields: usize = self.fields.iter().map(|line| line.end - line.start + 2).sum();
+        let body = self.body.as_ref().map_or(0, |body| body.len() + 4);
+        // The start line and the end-line need 18 bytes besides.
+        let mut out = BytesMut::with_capacity(2 * self.transact_id.len() + self.start.len() + fields + body + 18);
         out.put_slice(b"MSRP ");
         out.put_slice(self.transact_id.as_bytes());
         out.put_u8(b' ');
         out.put_slice(self.start.as_bytes());
         out.put_slice(b"\r\n");
-        for (name, value) in &self.fields {
-            out.put_slice(name.as_bytes());
-            out.put_slice(b": ");
-            out.extend(value.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
-            out.put_slice(b"\r\n");
+        for line in &self.fields {
+            put_one_line(&mut out, &self.text[line.start..line.end]);
         }
         if let Some(body) = &self.body {
             out.put_slice(b"\r\n");
             out.put_slice(body);
             out.put_slice(b"\r\n");
         }
-        out.put_slice(b"-------");
+        out.put_slice(DASHES);
         out.put_slice(self.transact_id.as_bytes());
         out.put_u8(self.flag.octet());
         out.put_slice(b"\r\n");

@@ -272,7 +272,14 @@ pub(super) fn is_ident(text: &[u8]) -> bool {
 }
 
 fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
-    memmem::find(bytes.get(at..)?, b"\r\n").map(|end| at + end)
+    let mut from = at;
+    loop {
+        let feed = from + memchr::memchr(b'\n', bytes.get(from..)?)?;
+        if feed > at && bytes[feed - 1] == b'\r' {
+            return Some(feed - 1);
+        }
+        from = feed + 1;
+    }
 }
 
 /// Where the end-line starts, at the start of a line and not before `from`.

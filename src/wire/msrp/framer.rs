@@ -1,6 +1,6 @@
 //! Cuts a byte stream into MSRP chunks by their end-lines (RFC 4975 7.1), in any segmentation.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 
 use super::Chunk;
@@ -50,6 +50,15 @@ impl Framer {
         if self.broken.is_none() {
             self.buffer.extend_from_slice(data);
         }
+    }
+
+    /// The chunk that `data` is, when it is exactly one and nothing waits before it. It needs no
+    /// copy then; in every other case the bytes are to be fed.
+    pub fn whole(&self, data: &Bytes) -> Option<Chunk> {
+        if self.broken.is_some() || !self.buffer.is_empty() || data.len() > self.limits.head.min(self.limits.chunk) {
+            return None;
+        }
+        Chunk::decode(data.clone()).ok()
     }
 
     /// The next whole chunk, or `None` until more bytes come.
@@ -138,14 +147,14 @@ impl Framer {
         if !is_ident(id) {
             return Err(fault(5));
         }
-        self.mark = [DASHES, id].concat();
+        self.mark.extend_from_slice(DASHES);
+        self.mark.extend_from_slice(id);
         Ok(true)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;

@@ -54,6 +54,19 @@ impl Framer {
         }
     }
 
+    /// The message that `data` is, when it is exactly one and nothing waits before it. It needs no
+    /// copy then; in every other case the bytes are to be fed.
+    pub fn whole(&self, data: &Bytes) -> Option<Message> {
+        if self.fault.is_some() || !self.buffer.is_empty() || scan::lead(data) > 0 {
+            return None;
+        }
+        let message = Message::decode(data.clone()).ok()?;
+        let body = message.content_length().ok()??;
+        let within =
+            message.body_offset() <= self.limits.head && message.fields().len() <= self.limits.fields && body <= self.limits.body;
+        (within && message.trailing() == 0).then_some(message)
+    }
+
     /// The next whole message, or `None` until more bytes come.
     ///
     /// # Errors
