@@ -91,13 +91,13 @@ impl Knob {
     /// A fragment that says what is allowed instead.
     pub fn check(&self, value: &str) -> Result<(), String> {
         let fits = match self.kind {
-            Kind::Flag | Kind::Choice(_) => self.kind.words().contains(&folded(value).as_str()),
-            Kind::Choices(words) => members(value).iter().all(|member| words.contains(&member.as_str())),
+            Kind::Flag | Kind::Choice(_) => self.kind.words().iter().any(|word| same(word, value)),
+            Kind::Choices(words) => members(value).all(|member| words.iter().any(|word| same(word, member))),
             Kind::Count(least, most) => value.trim().parse().is_ok_and(|number: u64| (least..=most).contains(&number)),
             Kind::Span => span(value).is_some(),
-            Kind::SpanOrNone => folded(value) == "none" || span(value).is_some(),
+            Kind::SpanOrNone => same(value, "none") || span(value).is_some(),
             Kind::Words(_) => !value.trim().is_empty() && value.chars().all(|char| !char.is_control()),
-            Kind::Numbers => members(value).iter().all(|member| member.parse::<u64>().is_ok()),
+            Kind::Numbers => members(value).all(|member| member.parse::<u64>().is_ok()),
         };
         if fits { Ok(()) } else { Err(format!("`{}` takes {}, not `{value}`", self.name, self.kind.allowed())) }
     }
@@ -105,8 +105,7 @@ impl Knob {
 
 /// The knob of this name.
 pub fn knob(name: &str) -> Option<&'static Knob> {
-    let name = folded(name);
-    KNOBS.iter().find(|knob| knob.name == name)
+    KNOBS.iter().find(|knob| same(knob.name, name))
 }
 
 /// Every knob, in the order of the reference.
@@ -169,17 +168,17 @@ impl Values {
 
     /// The value of a [`Kind::Flag`].
     pub fn flag(&self, name: &str) -> bool {
-        folded(self.text(name)) == "true"
+        same(self.text(name), "true")
     }
 
     /// Whether the value of a [`Kind::Choice`] is `word`.
     pub fn is(&self, name: &str, word: &str) -> bool {
-        folded(self.text(name)) == word
+        same(self.text(name), word)
     }
 
     /// Whether the value of a [`Kind::Choices`] holds `word`.
     pub fn has(&self, name: &str, word: &str) -> bool {
-        members(self.text(name)).iter().any(|member| member == word)
+        lists(self.text(name), word)
     }
 
     /// The value of a [`Kind::Count`].
@@ -194,13 +193,12 @@ impl Values {
 
     /// The value of a [`Kind::Words`], as written.
     pub fn words(&self, name: &str) -> Vec<String> {
-        let words = self.text(name).trim_matches(['[', ']', ' ']).split([',', ' ']).map(str::trim);
-        words.filter(|word| !word.is_empty() && !word.eq_ignore_ascii_case("none")).map(str::to_owned).collect()
+        members(self.text(name)).map(str::to_owned).collect()
     }
 
     /// The value of a [`Kind::Numbers`].
     pub fn numbers(&self, name: &str) -> Vec<u64> {
-        members(self.text(name)).iter().filter_map(|member| member.parse().ok()).collect()
+        members(self.text(name)).filter_map(|member| member.parse().ok()).collect()
     }
 }
 
@@ -220,18 +218,26 @@ pub fn span(text: &str) -> Option<Duration> {
     number.checked_mul(micros).map(Duration::from_micros)
 }
 
-fn folded(word: &str) -> String {
-    word.trim().to_ascii_lowercase().replace('_', "-")
+/// Whether two names or words are the same: letter case does not count, nor does `_` for `-`.
+pub fn same(one: &str, other: &str) -> bool {
+    fn letters(word: &str) -> impl Iterator<Item = u8> {
+        word.trim().bytes().map(|byte| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() })
+    }
+    letters(one).eq(letters(other))
 }
 
-/// The members of a value that is a list.
-pub fn members(value: &str) -> Vec<String> {
+/// Whether a value that is a list holds a word.
+pub fn lists(value: &str, word: &str) -> bool {
+    members(value).any(|member| same(member, word))
+}
+
+/// The words of a list; `none` is an empty one.
+fn members(value: &str) -> impl Iterator<Item = &str> {
     value
         .trim_matches(['[', ']', ' '])
         .split([',', ' '])
-        .map(folded)
-        .filter(|member| !member.is_empty() && member != "none")
-        .collect()
+        .map(str::trim)
+        .filter(|member| !member.is_empty() && !same(member, "none"))
 }
 
 /// Combinations that no PF can act by, with the reason why not.

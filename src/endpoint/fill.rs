@@ -10,17 +10,8 @@ use super::Endpoint;
 use super::transport::{bracketed, with_to_tag};
 
 /// The order in which a message of ours starts.
-const LEADING: &[Name] = &[
-    Name::Via,
-    Name::MaxForwards,
-    Name::Route,
-    Name::RecordRoute,
-    Name::From,
-    Name::To,
-    Name::CallId,
-    Name::CSeq,
-    Name::Contact,
-];
+const LEADING: &[Name] =
+    &[Name::Via, Name::MaxForwards, Name::Route, Name::RecordRoute, Name::From, Name::To, Name::CallId, Name::CSeq, Name::Contact];
 
 impl Endpoint {
     /// What [`Endpoint::send`] would send, to be altered before [`Endpoint::send_as_is`].

@@ -19,7 +19,9 @@ impl Hosts {
 
     /// The address of a host as written in a URI or a Via: a literal stands for itself.
     pub fn resolve(&self, host: Host<'_>) -> Option<IpAddr> {
-        host.ip().or_else(|| self.names.get(&host.0.to_ascii_lowercase()).copied())
+        let known = |name: &str| self.names.get(name).copied();
+        // Names are seldom written in capitals.
+        host.ip().or_else(|| known(host.0).or_else(|| known(&host.0.to_ascii_lowercase())))
     }
 
     /// The first name of an address, in alphabetical order.

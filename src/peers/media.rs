@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::endpoint::MsrpId;
 use crate::wire::mime;
 use crate::wire::sdp::{self, Direction, Media as MediaLine, Sdp, SdpBuilder, Setup};
-use crate::wire::sip::Message;
+use crate::wire::sip::{Message, Name};
 
 /// Types that every actor takes outermost.
 const ACCEPT_TYPES: [&str; 2] = ["message/cpim", "application/im-iscomposing+xml"];
@@ -142,21 +142,21 @@ impl Media {
 
     /// Takes note of a description that we are about to send. One that differs from the former
     /// gets the next version, unless it has a version of its own (RFC 3264 8).
-    pub(super) fn note_sent(&mut self, description: &Bytes, offered: bool) -> Option<Bytes> {
-        let said = Sdp::parse(description).ok()?;
-        let changed = self.sent.as_ref().is_some_and(|former| former != description);
+    pub(super) fn note_sent(&mut self, said: &Sdp, offered: bool) -> Option<Bytes> {
+        let description = said.encode();
+        let changed = self.sent.as_ref().is_some_and(|former| *former != description);
         let stale = said.origin().sess_version == self.version;
-        self.local = Some(Said::of(&said));
+        self.local = Some(Said::of(said));
         self.offered = offered;
         if !offered {
             self.offer = None;
         }
         if !(changed && stale) {
-            self.sent = Some(description.clone());
+            self.sent = Some(description);
             return None;
         }
         self.version += 1;
-        let next = SdpBuilder::of(&said).origin(&self.number.to_string(), self.version).encode();
+        let next = SdpBuilder::of(said).origin(&self.number.to_string(), self.version).encode();
         self.sent = Some(next.clone());
         Some(next)
     }
@@ -203,8 +203,12 @@ impl Media {
 
 /// The session description in a message, also inside a multipart body.
 pub(super) fn description(message: &Message) -> Option<Sdp> {
-    let content_type = message.value(crate::wire::sip::Name::ContentType)?;
-    let part = mime::find(content_type, &message.body(), sdp::MEDIA_TYPE)?;
+    description_in(message.value(Name::ContentType)?, &message.body())
+}
+
+/// The session description in a body of this type.
+pub(super) fn description_in(content_type: &str, body: &Bytes) -> Option<Sdp> {
+    let part = mime::find(content_type, body, sdp::MEDIA_TYPE)?;
     Sdp::parse(&part.decoded()).ok()
 }
 
@@ -222,15 +226,19 @@ mod tests {
         Place { address: PLACE.to_owned(), port: 2855 }
     }
 
+    fn read(description: &Bytes) -> Sdp {
+        Sdp::parse(description).expect("a description")
+    }
+
     /// Lets `one` offer and `other` answer.
     fn negotiate(alter_offer: impl Fn(SdpBuilder) -> SdpBuilder) -> (Media, Media) {
         let (mut one, mut other) = (media(1), media(2));
-        let offer = alter_offer(SdpBuilder::of(&Sdp::parse(&one.offer(&place(), false)).expect("an offer"))).encode();
-        one.note_sent(&offer, true);
-        other.note_offer(Sdp::parse(&offer).expect("an offer"));
+        let offer = alter_offer(SdpBuilder::of(&read(&one.offer(&place(), false)))).encode();
+        one.note_sent(&read(&offer), true);
+        other.note_offer(read(&offer));
         let answer = other.answer(&place(), false);
-        other.note_sent(&answer, false);
-        one.note_answer(&Sdp::parse(&answer).expect("an answer"));
+        other.note_sent(&read(&answer), false);
+        one.note_answer(&read(&answer));
         (one, other)
     }
 
@@ -288,10 +296,10 @@ mod tests {
     fn a_changed_description_gets_the_next_version() {
         let mut one = media(1);
         let offer = one.offer(&place(), false);
-        assert_eq!(one.note_sent(&offer, true), None);
-        assert_eq!(one.note_sent(&offer, true), None);
-        let held = SdpBuilder::of(&Sdp::parse(&offer).expect("an offer")).direction(Direction::Inactive).encode();
-        let sent = one.note_sent(&held, true).expect("another version");
+        assert_eq!(one.note_sent(&read(&offer), true), None);
+        assert_eq!(one.note_sent(&read(&offer), true), None);
+        let held = SdpBuilder::of(&read(&offer)).direction(Direction::Inactive).encode();
+        let sent = one.note_sent(&read(&held), true).expect("another version");
         assert_eq!(Sdp::parse(&sent).expect("an offer").origin().sess_version, 8);
     }
 }

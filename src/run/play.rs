@@ -19,7 +19,7 @@ use crate::judge::verdict::{Certainty, Fault, Finding, FindingKind, Verdict};
 use crate::judge::{self, Judgement, Session};
 use crate::msrp;
 use crate::net::NodeId;
-use crate::pattern::ast::Condition;
+use crate::pattern::ast::{Condition, End};
 use crate::suite::catalogue::Level;
 use crate::suite::scenario::{Act, Sending, Step};
 use crate::time::Instant;
@@ -279,7 +279,7 @@ impl<'c> Player<'c> {
             match self.send(step, sending) {
                 Ok(()) => {
                     self.waiting.remove(at);
-                    let observable = sending.pattern.to == crate::pattern::ast::End::Actor { name: "pf".into(), device: None };
+                    let observable = matches!(&sending.pattern.to, End::Actor { name, device: None } if **name == *"pf");
                     self.script.sent(step.number, self.world.now(), observable);
                     self.observe();
                     progress = true;

@@ -20,7 +20,6 @@ use crate::trace::event::{Content, Kind};
 use crate::wire::datetime;
 use crate::wire::msrp::{Chunk, ChunkBuilder, Flag};
 use crate::wire::sip::Method;
-use crate::wire::xml::conference_info::ConferenceInfo;
 
 /// The chunk size of actors that the script gives none (RFC 4975 5.1).
 const CHUNK: usize = 2048;
@@ -177,8 +176,7 @@ impl Speech {
     fn filled(&mut self, world: &World, node: NodeId, occasion: &Occasion<'_, '_>, mut draft: Draft) -> Result<Draft, Fault> {
         let mut ids = self.ids.clone();
         let voice = self.voice(world, node, occasion.script.scene());
-        let roster = roster_of(&draft);
-        let mut supplies = supplies(world, node, &voice, &mut ids, roster);
+        let mut supplies = supplies(world, node, &voice, &mut ids);
         draft.message = fill::sip(draft.message, &occasion.sending.pattern.keys, &mut supplies).map_err(unfit)?;
         self.ids = ids;
         Ok(draft)
@@ -217,8 +215,8 @@ impl Speech {
         if request.method() == Some(Method::Cancel) && codes.low == 200 {
             return Ok(false);
         }
-        let nodes: Vec<NodeId> = world.nodes(&occasion.sending.pattern.from).collect();
-        let found = nodes.into_iter().find_map(|node| Some((node, world.actor(node)?.pending(&request)?)));
+        let pending = |node| Some((node, world.actor(node)?.pending(request)?));
+        let found = world.nodes(&occasion.sending.pattern.from).find_map(pending);
         let (node, transaction) = found.ok_or_else(|| Fault::NotYet(Refusal::NoRequest.to_string()))?;
         let draft = world.act(node, |actor, _| actor.draft_response(transaction, codes.low)).ok_or_else(nobody)??;
         let draft = self.filled(world, node, occasion, draft)?;
@@ -232,7 +230,7 @@ impl Speech {
         let mut ids = self.ids.clone();
         let draft = {
             let voice = self.voice(world, node, occasion.script.scene());
-            let mut supplies = supplies(world, node, &voice, &mut ids, None);
+            let mut supplies = supplies(world, node, &voice, &mut ids);
             let draft = fill::msrp(fill::Draft::default(), &sending.pattern.keys, &mut supplies).map_err(unfit)?;
             if draft.content_type.is_none() && draft.body.is_empty() {
                 let plain = fill::plain_message(&mut supplies).map_err(unfit)?;
@@ -289,7 +287,7 @@ impl Speech {
         let (node, dialog) = self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet(Refusal::NoSession.to_string()))?;
         let mut ids = self.ids.clone();
         let voice = self.voice(world, node, occasion.script.scene());
-        let mut supplies = supplies(world, node, &voice, &mut ids, None);
+        let mut supplies = supplies(world, node, &voice, &mut ids);
         let draft = fill::msrp(fill::Draft::default(), &occasion.sending.pattern.keys, &mut supplies).map_err(unfit)?;
         let message_id =
             draft.message_id.ok_or_else(|| Fault::Never("a REPORT names the message by `msrp.message-id`".to_owned()))?;
@@ -324,19 +322,19 @@ fn answer_message(world: &mut World, occasion: &Occasion<'_, '_>, codes: Codes) 
         return Err(Fault::Never("a SIP request has a SIP answer".to_owned()));
     };
     let message_id = chunk.message_id().unwrap_or("").to_owned();
-    let nodes: Vec<NodeId> = world.nodes(&occasion.sending.pattern.from).collect();
     let holds = |node: &NodeId| world.actor(*node).is_some_and(|actor| actor.unanswered(&message_id).is_some());
-    let node = nodes.into_iter().find(holds).ok_or_else(|| Fault::NotYet(Refusal::NoRequest.to_string()))?;
+    let node =
+        world.nodes(&occasion.sending.pattern.from).find(holds).ok_or_else(|| Fault::NotYet(Refusal::NoRequest.to_string()))?;
     world.act(node, |actor, now| actor.answer_message(now, &message_id, codes.low)).ok_or_else(nobody)??;
     Ok(())
 }
 
 /// The message that a step answers, as it passed the edge of the IUT.
-fn answered(world: &World, occasion: &Occasion<'_, '_>) -> Result<Content, Fault> {
+fn answered<'w>(world: &'w World, occasion: &Occasion<'_, '_>) -> Result<&'w Content, Fault> {
     let step = occasion.sending.answers.ok_or_else(|| Fault::Never("it is not known what this answers".to_owned()))?;
     let event = occasion.script.event_of(step).ok_or_else(|| Fault::NotYet("what this answers did not come".to_owned()))?;
     match world.events().get(event as usize).map(|event| &event.kind) {
-        Some(Kind::Message { content, .. }) => Ok(content.clone()),
+        Some(Kind::Message { content, .. }) => Ok(content),
         _ => Err(Fault::Never("what this answers is no message".to_owned())),
     }
 }
@@ -351,33 +349,19 @@ const fn is_odd(draft: &fill::Draft) -> bool {
 }
 
 /// The CPIM From and To of a message whose pattern names none.
-fn correspondents(world: &World, node: NodeId, names: &Names) -> (String, String) {
+fn correspondents(world: &World, node: NodeId) -> (String, String) {
     let Some(profile) = world.actor(node).map(|actor| actor.profile()) else { return (String::new(), String::new()) };
     let group = profile.groups.first();
-    let own = names.name_of(&profile.uri).unwrap_or(&profile.uri).to_owned();
-    let member = group.and_then(|group| group.members.first()).map(|(uri, _)| uri.clone());
+    let member = group.and_then(|group| group.members.first()).map_or(&profile.uri, |(uri, _)| uri);
     match profile.role {
-        Role::Cf => (member.unwrap_or_else(|| own.clone()), group.map_or_else(|| own.clone(), |group| group.focus.clone())),
-        Role::Client | Role::Core | Role::Pf => (own, PF_URI.to_owned()),
+        Role::Cf => (member.clone(), group.map_or(&profile.uri, |group| &group.focus).clone()),
+        Role::Client | Role::Core | Role::Pf => (profile.uri.clone(), PF_URI.to_owned()),
     }
 }
 
-fn supplies<'a>(
-    world: &World,
-    node: NodeId,
-    voice: &'a Voice<'_>,
-    ids: &'a mut Ids,
-    roster: Option<(String, u32)>,
-) -> fill::Supplies<'a> {
-    let (from, to) = correspondents(world, node, voice.names);
-    let (entity, roster_version) = roster.unwrap_or_else(|| (to.clone(), 1));
-    fill::Supplies { env: voice, ids, date_time: date_time(world), from, to, entity, roster_version }
-}
-
-/// Conference and version of the roster that a drafted NOTIFY carries.
-fn roster_of(draft: &Draft) -> Option<(String, u32)> {
-    let info = ConferenceInfo::parse(&draft.message.content()).ok()?;
-    Some((info.entity, info.version?))
+fn supplies<'a>(world: &World, node: NodeId, voice: &'a Voice<'_>, ids: &'a mut Ids) -> fill::Supplies<'a> {
+    let (from, to) = correspondents(world, node);
+    fill::Supplies { env: voice, ids, date_time: date_time(world), from, entity: to.clone(), to, roster_version: 1 }
 }
 
 fn date_time(world: &World) -> String {

@@ -135,7 +135,7 @@ pub(super) fn check_knob(desk: &Desk, name: &str, value: &str, name_place: Place
 pub(super) fn constant(condition: &Condition, policy: &dyn Fn(&str) -> Option<String>) -> Option<bool> {
     match condition {
         Condition::Policy { name, value } => policy(name).map(|set| set == *value),
-        Condition::PolicyHas { name, value } => policy(name).map(|set| policy::members(&set).contains(value)),
+        Condition::PolicyHas { name, value } => policy(name).map(|set| policy::lists(&set, value)),
         Condition::Pics(_) => None,
         Condition::Not(inner) => constant(inner, policy).map(|inner| !inner),
         Condition::And(left, right) => match (constant(left, policy), constant(right, policy)) {

@@ -9,10 +9,8 @@ use crate::trace::Header;
 /// Whether a condition holds in a run. A knob that the run does not name has its default.
 pub fn holds(condition: &Condition, header: &Header) -> bool {
     match condition {
-        Condition::Policy { name, value } => policy_of(name, header).is_some_and(|actual| folded(&actual) == folded(value)),
-        Condition::PolicyHas { name, value } => {
-            policy_of(name, header).is_some_and(|actual| policy::members(&actual).contains(&folded(value)))
-        }
+        Condition::Policy { name, value } => policy_of(name, header).is_some_and(|actual| policy::same(actual, value)),
+        Condition::PolicyHas { name, value } => policy_of(name, header).is_some_and(|actual| policy::lists(actual, value)),
         Condition::Pics(name) => header.pics.contains(name),
         Condition::And(left, right) => holds(left, header) && holds(right, header),
         Condition::Or(left, right) => holds(left, header) || holds(right, header),
@@ -20,13 +18,9 @@ pub fn holds(condition: &Condition, header: &Header) -> bool {
     }
 }
 
-fn policy_of(name: &str, header: &Header) -> Option<String> {
-    let set = header.policy.iter().find(|(knob, _)| folded(knob) == folded(name)).map(|(_, value)| value.as_str());
-    set.or_else(|| policy::knob(name).map(|knob| knob.default)).map(str::to_owned)
-}
-
-fn folded(text: &str) -> String {
-    text.trim().to_ascii_lowercase().replace('_', "-")
+fn policy_of<'a>(name: &str, header: &'a Header) -> Option<&'a str> {
+    let set = header.policy.iter().find(|(knob, _)| policy::same(knob, name)).map(|(_, value)| value.as_str());
+    set.or_else(|| policy::knob(name).map(|knob| knob.default))
 }
 
 /// A span of time; `None` when a variable in it has no number.

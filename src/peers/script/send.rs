@@ -10,6 +10,7 @@ use crate::endpoint::{Destination, DialogId, MsrpId, State, TransactionId};
 use crate::msrp;
 use crate::time::Instant;
 use crate::wire::sdp;
+use crate::wire::sip::header::MediaType;
 use crate::wire::sip::{Builder, Message, Method, Name};
 
 /// What it sends.
@@ -318,10 +319,11 @@ impl Scripted {
 
 /// Takes note of the description that a message carries; a changed one gets its next version.
 fn note_description(media: &mut Media, message: Builder, offered: bool) -> Builder {
-    let Ok(encoded) = Message::decode(message.encode()) else { return message };
-    let Some(description) = media::description(&encoded) else { return message };
-    match media.note_sent(&description.encode(), offered) {
-        Some(next) if encoded.content_type().is_some_and(|kind| kind.is(sdp::MEDIA_TYPE)) => message.body(sdp::MEDIA_TYPE, next),
+    let Some(content_type) = message.value("Content-Type") else { return message };
+    let Some(description) = media::description_in(content_type, &message.content()) else { return message };
+    let alone = MediaType::parse(content_type).is_ok_and(|kind| kind.is(sdp::MEDIA_TYPE));
+    match media.note_sent(&description, offered) {
+        Some(next) if alone => message.body(sdp::MEDIA_TYPE, next),
         _ => message,
     }
 }

@@ -174,12 +174,12 @@ impl<'a> Uri<'a> {
         }
         match self.scheme {
             Scheme::Sip | Scheme::Sips => {
-                self.user.map(unescape) == other.user.map(unescape)
+                same_name(self.user, other.user)
                     && same_host(self.host, other.host)
                     && self.port == other.port
                     && same_params(self.params, other.params)
             }
-            Scheme::Tel => digits(self.user) == digits(other.user),
+            Scheme::Tel => digits(self.user).eq(digits(other.user)),
             Scheme::Other => self.text == other.text,
         }
     }
@@ -189,8 +189,8 @@ impl<'a> Uri<'a> {
     pub fn same_user(&self, other: &Uri<'_>) -> bool {
         match (self.scheme, other.scheme) {
             (Scheme::Other, _) | (_, Scheme::Other) => self.text == other.text,
-            (Scheme::Tel, _) | (_, Scheme::Tel) => digits(self.user) == digits(other.user),
-            _ => self.user.map(unescape) == other.user.map(unescape) && same_host(self.host, other.host),
+            (Scheme::Tel, _) | (_, Scheme::Tel) => digits(self.user).eq(digits(other.user)),
+            _ => same_name(self.user, other.user) && same_host(self.host, other.host),
         }
     }
 }
@@ -249,8 +249,15 @@ fn same_params(left: Params<'_>, right: Params<'_>) -> bool {
     agrees(left, right) && agrees(right, left)
 }
 
-fn digits(number: Option<&str>) -> String {
-    number.unwrap_or("").chars().filter(|char| char.is_ascii_alphanumeric() || *char == '+').collect()
+/// Whether two user parts are equal once their escapes are resolved.
+fn same_name(left: Option<&str>, right: Option<&str>) -> bool {
+    let is_plain = |user: Option<&str>| user.is_none_or(|user| !user.contains('%'));
+    left == right || (!(is_plain(left) && is_plain(right)) && left.map(unescape) == right.map(unescape))
+}
+
+/// What of a number is not there to be read more easily.
+fn digits(number: Option<&str>) -> impl Iterator<Item = u8> {
+    number.unwrap_or("").bytes().filter(|byte| byte.is_ascii_alphanumeric() || *byte == b'+')
 }
 
 /// Resolves `%HEX HEX` once.
