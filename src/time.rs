@@ -35,6 +35,13 @@ impl Instant {
         Self(millis * 1_000)
     }
 
+    /// Microseconds of Unix time, as far as virtual time stands for it: it begins on 17 January 2012,
+    /// 09:00 UTC.
+    pub fn to_unix_micros(self) -> i64 {
+        const BEGINNING: i64 = 1_326_790_800_000_000;
+        BEGINNING.saturating_add(i64::try_from(self.0).unwrap_or(i64::MAX))
+    }
+
     /// Microseconds since the start.
     pub const fn as_micros(self) -> u64 {
         self.0

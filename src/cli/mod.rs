@@ -27,6 +27,7 @@ mod selection;
 mod selftest;
 mod signals;
 mod snapshots;
+mod soak;
 mod trace;
 
 use std::ffi::OsString;
@@ -90,6 +91,8 @@ enum Command {
     Publish(publish::Args),
     /// Check the checker: tamper cases, a canary, determinism
     Selftest(selftest::Args),
+    /// Let many users, groups and losses happen at random, every rule on
+    Soak(soak::Args),
     /// Print a JSON Schema
     Schema(schema::Args),
     /// Print a completion script
@@ -123,6 +126,7 @@ Spec:
   publish      Write the conformance report of the reference PF
 Plumbing:
   selftest     Check the checker: tamper cases, a canary, determinism
+  soak         Let many users, groups and losses happen at random, every rule on
   schema       Print a JSON Schema
   completions  Print a completion script
   help         More about a topic: exit-codes, verdicts, selectors
@@ -181,6 +185,7 @@ fn dispatch(command: Command, console: &Console) -> Exit {
         Command::Cr(command) => command.run(console),
         Command::Publish(args) => publish::run(&args, console),
         Command::Selftest(args) => selftest::run(&args, console),
+        Command::Soak(args) => soak::run(&args, console),
         Command::Schema(args) => schema::run(&args, console),
         Command::Completions(args) => completions::run(&args, console, Cli::command()),
         Command::Help(args) => exit::help(&args, console, Cli::command()),

@@ -21,7 +21,7 @@
 //! | MSRP SEND | 200 to every chunk; a success REPORT when it was asked for | the same | - |
 //!
 //! A *reference* focus, which no script moves, also passes every message that it receives on to the
-//! other sessions of the group.
+//! other sessions of the group; what else reference actors do is said in `reference`.
 //!
 //! A scripted PF, which stands in for the IUT in tests of the peers, follows the list of the client.
 //!
@@ -34,6 +34,7 @@ use crate::endpoint::{Change, DialogId, Event, MsrpId, TransactionId};
 use crate::msrp;
 use crate::pattern::ast::Role;
 use crate::time::Instant;
+use crate::wire::cpim::Cpim;
 use crate::wire::msrp::FailureReport;
 use crate::wire::sip::{Message, Method};
 
@@ -52,6 +53,14 @@ pub fn status(role: Role, method: &Method) -> u16 {
 
 /// Does what the list says about an event.
 pub(super) fn act(actor: &mut Scripted, now: Instant, event: &Event) {
+    if actor.with_habits(|habits, actor| habits.before(actor, now, event)) {
+        return;
+    }
+    follow(actor, now, event);
+    actor.with_habits(|habits, actor| habits.after(actor, now, event));
+}
+
+fn follow(actor: &mut Scripted, now: Instant, event: &Event) {
     match event {
         Event::Request { transaction, message, .. } => answer(actor, now, *transaction, message),
         Event::Response { dialog: Some(dialog), message, .. } => on_response(actor, now, *dialog, message),
@@ -122,7 +131,11 @@ fn take(actor: &mut Scripted, now: Instant, session: MsrpId, incoming: &msrp::In
 
 /// A focus sends what one participant wrote to all others.
 fn relay(actor: &mut Scripted, now: Instant, from: DialogId, incoming: &msrp::Incoming) {
-    for dialog in actor.others_in_group(from) {
+    let others = actor.others_in_group(from);
+    let addressee = Cpim::decode(incoming.body.clone()).ok().and_then(|message| Some(message.to()?.uri.to_owned()));
+    // What is meant for one participant, a notification for example, goes to that one alone.
+    let meant = others.iter().copied().find(|dialog| actor.peer_of(*dialog) == addressee);
+    for dialog in meant.map_or(others, |dialog| vec![dialog]) {
         let message = msrp::Outgoing {
             message_id: None,
             content_type: incoming.content_type.clone(),

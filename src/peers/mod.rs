@@ -13,6 +13,7 @@ mod media;
 #[cfg(test)]
 mod pairs;
 mod profile;
+mod reference;
 mod registrar;
 mod script;
 mod templates;
@@ -20,4 +21,5 @@ mod templates;
 pub use crate::endpoint::{DialogId, Event, MsrpId, TransactionId};
 pub use core::{Core, CoreSettings};
 pub use profile::{GroupProfile, Profile};
+pub use reference::Order;
 pub use script::{Aim, Draft, Refusal, Scripted};

@@ -148,7 +148,7 @@ impl World {
         }
         self.core = self.sim.add("core".into(), &addresses, Inhabitant::Core(Box::new(core)));
         for (home, addresses, mut actor) in actors {
-            actor.set_unattended(home.reference);
+            actor.set_reference(home.reference);
             let name: Arc<str> = home.party.to_string().into();
             let node = self.sim.add(name, &addresses, Inhabitant::Scripted(Box::new(actor)));
             self.members.push(Member { party: home.party.clone(), node, reference: home.reference });
@@ -241,6 +241,24 @@ impl World {
             Came::Cancelled { transaction, .. } => actor.endpoint().request(*transaction).is_none(),
             _ => false,
         }
+    }
+
+    /// The users that registered a device since this was asked last.
+    pub(super) fn poll_registered(&mut self) -> Option<String> {
+        let take = |inhabitant: &mut Inhabitant, _| match inhabitant {
+            Inhabitant::Core(core) => core.poll_registered(),
+            Inhabitant::Pf(_) | Inhabitant::Scripted(_) => None,
+        };
+        self.sim.act(self.core, take).flatten()
+    }
+
+    /// Takes a device out of the location service.
+    pub(super) fn unbind(&mut self, user: &str) {
+        self.sim.act(self.core, |inhabitant: &mut Inhabitant, _| {
+            if let Inhabitant::Core(core) = inhabitant {
+                core.unbind(user, None);
+            }
+        });
     }
 
     /// From now on every actor follows its habits alone.

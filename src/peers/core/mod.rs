@@ -54,6 +54,7 @@ pub struct Core {
     chosen: BTreeMap<String, String>,
     order: VecDeque<String>,
     registrations: u64,
+    registered: VecDeque<String>,
 }
 
 impl Core {
@@ -71,6 +72,7 @@ impl Core {
             chosen: BTreeMap::new(),
             order: VecDeque::new(),
             registrations: 0,
+            registered: VecDeque::new(),
         }
     }
 
@@ -83,6 +85,11 @@ impl Core {
     /// Forgets a device of a user, or all of them.
     pub fn unbind(&mut self, user: &str, contact: Option<&str>) {
         self.location.unbind(user, contact);
+    }
+
+    /// The address of a user that registered a device: the S-CSCF tells it to the PF next.
+    pub fn poll_registered(&mut self) -> Option<String> {
+        self.registered.pop_front()
     }
 
     fn on_message(&mut self, now: Instant, message: Message, source: &Source) {
@@ -218,7 +225,10 @@ impl Core {
             let own = NameAddr::parse(contact).ok().and_then(|contact| header::number(contact.params.get("expires")?).ok());
             match own.or(expires) {
                 Some(0) => self.location.unbind(&user, Some(contact).filter(|contact| *contact != "*")),
-                _ => drop(self.location.bind(&user, contact)),
+                _ => {
+                    self.location.bind(&user, contact);
+                    self.registered.push_back(user.clone());
+                }
             }
         }
         self.registrations += 1;

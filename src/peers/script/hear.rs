@@ -11,6 +11,10 @@ use crate::wire::sip::{Message, Method};
 /// What happens by itself.
 impl Scripted {
     pub(super) fn collect(&mut self, now: Instant) {
+        // What comes while an event is dealt with has its turn after it.
+        if std::mem::replace(&mut self.collecting, true) {
+            return;
+        }
         while let Some(event) = self.endpoint.poll_event() {
             self.observe(now, &event);
             if self.unattended {
@@ -18,6 +22,7 @@ impl Scripted {
             }
             self.events.push_back(event);
         }
+        self.collecting = false;
     }
 
     fn observe(&mut self, now: Instant, event: &Event) {

@@ -18,7 +18,8 @@ use std::fmt;
 use super::automatic;
 use super::focus::Notifier;
 use super::media::{Media, Place};
-use super::profile::Profile;
+use super::profile::{GroupProfile, Profile};
+use super::reference::{Habits, Order};
 use super::templates;
 use crate::endpoint::{Config, DialogId, Endpoint, Event, MsrpId, TransactionId};
 use crate::engine::{Engine, Input, Output};
@@ -111,6 +112,12 @@ pub struct Scripted {
     dialogs: BTreeMap<String, DialogId>,
     /// Messages whose last chunk is not answered.
     unanswered: Vec<(MsrpId, msrp::Incoming)>,
+    /// What it remembers as a reference actor.
+    habits: Habits,
+    /// Who takes part in each group of a reference focus, by focus URI.
+    connected: BTreeMap<String, BTreeSet<String>>,
+    /// Whether events are being dealt with.
+    collecting: bool,
 }
 
 impl Scripted {
@@ -118,6 +125,7 @@ impl Scripted {
     pub fn new(profile: Profile, config: Config) -> Self {
         let config = profile.dress(config);
         let ids = Ids::new(config.seed, &format!("{}/script", config.name));
+        let (reference, habits) = (profile.reference, Habits::of(&profile));
         let place = Place { address: config.msrp.ip().to_string(), port: config.msrp.port() };
         Self {
             endpoint: Endpoint::new(config),
@@ -135,6 +143,9 @@ impl Scripted {
             notifiers: BTreeMap::new(),
             dialogs: BTreeMap::new(),
             unanswered: Vec::new(),
+            habits: if reference { habits } else { Habits::None },
+            connected: BTreeMap::new(),
+            collecting: false,
         }
     }
 
@@ -161,6 +172,73 @@ impl Scripted {
     /// Does what the role does unasked about an event; see [`automatic`] for the list.
     pub fn act_automatically(&mut self, now: Instant, event: &Event) {
         automatic::act(self, now, event);
+    }
+}
+
+/// What it does as a reference actor.
+impl Scripted {
+    /// Makes it a reference actor, or one that follows the automatic list alone.
+    pub fn set_reference(&mut self, reference: bool) {
+        self.unattended = reference;
+        self.profile.reference = reference;
+        self.habits = if reference { Habits::of(&self.profile) } else { Habits::None };
+    }
+
+    /// Does what a person or the network makes a reference actor do.
+    pub fn obey(&mut self, now: Instant, order: &Order) {
+        self.collecting = true;
+        self.with_habits(|habits, actor| habits.obey(actor, now, order));
+        self.collecting = false;
+        self.collect(now);
+    }
+
+    /// The Conversation-IDs of the groups in which a reference Client takes part now.
+    pub fn conversations(&self) -> Vec<&str> {
+        self.habits.conversations()
+    }
+
+    /// Lends out the memory; what comes meanwhile waits.
+    pub(super) fn with_habits<R>(&mut self, act: impl FnOnce(&mut Habits, &mut Self) -> R) -> R {
+        let mut habits = std::mem::take(&mut self.habits);
+        let result = act(&mut habits, self);
+        self.habits = habits;
+        result
+    }
+
+    /// A random number below `bound`.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.ids.below(bound)
+    }
+
+    /// Answers a request as the role would; `None` when it is gone.
+    pub(super) fn answer(&mut self, now: Instant, transaction: TransactionId, status: u16) -> Option<()> {
+        let draft = self.draft_response(transaction, status).ok()?;
+        self.respond(now, draft).ok().map(drop)
+    }
+
+    /// The address of the peer in a dialog.
+    pub(super) fn peer_of(&self, dialog: DialogId) -> Option<String> {
+        self.endpoint.dialog(dialog).map(|dialog| templates::bare(&dialog.remote_uri))
+    }
+
+    /// Says who takes part in a group.
+    pub(super) fn set_connected(&mut self, group: &str, participants: BTreeSet<String>) {
+        self.connected.insert(group.to_owned(), participants);
+    }
+
+    /// The subscriptions to the state of a group.
+    pub(super) fn subscriptions_to(&self, group: &str) -> Vec<DialogId> {
+        let is_of = |id: &DialogId| self.endpoint.dialog(*id).is_some_and(|dialog| templates::bare(&dialog.local_uri) == group);
+        self.notifiers.keys().copied().filter(is_of).collect()
+    }
+
+    /// A group as its roster shows it: those who take part, where that is known.
+    fn roster_of(&self, group: &str) -> Option<GroupProfile> {
+        let mut profile = self.profile.group(group)?.clone();
+        if let Some(connected) = self.connected.get(group) {
+            profile.members.retain(|(uri, _)| connected.contains(uri));
+        }
+        Some(profile)
     }
 }
 
@@ -240,6 +318,12 @@ impl Engine for Scripted {
     fn handle(&mut self, now: Instant, input: Input) {
         self.endpoint.handle(now, input);
         self.collect(now);
+        if self.habits.wake().is_some_and(|wake| wake <= now) {
+            self.collecting = true;
+            self.with_habits(|habits, actor| habits.expire(actor, now));
+            self.collecting = false;
+            self.collect(now);
+        }
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -247,6 +331,7 @@ impl Engine for Scripted {
     }
 
     fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        self.endpoint.poll_timeout()
+        let own = self.habits.wake().map(|at| (at, "habit"));
+        self.endpoint.poll_timeout().into_iter().chain(own).min()
     }
 }

@@ -43,9 +43,10 @@ impl Scripted {
         let media = (*method == Method::Invite).then(|| self.media.get(&dialog).cloned()).flatten();
         let mut request = templates::inside(method);
         if *method == Method::Notify {
+            let group = self.roster_of(&entity);
             let notifier = self.notifiers.entry(dialog).or_insert_with(Notifier::unknown);
             notifier.version += 1;
-            request = focus::notify(request, notifier, &entity, self.profile.group(&entity));
+            request = focus::notify(request, notifier, &entity, group.as_ref());
         }
         if let Some(media) = &media {
             request = request.body(sdp::MEDIA_TYPE, media.offer(&self.place, templates::takes_group_state(&self.profile, None)));
