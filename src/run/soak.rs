@@ -94,7 +94,8 @@ impl Stage {
             ..Header::default()
         };
         let session = self.judge.session(&header);
-        let mut run = Run { stage: self, world, session, dice: Ids::new(seed, "soak"), orders: BTreeMap::new(), texts: 0 };
+        let mut run =
+            Run { stage: self, world, session, dice: Ids::new(seed, "soak"), orders: BTreeMap::new(), texts: 0, messages: 0 };
         run.play();
         run.finish(seed, header)
     }
@@ -108,6 +109,8 @@ struct Run<'s> {
     dice: Ids,
     orders: BTreeMap<&'static str, usize>,
     texts: u64,
+    /// Messages seen at the edge.
+    messages: usize,
 }
 
 impl Run<'_> {
@@ -117,7 +120,7 @@ impl Run<'_> {
         }
         self.let_pass(Duration::from_secs(5));
         let limit = Instant::ZERO + Duration::from_secs(PATIENCE * self.stage.size.messages as u64);
-        while self.world.events().len() < self.stage.size.messages && self.world.now() < limit {
+        while self.messages < self.stage.size.messages && self.world.now() < limit {
             self.disturb();
             let pause = self.pause();
             self.let_pass(pause);
@@ -137,7 +140,7 @@ impl Run<'_> {
         let events: Vec<Event> = self.world.into_events();
         Soaked {
             seed,
-            messages: events.iter().filter(|event| matches!(event.kind, Kind::Message { .. })).count(),
+            messages: self.messages,
             satisfied: satisfied.map(|result| result.id.clone()).collect(),
             findings: judgement.findings,
             orders: self.orders,
@@ -263,6 +266,8 @@ impl Run<'_> {
     }
 
     fn observe(&mut self) {
+        let fresh = &self.world.events()[self.session.facts().len()..];
+        self.messages += fresh.iter().filter(|event| matches!(event.kind, Kind::Message { .. })).count();
         self.session.advance(self.world.events());
     }
 }
@@ -299,7 +304,13 @@ fn defaults(size: Size) -> Defaults {
 }
 
 fn scenario(defaults: &Defaults) -> Scenario {
-    let actor = |name: &str, role: Role, reference: bool| Actor { name: Arc::from(name), role, devices: Vec::new(), reference };
+    let actor = |name: &str, role: Role, reference: bool| Actor {
+        name: Arc::from(name),
+        role,
+        devices: Vec::new(),
+        reference,
+        refreshes: true,
+    };
     let mut actors: Vec<Actor> = defaults.identities.keys().map(|name| actor(name, Role::Client, true)).collect();
     actors.push(actor("focus", Role::Cf, true));
     actors.push(actor("core", Role::Core, false));

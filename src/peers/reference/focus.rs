@@ -119,12 +119,12 @@ impl Focus {
         }
     }
 
-    /// Ends a group: every session, then every subscription (RFC 4579 5.12, RFC 6665 4.1.3).
+    /// Ends a group: every session, then every subscription (RFC 6665 4.4.1).
     pub(super) fn end(&mut self, actor: &mut Scripted, now: Instant, group: &str) {
         let Some(room) = self.rooms.remove(group) else { return };
         room.invited.into_keys().for_each(|invite| actor.cancel(now, invite, Vec::new()));
         room.participants.into_values().for_each(|dialog| actor.request_inside(now, &Method::Bye, dialog));
-        actor.set_connected(group, std::collections::BTreeSet::new());
+        // The last NOTIFY tells who took part to the end.
         for subscription in actor.subscriptions_to(group) {
             actor.end_subscription(now, subscription);
         }
