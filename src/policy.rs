@@ -251,6 +251,14 @@ const CONTRADICTIONS: &[(fn(&Values) -> bool, &str)] = &[
         "`sdp.default-accept-types` is empty: a session that accepts nothing cannot be offered",
     ),
     (
+        |values| !values.flag("rejoin.early-accept") && values.is("restart.fail-before-drain", "immediate"),
+        "`restart.fail-before-drain` is `immediate`, but a re-join that is not accepted early has no session that could end",
+    ),
+    (
+        |values| !values.flag("rejoin.early-accept") && values.is("msrp.fail-status-map", "focus"),
+        "`msrp.fail-status-map` is set, but before a re-join is accepted no message comes that could be reported on",
+    ),
+    (
         |values| values.flag("store.drop-oldest") && values.count("store.max-messages") == u64::MAX,
         "`store.drop-oldest` has no effect while `store.max-messages` sets no limit",
     ),

@@ -133,9 +133,29 @@ impl Deferred {
         self.items.keys().next().copied()
     }
 
+    /// The messages in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Item)> {
+        self.items.iter().map(|(number, item)| (*number, item))
+    }
+
+    /// Takes out the messages that are wanted, to be sent in a session of their own.
+    pub(super) fn split(&mut self, wanted: impl Fn(&Item) -> bool) -> Self {
+        let items = self.items.extract_if(.., |_, item| wanted(item)).collect();
+        Self { items, ..Self::default() }
+    }
+
+    /// Takes back what another session has left over: it is due in this one, in its place.
+    pub(super) fn merge(&mut self, mut rest: Self) {
+        if let Some(oldest) = rest.oldest() {
+            self.cursor = self.cursor.min(oldest);
+            self.items.append(&mut rest.items);
+        }
+    }
+
     /// The next message to send in this session, if it is durable.
     pub(super) fn next(&self) -> Option<(u64, &Item)> {
-        self.items.range(self.cursor..).next().filter(|(_, item)| item.durable).map(|(number, item)| (*number, item))
+        let mut due = self.items.range(self.cursor..).filter(|(number, _)| !self.outstanding.contains(number));
+        due.next().filter(|(_, item)| item.durable).map(|(number, item)| (*number, item))
     }
 
     /// Notes that a message was sent.
@@ -207,6 +227,23 @@ mod tests {
         queue.rewind();
         assert_eq!(queue.next().map(|(number, _)| number), Some(2));
         assert_eq!(queue.oldest(), Some(2));
+    }
+
+    #[test]
+    fn what_another_session_left_over_is_due_again_and_nothing_is_sent_twice() {
+        let mut queue = Deferred::default();
+        queue.push(1, item(true));
+        queue.push(2, item(true));
+        let mut parcel = queue.split(|_| true);
+        assert!(queue.is_empty());
+        parcel.sent(1);
+        parcel.remove(1);
+        queue.push(3, item(true));
+        queue.sent(3);
+        queue.merge(parcel);
+        assert_eq!(queue.next().map(|(number, _)| number), Some(2));
+        queue.sent(2);
+        assert_eq!(queue.next(), None);
     }
 
     #[test]

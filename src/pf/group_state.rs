@@ -7,7 +7,7 @@ use super::core::Core;
 use super::media::Remote;
 use super::state::{Group, GroupId};
 use crate::clause::Clause;
-use crate::time::Instant;
+use crate::time::{Instant, unix_micros};
 use crate::wire::sip::{Name, header::NameAddr};
 use crate::wire::xml::conference_info::User;
 use crate::wire::xml::group_state::{GroupState, MEDIA_TYPE, Participant};
@@ -16,9 +16,6 @@ use crate::wire::{cpim, datetime};
 
 const LAST_ROSTER: Clause = Clause::of("DGC-9-05");
 
-/// Where the PF's own virtual clock starts, for the timestamps that it writes: microseconds since
-/// 1970, of 2012-01-17T10:00:00Z.
-const EPOCH: i64 = 1_326_794_400_000_000;
 /// The type of a wrapped message.
 const CPIM: &str = "message/cpim";
 
@@ -67,7 +64,7 @@ fn document(core: &Core, now: Instant, group: GroupId) -> GroupState {
 }
 
 fn timestamp(now: Instant) -> String {
-    datetime::format(EPOCH.saturating_add(i64::try_from(now.as_micros()).unwrap_or(0)))
+    datetime::format(unix_micros(now))
 }
 
 /// Who took part last; as long as no NOTIFY has told, those whom the invitation named.

@@ -80,6 +80,14 @@ impl Invitation {
         Self { fields, from: focus.to_owned(), sdp: String::new(), parts: Vec::new() }
     }
 
+    /// What identifies the group, whoever invites to it: Conversation-ID, Contribution-ID, Subject
+    /// and the like.
+    pub(super) fn identifiers(&self) -> Vec<(String, String)> {
+        let sender = [Name::PAssertedIdentity, Name::PAssertedService, Name::Privacy, Name::ReferredBy];
+        let fields = self.fields.iter().filter(|(name, _)| !sender.contains(&Name::of(name.as_bytes())));
+        fields.cloned().collect()
+    }
+
     /// The value of the first field of this name.
     pub(super) fn value(&self, name: Name) -> Option<&str> {
         self.fields.iter().find(|(token, _)| Name::of(token.as_bytes()) == name).map(|(_, value)| value.as_str())
@@ -169,6 +177,10 @@ pub(super) struct Deferring<'a> {
     pub(super) referred_by: &'a str,
     /// Where the PF is reached.
     pub(super) contact: &'a str,
+    /// The service.
+    pub(super) service: &'a str,
+    /// The values of Accept-Contact.
+    pub(super) accept_contact: Vec<String>,
     /// Conversation-ID, Contribution-ID and the like.
     pub(super) identifiers: &'a [(String, String)],
     /// The session interval.
@@ -183,9 +195,9 @@ pub(super) fn deferred_invite(parts: &Deferring<'_>) -> Builder {
         .push("To", format!("<{}>", parts.target))
         .push("Contact", own_contact(parts.contact))
         .push("P-Asserted-Identity", format!("<{}>", parts.identity))
-        .push("P-Asserted-Service", SESSION_SERVICE)
-        .push("Referred-By", format!("<{}>", parts.referred_by))
-        .push("Accept-Contact", format!("*;{FEATURE_TAG}"));
+        .push("P-Asserted-Service", parts.service)
+        .push("Referred-By", format!("<{}>", parts.referred_by));
+    let invite = parts.accept_contact.iter().fold(invite, |invite, value| invite.push("Accept-Contact", value));
     let invite = parts.identifiers.iter().fold(invite, |invite, (name, value)| invite.push(name.clone(), value));
     invite.push("Supported", "timer").push("Session-Expires", parts.interval)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::deferred::Item;
-use super::one_to_one::{SenderId, store::Owed};
+use super::one_to_one::{SenderId, Shelf, delivery, store::Owed};
 use super::schedule::Alarm;
 use super::state::{GroupId, UserId};
 use super::store::{self, Key};
@@ -142,8 +142,11 @@ impl Core {
         match (self.journal.waiting.remove(&batch), outcome) {
             (Some(Waiting::Message { group, number, session, incoming }), CommitOutcome::Durable) => {
                 self.acknowledge_message(now, session, &incoming);
-                match self[group].deferred.make_durable(number) {
-                    Some(()) => self.pump(now, group),
+                match self[group].make_durable(number) {
+                    Some(()) => {
+                        self.pump(now, group);
+                        delivery::pump(self, now, Shelf::Group(group));
+                    }
                     // The user has declined or left meanwhile.
                     None => self.journal.delete(Key::Message(group.0, number)),
                 }
@@ -151,7 +154,7 @@ impl Core {
             (Some(Waiting::Message { group, number, session, incoming }), CommitOutcome::Failed) => {
                 self.note("a message could not be stored: refused, the others are kept");
                 self.endpoint.msrp_answer(now, session, incoming.token, 413);
-                if self[group].deferred.remove(number).is_some() {
+                if self[group].take_stored(number).is_some() {
                     let user = self[group].user;
                     self.users[user].stored -= 1;
                 }
@@ -170,17 +173,21 @@ impl Core {
 
     /// Drops a message for good: it was acknowledged, or nobody wants it.
     pub(super) fn forget_message(&mut self, group: GroupId, number: u64) -> Option<Item> {
-        let item = self[group].deferred.remove(number)?;
-        let user = self[group].user;
-        self.users[user].stored -= 1;
-        self.journal.delete(Key::Message(group.0, number));
+        let item = self[group].take_stored(number)?;
+        self.strike_off(group, [number]);
         Some(item)
     }
 
-    /// Drops everything that is stored in a group.
+    /// Drops everything that is stored in a group, as far as no session has taken it along.
     pub(super) fn discard(&mut self, group: GroupId) {
-        for number in self[group].deferred.discard() {
-            let user = self[group].user;
+        let numbers = self[group].deferred.discard();
+        self.strike_off(group, numbers);
+    }
+
+    /// Takes messages that are gone out of the count and the store.
+    pub(super) fn strike_off(&mut self, group: GroupId, numbers: impl IntoIterator<Item = u64>) {
+        let user = self[group].user;
+        for number in numbers {
             self.users[user].stored -= 1;
             self.journal.delete(Key::Message(group.0, number));
         }

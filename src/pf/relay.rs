@@ -27,9 +27,11 @@ pub(super) enum Flight {
     /// A stored message on its way to the Client.
     Stored(GroupId, u64),
     /// The group state object, which the PF made itself.
-    Announced(GroupId),
+    Roster(GroupId),
     /// A stored message in a delivery session.
     Shelved(Shelf, u64),
+    /// A message that the PF made itself, in a delivery session.
+    Announced(Shelf),
     /// A message of an original sender on its way to the user.
     Live(SessionId, u64),
     /// A message of the user on its way to the original sender.
@@ -203,7 +205,7 @@ impl Core {
         if let Some((content_type, body)) = group_state::message(self, now, group, &remote) {
             self[group].announcement = Announcement::Sent;
             let message_id = self.send_message(now, session, content_type, body);
-            self.flights.insert(session, message_id, Flight::Announced(group));
+            self.flights.insert(session, message_id, Flight::Roster(group));
         }
     }
 
@@ -286,8 +288,9 @@ impl Core {
                 session::on_answered_back(self, now, id, (back, report), outcome);
             }
             Flight::Stored(group, number) => self.on_stored_sent(now, (group, number), current, outcome),
-            Flight::Announced(group) if current => self.on_announced(now, group, outcome),
-            Flight::Announced(_) => {}
+            Flight::Roster(group) if current => self.on_announced(now, group, outcome),
+            Flight::Roster(_) => {}
+            Flight::Announced(shelf) => delivery::on_announced(self, now, shelf, session, outcome),
             Flight::Forwarded { group, back, report } => {
                 if let (Some((message_id, size)), Some(code)) = (report, failure_code(outcome)) {
                     self.endpoint.msrp_report(now, back, Report { message_id, code, size });

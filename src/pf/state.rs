@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::deferred::Deferred;
+use super::deferred::{Deferred, Item};
 use super::group_state::Announcement;
 use super::headers::Invitation;
 use super::leg::{Leg, Media};
+use super::procedures::inactive_group::Parcel;
 use super::registrar::Devices;
 use super::relay::Unsent;
 use super::{PfConfig, ServedUser};
@@ -154,6 +155,8 @@ pub(super) struct Group {
     pub(super) offered: Option<Media>,
     /// What is stored.
     pub(super) deferred: Deferred,
+    /// What the delivery session of an inactive group has taken along of it.
+    pub(super) parcel: Parcel,
     /// Whether the group state object is due on the leg to the Client.
     pub(super) announcement: Announcement,
     /// What the Client has written while there is no focus leg.
@@ -205,6 +208,7 @@ impl Group {
             focus_leg: None,
             offered: None,
             deferred: Deferred::default(),
+            parcel: Parcel::default(),
             announcement: Announcement::default(),
             unsent: Vec::new(),
             subscription: None,
@@ -243,7 +247,17 @@ impl Group {
 
     /// The phase of a group without focus that keeps what is stored, if anything is.
     pub(super) fn resting(&self) -> Phase {
-        if self.deferred.is_empty() { Phase::Gone } else { Phase::Dormant }
+        if self.deferred.is_empty() && self.parcel.queue.is_empty() { Phase::Gone } else { Phase::Dormant }
+    }
+
+    /// Marks a message as durable, wherever it is; `None` when it is gone meanwhile.
+    pub(super) fn make_durable(&mut self, number: u64) -> Option<()> {
+        self.deferred.make_durable(number).or_else(|| self.parcel.queue.make_durable(number))
+    }
+
+    /// Takes a message out, wherever it is.
+    pub(super) fn take_stored(&mut self, number: u64) -> Option<Item> {
+        self.deferred.remove(number).or_else(|| self.parcel.queue.remove(number))
     }
 }
 

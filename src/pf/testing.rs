@@ -452,6 +452,19 @@ impl World {
         Session { node: BOB, dialog: dialog.expect("a dialog"), media }
     }
 
+    /// As [`World::pick_up`], with an altered description.
+    pub(super) fn pick_up_describing(
+        &mut self,
+        invite: TransactionId,
+        request: &Message,
+        change: impl FnOnce(String) -> String,
+    ) -> Session {
+        self.pick_up_with(invite, request, PHONE, |response| {
+            let sdp = String::from_utf8_lossy(&response.content()).into_owned();
+            response.body("application/sdp", change(sdp))
+        })
+    }
+
     /// Bob's device answers by 200 and never opens its connection.
     pub(super) fn pick_up_without_media(&mut self, invite: TransactionId, device: &str) {
         let (_, sdp) = self.sdp(BOB, "active");
@@ -767,14 +780,17 @@ impl World {
             Event::Msrp { session, event: msrp::Event::Received(incoming) } => (session, incoming),
             other => panic!("node {node}: a message was due, not {other:?}"),
         };
-        self.unanswered.insert(node, (session, incoming.token));
-        if code != 0 {
-            self.answer_last(node, code);
+        if code == 0 {
+            self.unanswered.insert(node, (session, incoming.token));
+        } else {
+            let now = self.now;
+            self.peer(node).msrp_answer(now, session, incoming.token, code);
+            self.settle();
         }
         String::from_utf8_lossy(&incoming.body).into_owned()
     }
 
-    /// Answers the message that was read last.
+    /// Answers the message that was read last without an answer.
     pub(super) fn answer_last(&mut self, node: usize, code: u16) {
         let (session, token) = self.unanswered.remove(&node).expect("a message");
         let now = self.now;

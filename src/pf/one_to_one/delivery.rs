@@ -13,7 +13,10 @@
 //! 2xx of another device   Sending -> Sending    ACK; BYE to the earlier one (NOTE 2)
 //! ```
 
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::{Place, Shelf};
 use crate::clause::Clause;
@@ -25,7 +28,7 @@ use crate::pf::leg::{Leg, Media};
 use crate::pf::media;
 use crate::pf::policy::{Delivered, FirstMessage};
 use crate::pf::procedures::deferred_handling::{self, Departure};
-use crate::pf::procedures::one_to_one_delivery;
+use crate::pf::procedures::{inactive_group, one_to_one_delivery};
 use crate::pf::relay::{Flight, ends_session};
 use crate::pf::schedule::Alarm;
 use crate::time::Instant;
@@ -83,6 +86,11 @@ pub(in crate::pf) struct DeliverySession {
     pub(in crate::pf) leg: Option<Leg>,
     /// The stored message that the INVITE carries.
     carried: Option<u64>,
+    /// Messages of the PF's own that go before the stored ones, or behind them by policy: Content-Type
+    /// and body.
+    announced: VecDeque<(String, Bytes)>,
+    /// The one of those that waits for its answer.
+    announcing: Option<(String, Bytes)>,
     /// Messages that were answered 200 and wait for their success report.
     unreported: Vec<(String, u64)>,
 }
@@ -116,6 +124,8 @@ pub(in crate::pf) fn open(core: &mut Core, now: Instant, shelf: Shelf, recipe: R
         offered: Some(media),
         leg: None,
         carried: recipe.carried,
+        announced: VecDeque::new(),
+        announcing: None,
         unreported: Vec::new(),
     };
     core.one.deliveries.insert(shelf, session);
@@ -148,6 +158,12 @@ pub(in crate::pf) fn withdraw(core: &mut Core, now: Instant, shelf: Shelf) {
         let call = *call;
         core.endpoint.cancel(now, call);
     }
+}
+
+/// Whether the INVITE was withdrawn and has no final response yet.
+pub(in crate::pf) fn is_withdrawn(core: &Core, shelf: Shelf) -> bool {
+    let session = core.one.deliveries.get(&shelf);
+    session.is_some_and(|session| matches!(session.phase, Phase::Invited { cancelled: true, .. }))
 }
 
 /// The user is not there any more: the INVITE is withdrawn, or the session ended (AMB-45).
@@ -214,6 +230,12 @@ fn on_accepted(core: &mut Core, now: Instant, shelf: Shelf, answer: (Transaction
     }
     match shelf {
         Shelf::Sender(sender) => one_to_one_delivery::on_accepted(core, now, sender),
+        Shelf::Group(group) => {
+            let announced = inactive_group::on_accepted(core, now, group);
+            if let Some(session) = core.one.deliveries.get_mut(&shelf) {
+                session.announced = announced.into();
+            }
+        }
     }
     if let (Some(number), FirstMessage::InInviteOnly) = (carried, core.policy.first_message) {
         on_delivered(core, shelf, number);
@@ -254,7 +276,8 @@ pub(in crate::pf) fn pump(core: &mut Core, now: Instant, shelf: Shelf) {
     }
     while send_next(core, now, shelf) {}
     let Some(session) = core.one.deliveries.get(&shelf) else { return };
-    if session.unreported.is_empty() && core.shelf(shelf).is_drained() {
+    let announced = session.announced.is_empty() && session.announcing.is_none();
+    if announced && session.unreported.is_empty() && core.shelf(shelf).is_drained() {
         finish(core, now, shelf);
     }
 }
@@ -265,8 +288,12 @@ fn send_next(core: &mut Core, now: Instant, shelf: Shelf) -> bool {
     let Some(leg) = session.leg.as_ref().filter(|leg| core.bound.contains(&leg.media.session)) else { return false };
     let Some(remote) = leg.media.remote.as_ref().filter(|remote| remote.receives) else { return false };
     let (media, deferred) = (leg.media.session, core.shelf(shelf));
-    if deferred.outstanding() > 0 {
+    if session.announcing.is_some() || deferred.outstanding() > 0 {
         return false;
+    }
+    if !session.announced.is_empty() && (!core.policy.group_state_last || deferred.is_drained()) {
+        announce(core, now, shelf, media);
+        return true;
     }
     let Some((number, item)) = deferred.next() else { return false };
     if !remote.takes(&item.content_type, &item.body) {
@@ -278,6 +305,15 @@ fn send_next(core: &mut Core, now: Instant, shelf: Shelf) -> bool {
     core.shelf_mut(shelf).sent(number);
     core.send_on(now, media, content_type, body, Flight::Shelved(shelf, number));
     true
+}
+
+/// Sends the next message of the PF's own.
+fn announce(core: &mut Core, now: Instant, shelf: Shelf, media: MsrpId) {
+    let Some(session) = core.one.deliveries.get_mut(&shelf) else { return };
+    if let Some((content_type, body)) = session.announced.pop_front() {
+        session.announcing = Some((content_type.clone(), body.clone()));
+        core.send_on(now, media, content_type, body, Flight::Announced(shelf));
+    }
 }
 
 /// Everything is delivered, or was refused for itself: the PF ends the session.
@@ -329,6 +365,20 @@ pub(in crate::pf) fn on_sent(
     }
 }
 
+/// A message of the PF's own has its outcome; a refusal concerns it alone.
+pub(in crate::pf) fn on_announced(core: &mut Core, now: Instant, shelf: Shelf, media: MsrpId, outcome: Outcome) {
+    if core.one.media.get(&media) != Some(&Place::Delivery(shelf)) || outcome == Outcome::Lost {
+        return;
+    }
+    if let Some(session) = core.one.deliveries.get_mut(&shelf) {
+        session.announcing = None;
+    }
+    if ends_session(outcome) {
+        return on_lost(core, now, shelf);
+    }
+    pump(core, now, shelf);
+}
+
 /// The Client reported on a message.
 pub(in crate::pf) fn on_report(core: &mut Core, now: Instant, media: MsrpId, message_id: &str, code: u16) {
     let Some(Place::Delivery(shelf)) = core.one.media.get(&media).copied() else { return };
@@ -362,6 +412,11 @@ fn on_delivered(core: &mut Core, shelf: Shelf, number: u64) {
 pub(in crate::pf) fn on_bound(core: &mut Core, now: Instant, shelf: Shelf, media: MsrpId) {
     core.flights.forget(media);
     core.shelf_mut(shelf).retract();
+    if let Some(session) = core.one.deliveries.get_mut(&shelf)
+        && let Some(again) = session.announcing.take()
+    {
+        session.announced.push_front(again);
+    }
     pump(core, now, shelf);
 }
 
@@ -389,5 +444,6 @@ fn over(core: &mut Core, now: Instant, shelf: Shelf, ending: Ending) {
     core.shelf_mut(shelf).rewind();
     match shelf {
         Shelf::Sender(sender) => one_to_one_delivery::on_over(core, now, sender, ending),
+        Shelf::Group(group) => inactive_group::on_over(core, now, group, ending),
     }
 }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use self::delivery::DeliverySession;
 use self::session::Session;
 use super::deferred::Deferred;
-use super::state::{UserId, address_key};
+use super::state::{GroupId, UserId, address_key};
 use crate::endpoint::{DialogId, MsrpId, TransactionId};
 
 /// One original sender of one user.
@@ -49,6 +49,8 @@ impl End {
 pub(in crate::pf) enum Shelf {
     /// Those of one original sender.
     Sender(SenderId),
+    /// Those that the delivery of an inactive group has taken along.
+    Group(GroupId),
 }
 
 /// Where a leg is that belongs to no group session.

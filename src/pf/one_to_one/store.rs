@@ -10,7 +10,7 @@ use crate::pf::deferred::{Deferred, Item};
 use crate::pf::journal::Waiting;
 use crate::pf::one_to_one::session;
 use crate::pf::procedures::{one_to_one_invitation, standalone_message};
-use crate::pf::state::UserId;
+use crate::pf::state::{GroupId, UserId};
 use crate::pf::store::{self, Key};
 use crate::time::Instant;
 
@@ -34,6 +34,7 @@ impl Core {
     pub(in crate::pf) fn shelf(&self, shelf: Shelf) -> &Deferred {
         match shelf {
             Shelf::Sender(sender) => &self.one[sender].deferred,
+            Shelf::Group(group) => &self[group].parcel.queue,
         }
     }
 
@@ -41,12 +42,14 @@ impl Core {
     pub(in crate::pf) fn shelf_mut(&mut self, shelf: Shelf) -> &mut Deferred {
         match shelf {
             Shelf::Sender(sender) => &mut self.one[sender].deferred,
+            Shelf::Group(group) => &mut self[group].parcel.queue,
         }
     }
 
     /// Drops a stored message for good.
     pub(in crate::pf) fn forget_stored(&mut self, shelf: Shelf, number: u64) -> Option<Item> {
         match shelf {
+            Shelf::Group(group) => self.forget_message(group, number),
             Shelf::Sender(sender) => {
                 let item = self.one[sender].deferred.remove(number)?;
                 self.written_off(sender, number, &item);
@@ -96,15 +99,17 @@ impl Core {
     }
 
     fn drop_oldest(&mut self, user: UserId) -> Option<Item> {
-        self.note("the store is full: the oldest message of the user is dropped");
-        let groups = self.users[user].groups.iter().filter_map(|group| Some((self[*group].deferred.oldest()?, *group))).min();
+        let oldest_of = |group: &GroupId| {
+            let own = &self[*group];
+            let oldest = [own.deferred.oldest(), own.parcel.queue.oldest()].into_iter().flatten().min()?;
+            Some((oldest, Shelf::Group(*group)))
+        };
+        let groups = self.users[user].groups.iter().filter_map(oldest_of);
         let senders = self.one.turns.get(&user).map(|turn| turn.senders.as_slice()).unwrap_or_default();
-        let sender = senders.iter().filter_map(|sender| Some((self.one[*sender].deferred.oldest()?, *sender))).min();
-        match (groups, sender) {
-            (Some((number, group)), other) if other.is_none_or(|(other, _)| number < other) => self.forget_message(group, number),
-            (_, Some((number, sender))) => self.forget_stored(Shelf::Sender(sender), number),
-            (_, None) => None,
-        }
+        let senders = senders.iter().filter_map(|sender| Some((self.one[*sender].deferred.oldest()?, Shelf::Sender(*sender))));
+        let (number, shelf) = groups.chain(senders).min()?;
+        self.note("the store is full: the oldest message of the user is dropped");
+        self.forget_stored(shelf, number)
     }
 
     /// The store is done with a message of a sender.

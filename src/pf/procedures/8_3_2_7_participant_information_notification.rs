@@ -168,7 +168,8 @@ mod tests {
         world.notify(dialog, "terminated;reason=noresource", &roster(1, &[]));
         world.request(FOCUS, "BYE");
         world.register(600_000, None);
-        world.assert_quiet(BOB);
+        let (_, _, message) = world.request(BOB, "INVITE");
+        assert!(crate::pf::headers::sdp_of(&message).is_some_and(|sdp| sdp.contains("a=sendonly")));
     }
 
     #[test]

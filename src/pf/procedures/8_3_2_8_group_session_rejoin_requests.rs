@@ -8,6 +8,7 @@
 //! INVITE, unknown identity of the PF         404
 //! INVITE, Held | Live | DrainRj              served from the focus leg
 //! INVITE, DrainPf                            491
+//! INVITE, Dormant while it is delivered      re-started in parallel (8.3.2.9.1.4)
 //! INVITE, Dormant with stored data           served, and the group re-started (8.3.2.9.1.3)
 //! INVITE, else  -> Joining
 //! 2xx           Joining -> Live
@@ -20,7 +21,7 @@ use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, GROUP_SERVICE, Invitation, own_contact, with_body};
 use crate::pf::leg::SESSION_EXPIRES;
 use crate::pf::media;
-use crate::pf::procedures::{race_conditions, rejoin_delivery, restart};
+use crate::pf::procedures::{inactive_group, race_conditions, rejoin_delivery, restart};
 use crate::pf::state::{GroupId, Phase, Side, UserId};
 use crate::time::Instant;
 use crate::wire::sip::header::NameAddr;
@@ -55,6 +56,9 @@ fn dispatch(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId,
         }
         Phase::Held | Phase::Live | Phase::DrainRj | Phase::Restarting(_) => {
             rejoin_delivery::start(core, now, group, asked, message)
+        }
+        Phase::Dormant if inactive_group::is_running(core, group) && !core[group].closed => {
+            race_conditions::in_parallel(core, now, group, asked, message);
         }
         Phase::Dormant if restart::is_due(core, group) => restart::start(core, now, group, asked, message),
         // The focus closed the group for good: no re-start is tried (AMB-29).

@@ -132,6 +132,8 @@ fn recipe(core: &Core, sender: SenderId) -> Recipe {
         from: if core.policy.from_sender { referred_by } else { &core.config.identity },
         referred_by,
         contact: &core.address(),
+        service: headers::SESSION_SERVICE,
+        accept_contact: vec![format!("*;{}", headers::FEATURE_TAG)],
         identifiers: first.map(|(_, item)| item.identifiers.as_slice()).unwrap_or_default(),
         interval: SESSION_EXPIRES,
     });

@@ -12,7 +12,8 @@
 
 use crate::clause::Clause;
 use crate::pf::core::Core;
-use crate::pf::procedures::active_group;
+use crate::pf::one_to_one::{Shelf, delivery};
+use crate::pf::procedures::{active_group, inactive_group};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{Delivery, GroupId, Phase, Registration, UserId};
 use crate::time::Instant;
@@ -28,7 +29,8 @@ const MAY_RETRY_AGAIN: Clause = Clause::of("DGC-1.2-21");
 pub(in crate::pf) fn trigger(core: &mut Core, now: Instant, user: UserId) {
     let mut pending: Vec<GroupId> = core.users[user].groups.clone();
     for group in &pending {
-        core[*group].again = matches!(core[*group].phase, Phase::DrainPf(Delivery::Invited { cancelled: true, .. }));
+        let withdrawn = matches!(core[*group].phase, Phase::DrainPf(Delivery::Invited { cancelled: true, .. }));
+        core[*group].again = withdrawn || delivery::is_withdrawn(core, Shelf::Group(*group));
     }
     pending.retain(|group| is_due(core, now, *group));
     pending.sort_by_key(|group| core[*group].deferred.oldest());
@@ -46,9 +48,19 @@ pub(in crate::pf) fn trigger(core: &mut Core, now: Instant, user: UserId) {
 
 /// Whether a group waits for its delivery and its device may be there (AMB-36, AMB-51).
 fn is_due(core: &Core, now: Instant, group: GroupId) -> bool {
-    let held = core[group].phase == Phase::Held;
-    let pending = !core[group].deferred.is_empty() || core.policy.invite_when_empty;
-    held && pending && core.users[core[group].user].devices.may_reach(pinned(core, now, group))
+    let stored = !core[group].deferred.is_empty();
+    let pending = match core[group].phase {
+        Phase::Held => stored || core.policy.invite_when_empty,
+        Phase::Dormant => stored,
+        Phase::Inviting { .. }
+        | Phase::Joining { .. }
+        | Phase::Live
+        | Phase::DrainPf(_)
+        | Phase::DrainRj
+        | Phase::Restarting(_)
+        | Phase::Gone => false,
+    };
+    pending && !inactive_group::is_running(core, group) && core.users[core[group].user].devices.may_reach(pinned(core, now, group))
 }
 
 /// The device that had accepted, unless it stayed away for longer than the policy waits.
@@ -94,7 +106,11 @@ pub(in crate::pf) fn retry(core: &mut Core, now: Instant, group: GroupId) {
 fn deliver(core: &mut Core, now: Instant, group: GroupId) {
     core.because(PENDING_DATA, "data of the group is pending");
     core.because(ONE_SESSION_EACH, "each group has a session of its own");
-    active_group::start(core, now, group);
+    if core[group].phase == Phase::Dormant {
+        inactive_group::start(core, now, group);
+    } else {
+        active_group::start(core, now, group);
+    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::pf::core::{Call, Core};
 use crate::pf::group_state::{self, Announcement};
 use crate::pf::headers::{self, Part, with_body};
 use crate::pf::media;
-use crate::pf::procedures::{group_delivery, group_rejoin};
+use crate::pf::procedures::{group_delivery, group_rejoin, inactive_group};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, Phase, Restart, Side};
 use crate::time::Instant;
@@ -47,7 +47,8 @@ const CLOSED: u16 = 410;
 /// Whether a re-join is served before the CF is asked: there is data to deliver (AMB-20). A group
 /// that was closed for good is never asked for, so its data is delivered in any case (AMB-29).
 pub(in crate::pf) fn is_due(core: &Core, group: GroupId) -> bool {
-    !core[group].deferred.is_empty() && (core.policy.early_accept || core[group].closed)
+    let pending = !core[group].deferred.is_empty() && !inactive_group::is_running(core, group);
+    pending && (core.policy.early_accept || core[group].closed)
 }
 
 /// Serves a re-join and asks the CF for the group.

@@ -3,18 +3,25 @@
 //! For an active group only one session with the user goes on, the one that the PF began: the
 //! re-join is refused. How long the window is open, and whether another device of the user falls
 //! under it, is policy (AMB-41, AMB-44).
+//!
+//! For an inactive group the delivery that runs is completed, and the re-join goes to a CF at the
+//! same time, to start the group again: two dialogs with the Client, and nothing delivered twice,
+//! since the delivery has taken along what it delivers.
 
 use crate::clause::Clause;
 use crate::endpoint::TransactionId;
 use crate::pf::core::Core;
 use crate::pf::headers;
 use crate::pf::policy::RaceWindow;
+use crate::pf::procedures::restart;
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{Delivery, GroupId, Phase};
 use crate::time::Instant;
 use crate::wire::sip::Message;
 
 const ONE_SESSION: Clause = Clause::of("DGC-1.4-01");
+const COMPLETES: Clause = Clause::of("DGC-1.4-03");
+const IN_PARALLEL: Clause = Clause::of("DGC-1.4-04");
 const REQUEST_PENDING: Clause = Clause::of("DGC-1.4-02");
 
 /// Refuses a re-join that collides with the PF's invitation; `false` when it does not collide and
@@ -26,6 +33,13 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId, asked:
     }
     withdraw(core, now, group);
     false
+}
+
+/// Passes a re-join on to a CF while the delivery of its inactive group runs.
+pub(in crate::pf) fn in_parallel(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
+    core.because(COMPLETES, "the delivery that runs is completed in its own session");
+    core.because(IN_PARALLEL, "the re-join goes to the CF meanwhile, to start the group again");
+    restart::forward(core, now, group, asked, message);
 }
 
 fn collides(core: &Core, group: GroupId, message: &Message) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clause::Clause;
 use crate::endpoint::TransactionId;
 use crate::pf::core::Core;
-use crate::pf::procedures::{deferred_handling, group_delivery, one_to_one_delivery};
+use crate::pf::procedures::{deferred_handling, group_delivery, inactive_group, one_to_one_delivery};
 use crate::pf::registrar::ThirdParty;
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, Registration, UserId};
@@ -75,7 +75,8 @@ pub(in crate::pf) fn available(core: &mut Core, now: Instant, user: UserId) {
 fn leave_devices(core: &mut Core, now: Instant, id: UserId) {
     let gone = |core: &Core, group: GroupId| {
         let device = core[group].device.as_ref();
-        core[group].client.is_some() && device.is_some_and(|device| core.users[id].devices.gone.contains(device))
+        let taking_part = core[group].client.is_some() || inactive_group::is_running(core, group);
+        taking_part && device.is_some_and(|device| core.users[id].devices.gone.contains(device))
     };
     for group in core.users[id].groups.clone() {
         if gone(core, group) {

@@ -17,6 +17,7 @@ use crate::endpoint::{MsrpId, TransactionId};
 use crate::msrp::Incoming;
 use crate::pf::core::Core;
 use crate::pf::deferred::{Item, Origin};
+use crate::pf::one_to_one::{Shelf, delivery};
 use crate::pf::procedures::{active_group, group_delivery, restart, session_modification};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{Delivery, GroupId, Phase, Side};
@@ -128,6 +129,9 @@ fn left(core: &mut Core, now: Instant, group: GroupId, reason: Option<&str>, dis
     }
     core.hang_up(now, group, Side::Focus, reason);
     core.finish(now, group, discard);
+    if discard {
+        delivery::interrupt(core, now, Shelf::Group(group));
+    }
     group_delivery::on_over(core, now, group, false);
 }
 
@@ -233,6 +237,7 @@ pub(in crate::pf) fn resume(core: &mut Core, now: Instant) {
 
 /// The user was de-registered, or the device that takes part was (AMB-45).
 pub(in crate::pf) fn on_deregistered(core: &mut Core, now: Instant, group: GroupId) {
+    delivery::interrupt(core, now, Shelf::Group(group));
     match core[group].phase {
         Phase::DrainPf(Delivery::Invited { .. }) => active_group::withdraw(core, now, group),
         Phase::Live | Phase::DrainRj | Phase::Restarting(_) | Phase::DrainPf(Delivery::Sending) => {
@@ -414,14 +419,12 @@ mod tests {
     }
 
     #[test]
-    fn data_of_a_group_that_has_ended_is_kept() {
+    fn data_of_a_group_that_has_ended_comes_first_when_the_group_comes_back() {
         let (mut world, focus, bob) = live(&[]);
         world.lose(&bob);
         world.subscribed();
         world.missed(&focus, &["one"]);
         world.bye(&focus, None);
-        world.register(600_000, None);
-        world.assert_quiet(BOB);
         world.invite();
         let (invite, _, message) = world.request(BOB, "INVITE");
         world.pick_up(invite, &message, PHONE);

@@ -1,7 +1,6 @@
 //! The procedures of the change request: this list is the table of contents.
 //!
-//! Files are named by clause and title. A clause is here when it is implemented: delivery of an
-//! inactive group (item 2 of 8.3.2.9.1.2, by 8.3.2.9.1.1) is not yet, its data is kept.
+//! Files are named by clause and title.
 
 #[path = "8_3_2_9_1_2_item_1_active_group.rs"]
 pub(super) mod active_group;
@@ -11,6 +10,8 @@ pub(super) mod deferred_handling;
 pub(super) mod group_delivery;
 #[path = "8_3_2_8_group_session_rejoin_requests.rs"]
 pub(super) mod group_rejoin;
+#[path = "8_3_2_9_1_2_item_2_inactive_group.rs"]
+pub(super) mod inactive_group;
 #[path = "8_3_2_9_1_1_one_to_one_session_delivery.rs"]
 pub(super) mod one_to_one_delivery;
 /// Set-up of a 1-1 session for a served user, by the same step 7.
