@@ -50,8 +50,6 @@ pub(in crate::pf) struct Parcel {
     pub(in crate::pf) queue: Deferred,
     /// Senders whose sessions follow, where each has one.
     senders: VecDeque<String>,
-    /// Whether the Client of this round has the roster, or will not get it.
-    announced: bool,
 }
 
 /// Whether a delivery of the group runs.
@@ -120,15 +118,10 @@ fn sender_of(item: &Item) -> Option<String> {
     Some(message.from()?.uri.to_owned())
 }
 
-/// The Client accepted: the roster is due, once for all sessions of a round. It goes before the
-/// messages, or behind them (AMB-34).
+/// The Client accepted: the roster is due, in each session, for the Client need not know that two
+/// of them belong together. It goes before the messages, or behind them (AMB-34).
 pub(in crate::pf) fn on_accepted(core: &mut Core, now: Instant, group: GroupId) -> Vec<(String, Bytes)> {
     core[group].attempts = 0;
-    let last = core.policy.group_state_last;
-    if core[group].parcel.announced || (last && !core[group].parcel.senders.is_empty()) {
-        return Vec::new();
-    }
-    core[group].parcel.announced = true;
     let remote = core.leg_at(Place::Delivery(Shelf::Group(group))).and_then(|leg| leg.media.remote.clone());
     core.because(GROUP_STATE, "the last roster is due as a group state object");
     group_state::message(core, now, group, &remote.unwrap_or_default()).into_iter().collect()
@@ -379,6 +372,7 @@ mod tests {
                 assert_eq!(message.value(Name::ReferredBy), Some("<sip:carol@home1.example>"));
                 assert_eq!(carried(&message), Some(b1.clone()));
                 pick_up(&mut world, invite, &message);
+                assert_state(&mut world);
             } else {
                 world.delivered(&[&b1, &a2]);
             }
