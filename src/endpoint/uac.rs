@@ -85,8 +85,9 @@ impl Endpoint {
         request: Builder,
         purpose: Purpose,
     ) -> TransactionId {
-        let hop = self.hop_of(&request);
-        let fallback = self.transport.next_hop(&request).filter(|wished| !wished.transport.is_reliable() && Some(*wished) != hop);
+        let wished = self.transport.next_hop(&request);
+        let hop = wished.map(|wished| by_transport_of(&request, wished));
+        let fallback = wished.filter(|wished| !wished.transport.is_reliable() && Some(*wished) != hop);
         let data = request.encode();
         let (Some(hop), Ok(message)) = (hop, Message::decode(data.clone())) else {
             return self.send_blindly(dialog, hop, data, purpose);
@@ -160,19 +161,6 @@ impl Endpoint {
         transaction
     }
 
-    /// The next hop, by the transport that the Via on top names.
-    fn hop_of(&self, request: &Builder) -> Option<Hop> {
-        let hop = self.transport.next_hop(request)?;
-        let token = request.value("Via").and_then(|via| via.split_whitespace().next()).and_then(|word| word.rsplit('/').next());
-        let transport = match token {
-            Some("UDP") => Transport::Udp,
-            Some("TCP") => Transport::Tcp,
-            Some("TLS") => Transport::Tls,
-            Some(_) | None => hop.transport,
-        };
-        Some(Hop { transport, ..hop })
-    }
-
     /// Sends the ACK to a 2xx, with a body where the 2xx made the offer.
     pub fn acknowledge(&mut self, now: Instant, invite: TransactionId, dialog: DialogId, body: Option<(&str, Bytes)>) {
         let ack = Builder::request("ACK", "");
@@ -190,7 +178,7 @@ impl Endpoint {
         entry.session.on_acknowledged();
         let ack = entry.dialog.complete("ACK", number.unwrap_or(entry.invite_cseq), ack);
         let ack = self.finish("ACK", ack);
-        let Some(hop) = self.hop_of(&ack) else { return };
+        let Some(hop) = self.transport.next_hop(&ack).map(|hop| by_transport_of(&ack, hop)) else { return };
         let data = ack.encode();
         self.transport.send(hop, data.clone());
         if let Some(client) = self.clients.get_mut(&invite) {
@@ -414,6 +402,18 @@ impl Endpoint {
         self.subscriptions.close(id);
         self.leave_hop(id, client.hop);
     }
+}
+
+/// A hop by the transport that the Via on top names.
+fn by_transport_of(request: &Builder, hop: Hop) -> Hop {
+    let token = request.value("Via").and_then(|via| via.split_whitespace().next()).and_then(|word| word.rsplit('/').next());
+    let transport = match token {
+        Some("UDP") => Transport::Udp,
+        Some("TCP") => Transport::Tcp,
+        Some("TLS") => Transport::Tls,
+        Some(_) | None => hop.transport,
+    };
+    Hop { transport, ..hop }
 }
 
 fn to_tag(response: &Message) -> String {

@@ -46,7 +46,7 @@ impl Refused {
 pub(super) struct MergeKey {
     from_tag: String,
     call_id: String,
-    cseq: String,
+    cseq: (u32, Method),
 }
 
 impl MergeKey {
@@ -55,7 +55,7 @@ impl MergeKey {
         Some(Self {
             from_tag: request.from().ok()?.tag()?.to_owned(),
             call_id: request.call_id()?.to_owned(),
-            cseq: format!("{} {}", cseq.number, cseq.method),
+            cseq: (cseq.number, Method::of(cseq.method)),
         })
     }
 }

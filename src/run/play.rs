@@ -231,8 +231,10 @@ impl<'c> Player<'c> {
     /// Whether the script deals with what came. A fork that is cancelled once another device has
     /// answered is not its business any more.
     fn is_held(&self, came: &Came) -> bool {
-        let step = label_of(came).and_then(|label| self.claimed.get(&label));
-        let Some(step) = step.filter(|_| !self.script.is_over()) else { return false };
+        if self.claimed.is_empty() || self.script.is_over() {
+            return false;
+        }
+        let Some(step) = label_of(came).and_then(|label| self.claimed.get(&label)) else { return false };
         !matches!(came, Came::Cancelled { .. }) || self.script.answers_later(*step)
     }
 

@@ -17,7 +17,6 @@ use crate::suite::scenario::{Sending, Step};
 use crate::time::EPOCH;
 use crate::trace::correlate::Symbol;
 use crate::trace::event::{Content, Kind};
-use crate::wire::datetime;
 use crate::wire::msrp::{Chunk, ChunkBuilder, Flag};
 use crate::wire::sip::Method;
 
@@ -349,24 +348,25 @@ const fn is_odd(draft: &fill::Draft) -> bool {
 }
 
 /// The CPIM From and To of a message whose pattern names none.
-fn correspondents(world: &World, node: NodeId) -> (String, String) {
-    let Some(profile) = world.actor(node).map(|actor| actor.profile()) else { return (String::new(), String::new()) };
+fn correspondents(world: &World, node: NodeId) -> (&str, &str) {
+    let Some(profile) = world.actor(node).map(|actor| actor.profile()) else { return ("", "") };
     let group = profile.groups.first();
     let member = group.and_then(|group| group.members.first()).map_or(&profile.uri, |(uri, _)| uri);
     match profile.role {
-        Role::Cf => (member.clone(), group.map_or(&profile.uri, |group| &group.focus).clone()),
-        Role::Client | Role::Core | Role::Pf => (profile.uri.clone(), PF_URI.to_owned()),
+        Role::Cf => (member, group.map_or(&profile.uri, |group| &group.focus)),
+        Role::Client | Role::Core | Role::Pf => (&profile.uri, PF_URI),
     }
 }
 
-fn supplies<'a>(world: &World, node: NodeId, voice: &'a Voice<'_>, ids: &'a mut Ids) -> fill::Supplies<'a> {
+fn supplies<'a>(world: &'a World, node: NodeId, voice: &'a Voice<'_>, ids: &'a mut Ids) -> fill::Supplies<'a> {
     let (from, to) = correspondents(world, node);
-    fill::Supplies { env: voice, ids, date_time: date_time(world), from, entity: to.clone(), to, roster_version: 1 }
+    fill::Supplies { env: voice, ids, now: wall_clock(world), from, to, entity: to, roster_version: 1 }
 }
 
-fn date_time(world: &World) -> String {
+/// The wall-clock time of the run, to the second.
+fn wall_clock(world: &World) -> i64 {
     let passed = world.now().as_micros() / 1_000_000 + world.clock().as_secs();
-    datetime::format(EPOCH.saturating_add(i64::try_from(passed).unwrap_or(0)).saturating_mul(1_000_000))
+    EPOCH.saturating_add(i64::try_from(passed).unwrap_or(0)).saturating_mul(1_000_000)
 }
 
 fn nobody() -> Fault {

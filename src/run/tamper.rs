@@ -15,6 +15,7 @@ use crate::net::{Filter, Injection, Verdict};
 use crate::pattern::ast::{Answers, Pattern};
 use crate::pattern::{Matcher, Names, fill};
 use crate::suite::catalogue::{Tamper, TamperAct, TamperPoint};
+use crate::time::{Instant, unix_micros};
 use crate::trace::Header;
 use crate::trace::correlate::{Correlator, Facts};
 use crate::trace::event::{Content, Event, Kind, Link};
@@ -191,10 +192,10 @@ impl Tamperer {
         let mut supplies = fill::Supplies {
             env: &self.names,
             ids: &mut self.ids,
-            date_time: "2012-01-17T09:00:00Z".to_owned(),
-            from: facts.from.name.to_string(),
-            to: facts.to.name.to_string(),
-            entity: String::new(),
+            now: unix_micros(Instant::ZERO),
+            from: &facts.from.name,
+            to: &facts.to.name,
+            entity: "",
             roster_version: 1,
         };
         match content {

@@ -48,15 +48,15 @@ impl Source {
         let at = top.len() - via.params.0.len();
         let mut stamped = top[..at].to_owned();
         for (name, value) in via.params.iter() {
-            stamped.push(';');
-            stamped.push_str(name);
+            stamped.extend([";", name]);
             if rport && name.eq_ignore_ascii_case("rport") {
-                stamped.push_str(&format!("={}", self.peer.port()));
+                stamped.extend(["=", &self.peer.port().to_string()]);
             } else if let Some(value) = value {
-                stamped.push_str(&format!("={value}"));
+                stamped.extend(["=", value]);
             }
         }
-        Some(format!("{stamped};received={}", self.peer.ip()))
+        stamped.extend([";received=", &self.peer.ip().to_string()]);
+        Some(stamped)
     }
 
     /// Where the answer to a request goes (RFC 3261 18.2.2, RFC 3581 4).

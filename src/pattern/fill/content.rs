@@ -187,9 +187,9 @@ fn make_cpim(old: Option<&Cpim>, inner: Option<Typed>, parts: &[&Filled<'_>], su
 }
 
 fn fresh_cpim(inner: Option<&Typed>, supplies: &mut Supplies<'_>) -> Builder {
-    let (from, to) = (supplies.uri(&supplies.from), supplies.uri(&supplies.to));
+    let (from, to) = (supplies.uri(supplies.from), supplies.uri(supplies.to));
     let builder =
-        Builder::new(bare_uri(&from), bare_uri(&to)).date_time(&supplies.date_time).message_id(&supplies.ids.message_id());
+        Builder::new(bare_uri(&from), bare_uri(&to)).date_time(&supplies.date_time()).message_id(&supplies.ids.message_id());
     match inner {
         Some((content_type, _)) if content_type == imdn::MEDIA_TYPE => builder.mime("Content-Disposition", "notification"),
         Some(_) => builder,
@@ -228,7 +228,7 @@ fn named(text: &str, supplies: &Supplies<'_>) -> String {
 
 fn make_imdn(old: Option<&Typed>, parts: &[&Filled<'_>], supplies: &Supplies<'_>) -> Result<Bytes, FillFault> {
     let old = old.and_then(|(_, bytes)| Imdn::parse(bytes).ok());
-    let mut imdn = old.unwrap_or_else(|| Imdn::new("", &supplies.date_time, Kind::Delivery, "delivered"));
+    let mut imdn = old.unwrap_or_else(|| Imdn::new("", &supplies.date_time(), Kind::Delivery, "delivered"));
     let mut kind = None;
     for filled in parts {
         let value = filled.joined(" ");
@@ -254,7 +254,7 @@ fn make_imdn(old: Option<&Typed>, parts: &[&Filled<'_>], supplies: &Supplies<'_>
 fn make_roster(old: Option<&Typed>, parts: &[&Filled<'_>], supplies: &Supplies<'_>) -> Result<Bytes, FillFault> {
     let old = old.and_then(|(_, bytes)| ConferenceInfo::parse(bytes).ok());
     let fresh = old.is_none();
-    let entity = bare_uri(&supplies.uri(&supplies.entity)).to_owned();
+    let entity = bare_uri(&supplies.uri(supplies.entity)).to_owned();
     let mut info = old.unwrap_or_else(|| ConferenceInfo::full(&entity, supplies.roster_version, Vec::new()));
     for filled in parts {
         roster_field(&mut info, filled, supplies)?;
@@ -315,8 +315,8 @@ fn set_users(info: &mut ConferenceInfo, kind: &str, names: &[String], supplies: 
 fn make_group_state(old: Option<&Typed>, parts: &[&Filled<'_>], supplies: &Supplies<'_>) -> Result<Bytes, FillFault> {
     let old = old.and_then(|(_, bytes)| GroupState::parse(bytes).ok());
     let mut state = old.unwrap_or_else(|| GroupState {
-        timestamp: supplies.date_time.clone(),
-        last_focus_session_id: bare_uri(&supplies.uri(&supplies.entity)).to_owned(),
+        timestamp: supplies.date_time(),
+        last_focus_session_id: bare_uri(&supplies.uri(supplies.entity)).to_owned(),
         group_type: "Closed".to_owned(),
         ..GroupState::default()
     });

@@ -11,6 +11,7 @@ use super::env::{Env, substitute};
 use super::grammar::Grammar;
 use super::path::{Selector, Subject};
 use crate::ids::Ids;
+use crate::wire::datetime;
 use crate::wire::msrp::{self, ChunkBuilder, FailureReport, Flag};
 use crate::wire::sip;
 
@@ -20,14 +21,14 @@ pub struct Supplies<'a> {
     pub env: &'a dyn Env,
     /// Identifiers for what the pattern leaves open.
     pub ids: &'a mut Ids,
-    /// The present as RFC 3339 text, for DateTime.
-    pub date_time: String,
+    /// The present in microseconds since 1970, for DateTime.
+    pub now: i64,
     /// The CPIM From of a message whose pattern names none: a name or a URI.
-    pub from: String,
+    pub from: &'a str,
     /// The CPIM To of a message whose pattern names none: a name or a URI.
-    pub to: String,
+    pub to: &'a str,
     /// The conference that a roster speaks of: a name or a URI.
-    pub entity: String,
+    pub entity: &'a str,
     /// The version of a roster whose pattern names none.
     pub roster_version: u32,
 }
@@ -36,6 +37,11 @@ impl Supplies<'_> {
     /// The URI that a name stands for when it is sent; other text as it is.
     fn uri(&self, text: &str) -> String {
         self.env.names().address(text).unwrap_or(text).to_owned()
+    }
+
+    /// The present as RFC 3339 text.
+    fn date_time(&self) -> String {
+        datetime::format(self.now)
     }
 }
 
@@ -332,10 +338,10 @@ mod tests {
         act(&mut Supplies {
             env: names,
             ids: &mut ids,
-            date_time: "2026-01-01T00:00:00Z".to_owned(),
-            from: "alice".to_owned(),
-            to: "trip".to_owned(),
-            entity: "trip".to_owned(),
+            now: 1_767_225_600_000_000,
+            from: "alice",
+            to: "trip",
+            entity: "trip",
             roster_version: 3,
         })
     }

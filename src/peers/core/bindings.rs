@@ -63,12 +63,18 @@ impl Location {
     }
 
     fn user_mut(&mut self, uri: &str) -> Option<&mut User> {
-        self.users.iter_mut().find(|user| user.is(uri))
+        let wanted = Uri::parse(uri).ok()?;
+        self.users.iter_mut().find(|user| user.is(&wanted))
+    }
+
+    fn user(&self, uri: &str) -> Option<&User> {
+        let wanted = Uri::parse(uri).ok()?;
+        self.users.iter().find(|user| user.is(&wanted))
     }
 
     /// The devices that a request to `uri` goes to.
     pub(super) fn targets(&self, uri: &str, request: &Message) -> Vec<&Binding> {
-        let Some(user) = self.users.iter().find(|user| user.is(uri)) else { return Vec::new() };
+        let Some(user) = self.user(uri) else { return Vec::new() };
         let wanted: Vec<_> =
             request.elements(Name::AcceptContact).filter_map(|value| AcceptContact::parse(value).ok()).map(Predicate).collect();
         let scored: Vec<_> = user.bindings.iter().filter_map(|binding| Some((score(&wanted, binding)?, binding))).collect();
@@ -78,14 +84,14 @@ impl Location {
 
     /// Whether a user has this address.
     pub(super) fn knows(&self, uri: &str) -> bool {
-        self.users.iter().any(|user| user.is(uri))
+        self.user(uri).is_some()
     }
 }
 
 impl User {
-    fn is(&self, uri: &str) -> bool {
-        let Ok(wanted) = Uri::parse(uri) else { return false };
-        self.uris.iter().any(|own| Uri::parse(own).is_ok_and(|own| own.same_user(&wanted)))
+    fn is(&self, wanted: &Uri<'_>) -> bool {
+        let same = |own: &String| own == wanted.text || Uri::parse(own).is_ok_and(|own| own.same_user(wanted));
+        self.uris.iter().any(same)
     }
 }
 

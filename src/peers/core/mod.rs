@@ -48,6 +48,8 @@ const MEMORY: usize = 1_000;
 pub struct Core {
     settings: CoreSettings,
     transport: TransportLayer,
+    /// Where the PF is.
+    pf: Option<IpAddr>,
     location: Location,
     forks: Forks,
     /// The device to which an INVITE went, by the branch with which it came.
@@ -64,9 +66,11 @@ impl Core {
         for uris in &settings.users {
             location.add_user(uris.clone());
         }
+        let transport = TransportLayer::new(config);
         Self {
+            pf: address(&transport, &settings.pf).map(|(ip, _)| ip),
             settings,
-            transport: TransportLayer::new(config),
+            transport,
             location,
             forks: Forks::default(),
             chosen: BTreeMap::new(),
@@ -136,16 +140,11 @@ impl Core {
 
     fn is_own(&self, uri: &str) -> bool {
         let own = self.transport.config().sip;
-        self.address(uri).is_some_and(|(ip, port)| ip == own.ip() && port.is_none_or(|port| port == own.port()))
+        address(&self.transport, uri).is_some_and(|(ip, port)| ip == own.ip() && port.is_none_or(|port| port == own.port()))
     }
 
     fn is_pf(&self, ip: IpAddr) -> bool {
-        self.address(&self.settings.pf).is_some_and(|(pf, _)| pf == ip)
-    }
-
-    fn address(&self, uri: &str) -> Option<(IpAddr, Option<u16>)> {
-        let uri = Uri::parse(uri).ok()?;
-        Some((self.transport.config().hosts.resolve(uri.host?)?, uri.port))
+        self.pf == Some(ip)
     }
 
     /// A request of a user goes to the PF, whatever it is addressed to (TS 24.229 5.4.3.2).
@@ -156,7 +155,7 @@ impl Core {
         };
         let request = asserted(request, "P-Preferred-Identity", "P-Asserted-Identity");
         let request = asserted(request, "P-Preferred-Service", "P-Asserted-Service");
-        let there = self.address(message.request_uri().unwrap_or("")).is_some_and(|(ip, _)| self.is_pf(ip));
+        let there = address(&self.transport, message.request_uri().unwrap_or("")).is_some_and(|(ip, _)| self.is_pf(ip));
         let request = if there { request } else { request.push("Route", format!("<{};lr>", self.settings.pf)) };
         self.forward(now, request, message, source);
     }
@@ -342,6 +341,12 @@ impl Engine for Core {
     fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         None
     }
+}
+
+/// The address of a URI, and its port if one is written.
+fn address(transport: &TransportLayer, uri: &str) -> Option<(IpAddr, Option<u16>)> {
+    let uri = Uri::parse(uri).ok()?;
+    Some((transport.config().hosts.resolve(uri.host?)?, uri.port))
 }
 
 /// What tells the transaction with which a request came; CANCEL and the ACK to a refusal share it

@@ -118,19 +118,19 @@ pub(in crate::pf) fn decode(key: &[u8], value: Bytes) -> Option<Record> {
 
 /// The value of the record of a life.
 pub(in crate::pf) fn encode_life(number: u64) -> Bytes {
-    Values::default().number(number).done()
+    Values::with_room(8).number(number).done()
 }
 
 /// The value of a message's record.
 pub(in crate::pf) fn encode_message(item: &Item) -> Bytes {
-    let out = Values::default().text(&item.content_type).bytes(&item.body).number(item.since.as_micros());
+    let out = Values::with_room(256 + item.body.len()).text(&item.content_type).bytes(&item.body).number(item.since.as_micros());
     let out = out.number(item.identifiers.len() as u64);
     item.identifiers.iter().fold(out, |out, (name, value)| out.text(name).text(value)).done()
 }
 
 /// The value of an original sender's record.
 pub(in crate::pf) fn encode_sender(user: &str, sender: &Sender) -> Bytes {
-    Values::default().text(user).text(&sender.address).flag(sender.private).text(&sender.sdp).done()
+    Values::with_room(128 + sender.sdp.len()).text(user).text(&sender.address).flag(sender.private).text(&sender.sdp).done()
 }
 
 /// The value of a user's record.
@@ -140,7 +140,7 @@ pub(in crate::pf) fn encode_user(user: &User) -> Bytes {
         Registration::Gone => 1,
         Registration::Until(end) => end.as_micros().max(2),
     };
-    Values::default().text(&user.uri).text(&user.route).number(until).done()
+    Values::with_room(24 + user.uri.len() + user.route.len()).text(&user.uri).text(&user.route).number(until).done()
 }
 
 /// What is kept of a group session.
@@ -170,6 +170,9 @@ pub(in crate::pf) struct LegRecord {
     pub(in crate::pf) origin: (u64, u32),
 }
 
+/// Room for a usual group with its roster and both legs.
+const USUAL_GROUP: usize = 4_096;
+
 impl<'a> GroupRecord<'a> {
     /// What is to be kept of a group now.
     pub(in crate::pf) fn of(core: &'a Core, id: GroupId) -> Self {
@@ -197,7 +200,7 @@ impl<'a> GroupRecord<'a> {
     pub(in crate::pf) fn encode(&self) -> Bytes {
         let known = !self.roster.users.is_empty();
         let roster = known.then(|| self.roster.to_xml(self.roster.version.unwrap_or(0)));
-        let mut out = Values::default().text(&self.user).text(&self.focus).text(&self.shown);
+        let mut out = Values::with_room(USUAL_GROUP).text(&self.user).text(&self.focus).text(&self.shown);
         out = out.flag(self.named).flag(self.closed).flag(self.left).number(self.held_since.as_micros());
         out = out.text(&self.invitation.from).text(&self.invitation.sdp).number(self.invitation.fields.len() as u64);
         for (name, value) in &self.invitation.fields {
@@ -236,10 +239,14 @@ impl GroupRecord<'static> {
 }
 
 /// Writes fields.
-#[derive(Default)]
 struct Values(BytesMut);
 
 impl Values {
+    /// No fields yet, with room for so many bytes.
+    fn with_room(bytes: usize) -> Self {
+        Self(BytesMut::with_capacity(bytes))
+    }
+
     fn bytes(mut self, value: &[u8]) -> Self {
         self.0.put_u64(value.len() as u64);
         self.0.put_slice(value);

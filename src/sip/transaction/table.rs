@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::sip::timers::Timing;
 use crate::time::{Deadlines, Instant};
-use crate::wire::sip::Message;
+use crate::wire::sip::{Message, Method};
 
 use super::{ClientInvite, ClientNonInvite, Effect, Effects, Machine, ServerInvite, ServerNonInvite, TransactionId};
 
@@ -39,15 +39,16 @@ pub enum Reception {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct ClientKey {
     branch: String,
-    method: String,
+    method: Method,
 }
 
 /// RFC 3261 17.2.3: branch, sent-by, and the method with ACK counted as INVITE.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct ServerKey {
     branch: String,
-    sent_by: String,
-    method: String,
+    /// Host and port of the topmost Via.
+    sent_by: (String, u16),
+    method: Method,
 }
 
 #[expect(clippy::enum_variant_names, reason = "the names of the RFC's four transactions")]
@@ -306,7 +307,7 @@ impl Transactions {
 
 fn client_key(message: &Message) -> Option<ClientKey> {
     let branch = message.via().ok()?.branch()?.to_ascii_lowercase();
-    Some(ClientKey { branch, method: message.cseq().ok()?.method.to_owned() })
+    Some(ClientKey { branch, method: Method::of(message.cseq().ok()?.method) })
 }
 
 /// `method` stands for the request's own where a CANCEL asks for its INVITE. A request without a
@@ -322,8 +323,8 @@ fn server_key(request: &Message, method: Option<&str>) -> ServerKey {
         Some(branch) => branch.to_ascii_lowercase(),
         None => format!("{} {}", request.call_id().unwrap_or_default(), request.cseq().map_or(0, |cseq| cseq.number)),
     };
-    let sent_by = via.map(|via| format!("{}:{}", via.host.0.to_ascii_lowercase(), via.port.unwrap_or(5060)));
-    ServerKey { branch, sent_by: sent_by.unwrap_or_default(), method: method.unwrap_or(own).to_owned() }
+    let sent_by = via.map(|via| (via.host.0.to_ascii_lowercase(), via.port.unwrap_or(5060)));
+    ServerKey { branch, sent_by: sent_by.unwrap_or_default(), method: Method::of(method.unwrap_or(own)) }
 }
 
 #[cfg(test)]
