@@ -10,7 +10,7 @@ use super::one_to_one::{OneToOne, Place, SessionId, Shelf, delivery, legs};
 use super::procedures::deferred_handling::Silence;
 use super::procedures::{
     active_group, deferred_handling, group_delivery, group_rejoin, one_to_one_delivery, one_to_one_invitation,
-    participants_information, participants_notification, registration, restart, session_invitation, session_modification,
+    participants_information, participants_notification, registration, registration_event, restart, session_invitation, session_modification,
     standalone_message,
 };
 use super::schedule::{Alarm, Schedule};
@@ -63,6 +63,8 @@ pub(super) enum Watch {
     Own(GroupId),
     /// The Client asked for it.
     Relayed(GroupId),
+    /// The PF wants to know when the user comes.
+    Registration(UserId),
 }
 
 /// The PF behind its face.
@@ -90,6 +92,7 @@ pub(super) struct Core {
     /// BYEs that wait for the ACK (RFC 3261 15), with the media of their leg and their Reason.
     pub(super) byes: BTreeMap<DialogId, (MsrpId, Option<String>)>,
     pub(super) watches: BTreeMap<SubscriptionId, Watch>,
+    pub(super) watched: registration_event::Watched,
     pub(super) relays: participants_information::Relays,
     pub(super) flights: super::b2bua::Flights,
     identities: BTreeMap<(UserId, String), GroupId>,
@@ -116,6 +119,7 @@ impl Core {
             asked: BTreeMap::new(),
             byes: BTreeMap::new(),
             watches: BTreeMap::new(),
+            watched: registration_event::Watched::default(),
             relays: participants_information::Relays::default(),
             flights: super::b2bua::Flights::default(),
             identities: BTreeMap::new(),
@@ -173,7 +177,10 @@ impl Core {
         while let Some(alarm) = self.schedule.expire(now) {
             match alarm {
                 Alarm::WriteAgain => self.journal.write_again(),
-                Alarm::Restore => deferred_handling::resume(self, now),
+                Alarm::Restore => {
+                    deferred_handling::resume(self, now);
+                    registration_event::resume(self, now);
+                }
                 Alarm::Trigger(user) => registration::available(self, now, user),
                 Alarm::Retry(group) => group_delivery::retry(self, now, group),
                 Alarm::Ringing(group) => active_group::on_ringing_limit(self, now, group),
@@ -183,6 +190,7 @@ impl Core {
                 Alarm::Linger(session) => self.close_media(now, session),
                 Alarm::RetrySender(sender) => one_to_one_delivery::retry(self, now, sender),
                 Alarm::RingingAt(shelf) => delivery::on_ringing_limit(self, now, shelf),
+                Alarm::Expire(user) => self.on_aged(now, user),
                 Alarm::NoReport(shelf) => delivery::on_report_limit(self, now, shelf),
                 Alarm::NoConnection(place) => legs::on_silence(self, now, place, "there is no MSRP connection"),
                 Alarm::RefreshAt(place) => legs::refresh(self, now, place),
@@ -426,6 +434,9 @@ impl Core {
     }
 
     fn on_subscription(&mut self, now: Instant, id: SubscriptionId, change: Change) {
+        if let Some(Watch::Registration(user)) = self.watches.get(&id).copied() {
+            return registration_event::on_change(self, now, id, user, change);
+        }
         match change {
             Change::Expired { dialog } => participants_information::on_expired(self, now, dialog),
             Change::Accepted { expires } => participants_information::on_accepted(self, now, id, expires),

@@ -142,6 +142,7 @@ impl Core {
         match (self.journal.waiting.remove(&batch), outcome) {
             (Some(Waiting::Message { group, number, session, incoming }), CommitOutcome::Durable) => {
                 self.acknowledge_message(now, session, &incoming);
+                self.watch_age(self[group].user);
                 match self[group].make_durable(number) {
                     Some(()) => {
                         self.pump(now, group);

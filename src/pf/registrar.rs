@@ -64,6 +64,13 @@ impl ThirdParty {
 }
 
 impl Devices {
+    /// Takes note of one device: it is registered, or is no more.
+    pub(super) fn tell(&mut self, instance: &str, present: bool) {
+        let (into, out_of) = if present { (&mut self.present, &mut self.gone) } else { (&mut self.gone, &mut self.present) };
+        into.insert(instance.to_owned());
+        out_of.remove(instance);
+    }
+
     /// Learns from the original REGISTER or from its 200, as `message/sip` carries them.
     fn learn(&mut self, body: &Bytes) {
         let Ok(inner) = Message::decode(body.clone()) else { return };

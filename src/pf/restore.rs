@@ -42,6 +42,9 @@ pub(super) fn restored(
             Record::OneToOne(sender, message, item) => restore_one_to_one(&mut core, sender, message, item),
         }
     }
+    for user in core.users.ids() {
+        core.watch_age(user);
+    }
     core.schedule.set(Alarm::Restore, Instant::ZERO);
     core
 }

@@ -35,6 +35,8 @@ pub(super) enum Alarm {
     RetrySender(SenderId),
     /// The INVITE of a delivery session has rung for too long.
     RingingAt(Shelf),
+    /// The oldest message of a user has been kept long enough.
+    Expire(UserId),
     /// A success report has not come.
     NoReport(Shelf),
     /// A leg has been without its MSRP connection for too long.
@@ -54,6 +56,7 @@ impl Alarm {
             Self::Ringing(_) | Self::RingingAt(_) => "ringing-limit",
             Self::Restarting(_) => "restart-limit",
             Self::NoReport(_) => "no-report",
+            Self::Expire(_) => "store-age",
             Self::Linger(_) => "late-answers",
             Self::Disconnected(..) | Self::NoConnection(_) => "no-connection",
             Self::Refresh(..) | Self::RefreshAt(_) => "refresh-retry",

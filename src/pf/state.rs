@@ -334,6 +334,11 @@ impl Users {
         });
     }
 
+    /// All of them.
+    pub(super) fn ids(&self) -> impl Iterator<Item = UserId> + use<> {
+        (0..u32::try_from(self.list.len()).unwrap_or(u32::MAX)).map(UserId)
+    }
+
     /// The user whose address this is.
     pub(super) fn find(&self, address: &str) -> Option<UserId> {
         self.by_address.get(&address_key(address)).copied()

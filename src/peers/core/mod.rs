@@ -6,6 +6,7 @@
 //! INVITE to several devices    -> all at once; every 2xx goes back, the others are cancelled
 //! anything with a route set    -> its next Route, else its Request-URI
 //! REGISTER from a device       -> bound or unbound, answered 200
+//! SUBSCRIBE to registrations    -> the registrar
 //! ```
 //!
 //! It keeps no transactions (RFC 3261 16.11) except for the INVITEs that it forks. It puts itself
@@ -39,6 +40,9 @@ pub struct CoreSettings {
     /// Whether the first 2xx to a forked INVITE cancels the other devices.
     pub cancel_others: bool,
 }
+
+/// Where the part of the core that registers users is reached.
+const REGISTRAR: &str = "sip:registrar.home1.example";
 
 /// How many chosen devices are remembered for a CANCEL or an ACK.
 const MEMORY: usize = 1_000;
@@ -112,6 +116,9 @@ impl Core {
             self.forward(now, request, &message, source);
         } else if method == "REGISTER" && self.is_own(uri) {
             self.register(now, &message, source);
+        } else if method == "SUBSCRIBE" && message.value(Name::Event).is_some_and(|event| event.trim() == "reg") {
+            // RFC 3680: the registrar tells, not the user.
+            self.forward(now, request.push("Route", format!("<{REGISTRAR};lr>")), &message, source);
         } else if self.is_pf(source.peer.ip()) && self.location.knows(uri) {
             self.on_terminating(now, request, &message, source);
         } else if message.has_to_tag() || self.is_pf(source.peer.ip()) {

@@ -125,7 +125,7 @@ fn answer_back(core: &mut Core, now: Instant, id: SessionId, media: MsrpId, inco
 }
 
 /// A live message is durable, or could not be stored.
-pub(in crate::pf) fn on_live_kept(core: &mut Core, id: SessionId, (sender, number): (SenderId, u64), durable: bool) {
+pub(in crate::pf) fn on_live_kept(core: &mut Core, now: Instant, id: SessionId, (sender, number): (SenderId, u64), durable: bool) {
     let live = core.one.sessions.get_mut(&id).map(|session| &mut session.live);
     match live.filter(|live| live.get(number).is_some()) {
         Some(live) if durable => drop(live.make_durable(number)),
@@ -135,7 +135,7 @@ pub(in crate::pf) fn on_live_kept(core: &mut Core, id: SessionId, (sender, numbe
             }
         }
         // The session is over, and the message lies on the shelf.
-        None => core.settle(sender, number, durable),
+        None => core.settle(now, sender, number, durable),
     }
 }
 

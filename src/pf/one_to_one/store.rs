@@ -9,11 +9,13 @@ use crate::pf::core::Core;
 use crate::pf::deferred::{Deferred, Item};
 use crate::pf::journal::Waiting;
 use crate::pf::one_to_one::session;
-use crate::pf::procedures::{one_to_one_invitation, standalone_message};
+use crate::pf::procedures::{one_to_one_invitation, registration_event, standalone_message};
+use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, UserId};
 use crate::pf::store::{self, Key};
 use crate::time::Instant;
 
+const TOO_OLD: &str = "a message is older than the policy keeps it: dropped";
 const NOTIFIED: Clause = Clause::of("DGC-1.1-43");
 
 /// What is answered once a message is durable.
@@ -112,26 +114,61 @@ impl Core {
         self.forget_stored(shelf, number)
     }
 
+    /// From now on the oldest message of a user has its time.
+    pub(in crate::pf) fn watch_age(&mut self, user: UserId) {
+        let Some(limit) = self.policy.max_age else { return };
+        if self.schedule.runs(Alarm::Expire(user)) {
+            return;
+        }
+        let senders = self.one.turns.get(&user).map(|turn| turn.senders.as_slice()).unwrap_or_default();
+        let senders = senders.iter().filter_map(|sender| Some(self.one[*sender].deferred.first()?.since));
+        let groups = self.users[user].groups.iter().filter_map(|group| Some(self[*group].deferred.first()?.since));
+        if let Some(oldest) = senders.chain(groups).min() {
+            self.schedule.set(Alarm::Expire(user), oldest + limit);
+        }
+    }
+
+    /// What a user has not fetched in time is dropped.
+    pub(in crate::pf) fn on_aged(&mut self, now: Instant, user: UserId) {
+        let Some(limit) = self.policy.max_age else { return };
+        let expired = |deferred: &Deferred| deferred.first().filter(|item| item.since + limit <= now).and(deferred.oldest());
+        for group in self.users[user].groups.clone() {
+            while let Some(number) = expired(&self[group].deferred) {
+                self.note(TOO_OLD);
+                self.forget_message(group, number);
+            }
+            self.pump(now, group);
+        }
+        for sender in self.one.turns.get(&user).map(|turn| turn.senders.clone()).unwrap_or_default() {
+            while let Some(number) = expired(&self.one[sender].deferred) {
+                self.note(TOO_OLD);
+                self.forget_stored(Shelf::Sender(sender), number);
+            }
+            super::delivery::pump(self, now, Shelf::Sender(sender));
+        }
+        self.watch_age(user);
+    }
+
     /// The store is done with a message of a sender.
     pub(in crate::pf) fn on_kept(&mut self, now: Instant, sender: SenderId, number: u64, owed: Owed, durable: bool) {
         match owed {
             Owed::Stored(media, incoming) => {
-                self.settle(sender, number, durable);
+                self.settle(now, sender, number, durable);
                 self.answer_message(now, media, &incoming, durable);
                 session::on_stored(self, now, sender);
             }
             Owed::Live(id, media, incoming) => {
-                session::on_live_kept(self, id, (sender, number), durable);
+                session::on_live_kept(self, now, id, (sender, number), durable);
                 self.answer_message(now, media, &incoming, durable);
                 session::pump(self, now, id);
             }
             Owed::Invite(id) => {
-                self.settle(sender, number, durable);
+                self.settle(now, sender, number, durable);
                 one_to_one_invitation::on_first_kept(self, now, id, durable);
                 session::on_stored(self, now, sender);
             }
             Owed::Standalone(asked) => {
-                self.settle(sender, number, durable);
+                self.settle(now, sender, number, durable);
                 standalone_message::on_kept(self, now, asked, durable);
                 session::on_stored(self, now, sender);
             }
@@ -139,7 +176,10 @@ impl Core {
     }
 
     /// A message on the shelf is durable, or was not to be made so.
-    pub(in crate::pf) fn settle(&mut self, sender: SenderId, number: u64, durable: bool) {
+    pub(in crate::pf) fn settle(&mut self, now: Instant, sender: SenderId, number: u64, durable: bool) {
+        let user = self.one[sender].user;
+        self.watch_age(user);
+        registration_event::watch(self, now, user);
         if durable && self.one[sender].deferred.make_durable(number).is_none() {
             // It is gone meanwhile.
             self.journal.delete(Key::OneToOne(sender.0, number));

@@ -215,3 +215,209 @@ fn accept(core: &mut Core, now: Instant, id: SessionId, asked: TransactionId, me
 fn phase(core: &Core, id: SessionId) -> Option<Phase> {
     core.one.sessions.get(&id).map(|session| session.phase)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::CommitOutcome;
+    use crate::msrp::Outcome;
+    use crate::pf::testing::{ALICE, BOB, FOCUS, PHONE, Session as Leg, World};
+    use crate::wire::sip::Name;
+
+    /// Alice and Bob are in a session.
+    fn live() -> (World, Leg, Leg) {
+        let mut world = World::new();
+        let (invite, media) = world.invite_one_to_one(ALICE, None);
+        let (offered, _, message) = world.request(BOB, "INVITE");
+        let bob = world.pick_up(offered, &message, PHONE);
+        let alice = world.accepted(FOCUS, invite, media);
+        (world, alice, bob)
+    }
+
+    /// The user registers and gets these messages in a delivery session.
+    fn assert_deferred(world: &mut World, texts: &[&str]) {
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        let carried = headers::other_parts(&message).into_iter().find(|part| part.is(cpim::MEDIA_TYPE)).expect("a message");
+        assert_eq!(carried.body, texts[0]);
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&texts[1..]);
+        world.completed();
+    }
+
+    #[test]
+    fn messages_go_both_ways_between_two_who_are_there() {
+        let (mut world, alice, bob) = live();
+        world.write(&alice, "hello");
+        assert_eq!(world.sent(FOCUS), Outcome::Accepted);
+        assert_eq!(world.read(BOB, 200), "hello");
+        world.write(&bob, "hi");
+        assert_eq!(world.sent(BOB), Outcome::Accepted);
+        assert_eq!(world.read(FOCUS, 200), "hi");
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn the_invite_reaches_the_user_as_its_sender_wrote_it() {
+        let mut world = World::new();
+        world.invite_one_to_one(ALICE, Some("first"));
+        let (_, _, message) = world.request(BOB, "INVITE");
+        assert_eq!(message.value(Name::PAssertedIdentity), Some(format!("<{ALICE}>").as_str()));
+        assert_eq!(message.value(Name::PAssertedService), Some(headers::SESSION_SERVICE));
+        assert_eq!(message.value(Name::ConversationId), Some("conversation of +15145550101"));
+        assert_eq!(message.value(Name::ReferredBy), None);
+        assert!(headers::sdp_of(&message).is_some_and(|sdp| sdp.contains("c=IN IP4 10.0.0.1") && sdp.contains("a=sendrecv")));
+        assert_eq!(headers::other_parts(&message)[0].body, "first");
+    }
+
+    #[test]
+    fn ringing_and_refusal_are_passed_on() {
+        let mut world = World::new();
+        world.invite_one_to_one(ALICE, None);
+        let (invite, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, invite, 180);
+        world.response(FOCUS, 180);
+        world.answer(BOB, invite, 486);
+        world.response(FOCUS, 486);
+        world.assert_quiet(FOCUS);
+    }
+
+    #[test]
+    fn a_cancel_is_passed_on() {
+        let mut world = World::new();
+        let (invite, _) = world.invite_one_to_one(ALICE, None);
+        let (offered, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, offered, 180);
+        world.response(FOCUS, 180);
+        world.cancel(FOCUS, invite);
+        world.response(FOCUS, 487);
+        assert!(matches!(world.event(BOB), Some(crate::endpoint::Event::Cancelled { .. })));
+    }
+
+    #[test]
+    fn the_pf_takes_part_for_a_user_who_cannot_be_reached() {
+        for status in [408, 480, 503] {
+            let mut world = World::new();
+            let (invite, media) = world.invite_one_to_one(ALICE, Some("first"));
+            let (offered, _, _) = world.request(BOB, "INVITE");
+            world.answer(BOB, offered, status);
+            let alice = world.accepted(FOCUS, invite, media);
+            world.missed(&alice, &["second"]);
+            world.assert_quiet(BOB);
+            world.bye(&alice, None);
+            assert_deferred(&mut world, &["first", "second"]);
+        }
+    }
+
+    #[test]
+    fn an_invite_whose_message_could_not_be_stored_is_refused() {
+        let mut world = World::new();
+        world.register(0, None);
+        world.commits.push_back(CommitOutcome::Failed);
+        world.invite_one_to_one(ALICE, Some("first"));
+        world.response(FOCUS, 480);
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn a_message_in_an_invite_is_durable_before_its_answer() {
+        let mut world = World::new();
+        world.register(0, None);
+        world.slow = true;
+        let (invite, media) = world.invite_one_to_one(ALICE, Some("first"));
+        world.assert_quiet(FOCUS);
+        world.slow = false;
+        world.commit();
+        world.accepted(FOCUS, invite, media);
+    }
+
+    #[test]
+    fn what_a_lost_user_did_not_acknowledge_is_deferred() {
+        let (mut world, alice, bob) = live();
+        world.write(&alice, "one");
+        world.write(&alice, "two");
+        assert_eq!(world.sent(FOCUS), Outcome::Accepted);
+        assert_eq!(world.sent(FOCUS), Outcome::Accepted);
+        assert_eq!(world.read(BOB, 200), "one");
+        assert_eq!(world.read(BOB, 0), "two");
+        world.bye(&bob, Some("SIP;cause=503;text=\"Radio lost\""));
+        let (bye, _, message) = world.request(FOCUS, "BYE");
+        assert_eq!(message.value(Name::Reason), Some("SIP;cause=503;text=\"Radio lost\""));
+        world.answer(FOCUS, bye, 200);
+        assert_deferred(&mut world, &["two"]);
+    }
+
+    #[test]
+    fn a_user_whose_connection_breaks_is_lost() {
+        let (mut world, _, bob) = live();
+        world.break_media(&bob);
+        world.pass(Duration::from_secs(2));
+        let (bye, _, _) = world.request(BOB, "BYE");
+        world.answer(BOB, bye, 200);
+        let (_, _, message) = world.request(FOCUS, "BYE");
+        assert_eq!(message.value(Name::Reason), Some("SIP;cause=503;text=\"Service Unavailable\""));
+    }
+
+    #[test]
+    fn what_the_sender_wrote_before_its_bye_arrives_before_the_bye() {
+        let (mut world, alice, _) = live();
+        world.write(&alice, "last");
+        assert_eq!(world.sent(FOCUS), Outcome::Accepted);
+        assert_eq!(world.read(BOB, 0), "last");
+        world.bye(&alice, None);
+        world.assert_quiet(BOB);
+        world.answer_last(BOB, 200);
+        let (bye, _, _) = world.request(BOB, "BYE");
+        world.answer(BOB, bye, 200);
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn a_refusal_of_a_live_message_is_told_to_its_sender() {
+        let (mut world, alice, _) = live();
+        world.write(&alice, "too long");
+        assert_eq!(world.sent(FOCUS), Outcome::Accepted);
+        assert_eq!(world.read(BOB, 413), "too long");
+        assert!(matches!(
+            world.event(FOCUS),
+            Some(crate::endpoint::Event::Msrp { event: crate::msrp::Event::Report { code: 413, .. }, .. })
+        ));
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn a_deregistered_user_is_lost() {
+        let (mut world, _, _) = live();
+        world.register_user(crate::pf::testing::USER, 0, None);
+        world.skip_to_request(BOB, "BYE");
+        world.request(FOCUS, "BYE");
+    }
+
+    #[test]
+    fn each_leg_is_refreshed_by_itself() {
+        let (mut world, alice, bob) = live();
+        for session in [alice, bob] {
+            world.modify(&session, "INVITE", |sdp| sdp);
+            world.response(session.node, 200);
+        }
+        world.assert_quiet(FOCUS);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn an_offer_without_a_medium_is_refused() {
+        let mut world = World::new();
+        let invite = crate::wire::sip::Builder::request("INVITE", crate::pf::testing::USER)
+            .push("Route", "<sip:pf.home1.example;lr>")
+            .push("Contact", "<sip:10.0.1.1>")
+            .body("application/sdp", "v=0\r\n".to_owned());
+        world.send(FOCUS, invite);
+        world.response(FOCUS, 488);
+    }
+}

@@ -75,3 +75,81 @@ fn notification_in(message: &Message) -> Option<Imdn> {
     let cpim = Cpim::decode(message.body()).ok()?;
     (headers::essence(cpim.content_type()?) == imdn::MEDIA_TYPE).then(|| Imdn::parse(&cpim.decoded()).ok())?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pf::testing::{ALICE, BOB, FOCUS, PHONE, USER, World};
+    use crate::wire::sip::Builder;
+
+    fn message(content_type: &str, body: String) -> Builder {
+        Builder::request("MESSAGE", USER)
+            .push("Route", "<sip:pf.home1.example;lr>")
+            .push("P-Asserted-Identity", format!("<{ALICE}>"))
+            .push("Conversation-ID", "conversation")
+            .push("Contribution-ID", "contribution")
+            .body(content_type, body)
+    }
+
+    fn chat(text: &str) -> Builder {
+        message(cpim::MEDIA_TYPE, format!("From: <{ALICE}>\r\nTo: <{USER}>\r\n\r\nContent-Type: text/plain\r\n\r\n{text}"))
+    }
+
+    #[test]
+    fn a_message_to_a_user_who_is_there_is_passed_on() {
+        let mut world = World::new();
+        world.send(FOCUS, chat("hello"));
+        let (asked, _, passed) = world.request(BOB, "MESSAGE");
+        assert_eq!(passed.value(Name::PAssertedIdentity), Some(format!("<{ALICE}>").as_str()));
+        world.answer(BOB, asked, 200);
+        world.response(FOCUS, 200);
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn a_message_to_an_absent_user_is_stored_and_delivered_in_a_session() {
+        for status in [None, Some(480), Some(408)] {
+            let mut world = World::new();
+            if status.is_none() {
+                world.register(0, None);
+            }
+            world.send(FOCUS, chat("hello"));
+            if let Some(status) = status {
+                let (asked, _, _) = world.request(BOB, "MESSAGE");
+                world.answer(BOB, asked, status);
+            }
+            world.response(FOCUS, 202);
+            world.register(600_000, None);
+            let (invite, _, message) = world.request(BOB, "INVITE");
+            assert_eq!(message.value(Name::ReferredBy), Some(format!("<{ALICE}>").as_str()));
+            assert_eq!(message.value(Name::ConversationId), Some("conversation"));
+            let sdp = headers::sdp_of(&message).expect("SDP");
+            for line in ["a=accept-types:message/cpim\r\n", "a=accept-wrapped-types:text/plain message/imdn+xml\r\n", "a=sendonly\r\n"] {
+                assert!(sdp.contains(line), "{line}");
+            }
+            world.pick_up_without_media(invite, PHONE);
+            world.completed();
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_passed_on_and_nothing_is_stored() {
+        let mut world = World::new();
+        world.send(FOCUS, chat("hello"));
+        let (asked, _, _) = world.request(BOB, "MESSAGE");
+        world.answer(BOB, asked, 486);
+        world.response(FOCUS, 486);
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn what_is_not_wrapped_is_not_stored() {
+        let mut world = World::new();
+        world.send(FOCUS, message("text/plain", "hello".to_owned()));
+        let (asked, _, _) = world.request(BOB, "MESSAGE");
+        world.answer(BOB, asked, 480);
+        world.response(FOCUS, 480);
+    }
+}

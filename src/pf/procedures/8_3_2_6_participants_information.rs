@@ -141,7 +141,7 @@ pub(in crate::pf) fn on_failed(core: &mut Core, now: Instant, id: SubscriptionId
             }
             core.relays.remove(id);
         }
-        None => {}
+        Some(Watch::Registration(_)) | None => {}
     }
 }
 

@@ -26,7 +26,7 @@ pub(in crate::pf) fn handle(core: &mut Core, now: Instant, id: SubscriptionId, n
             relay(core, now, id, message);
             gap
         }
-        None => false,
+        Some(Watch::Registration(_)) | None => false,
     };
     if gap {
         core.note("the roster has a gap: full state is asked for");
@@ -111,7 +111,7 @@ pub(in crate::pf) fn on_terminated(core: &mut Core, now: Instant, id: Subscripti
                 deferred_handling::on_focus_gone(core, now, group, "the conference is no more");
             }
         }
-        None => {}
+        Some(Watch::Registration(_)) | None => {}
     }
 }
 

@@ -767,6 +767,21 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_is_too_old_is_dropped() {
+        let mut world = away(&[("store.max-age", "1h")]);
+        world.wrote(ALICE, &["old", "older than it looks"]);
+        world.pass(Duration::from_secs(1_800));
+        world.wrote(CAROL, &["new"]);
+        world.restart();
+        world.pass(Duration::from_secs(1_801));
+        world.register(600_000, None);
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(carried(&invite).as_deref(), Some("new"));
+        world.completed();
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
     fn a_client_that_writes_in_a_sendonly_session_is_refused() {
         let mut world = away(&[]);
         world.wrote(ALICE, &["one", "two"]);

@@ -6,7 +6,7 @@ use crate::clause::Clause;
 use crate::endpoint::TransactionId;
 use crate::pf::core::Core;
 use crate::pf::procedures::{deferred_handling, group_delivery, inactive_group, one_to_one_delivery};
-use crate::pf::registrar::ThirdParty;
+use crate::pf::registrar::{Devices, ThirdParty};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, Registration, UserId};
 use crate::time::Instant;
@@ -30,7 +30,7 @@ pub(in crate::pf) fn handle(core: &mut Core, now: Instant, transaction: Transact
     };
     accept(core, now, transaction, message, register.expires);
     if register.expires == 0 {
-        deregister(core, now, user);
+        went(core, now, user);
     } else {
         register_user(core, now, user, register);
     }
@@ -46,14 +46,25 @@ fn accept(core: &mut Core, now: Instant, transaction: TransactionId, message: &M
 }
 
 fn register_user(core: &mut Core, now: Instant, id: UserId, register: ThirdParty) {
+    if let Some(scscf) = register.scscf {
+        core.users[id].route = format!("<{};lr>", scscf.trim_end_matches(";lr"));
+    }
+    let until = now + Duration::from_secs(register.expires);
+    came(core, now, id, until, register.devices, core.policy.trigger_source.third_party_register);
+}
+
+/// A user is registered until then with these devices; whether that is a trigger depends on who
+/// tells (AMB-02).
+pub(in crate::pf) fn came(core: &mut Core, now: Instant, id: UserId, until: Instant, devices: Devices, triggers: bool) {
     let user = &mut core.users[id];
     let again = matches!(user.registration, Registration::Until(end) if end > now);
-    user.registration = Registration::Until(now + Duration::from_secs(register.expires));
-    if let Some(scscf) = register.scscf {
-        user.route = format!("<{};lr>", scscf.trim_end_matches(";lr"));
-    }
-    user.devices = register.devices;
+    user.registration = Registration::Until(until);
+    user.devices = devices;
+    core.journal.touch_user(id);
     leave_devices(core, now, id);
+    if !triggers {
+        return core.note("the policy takes this registration for no trigger");
+    }
     if again && !core.policy.trigger_on_reregister {
         return core.note("the policy takes a re-registration for no trigger");
     }
@@ -85,7 +96,9 @@ fn leave_devices(core: &mut Core, now: Instant, id: UserId) {
     }
 }
 
-fn deregister(core: &mut Core, now: Instant, id: UserId) {
+/// A user is registered no more.
+pub(in crate::pf) fn went(core: &mut Core, now: Instant, id: UserId) {
+    core.journal.touch_user(id);
     let user = &mut core.users[id];
     user.registration = Registration::Gone;
     user.waiting.clear();

@@ -18,7 +18,7 @@ use crate::msrp::Incoming;
 use crate::pf::core::Core;
 use crate::pf::deferred::{Item, Origin};
 use crate::pf::one_to_one::{Shelf, delivery};
-use crate::pf::procedures::{active_group, group_delivery, restart, session_modification};
+use crate::pf::procedures::{active_group, group_delivery, registration_event, restart, session_modification};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{Delivery, GroupId, Phase, Side};
 use crate::time::Instant;
@@ -118,6 +118,7 @@ pub(in crate::pf) fn hold(core: &mut Core, now: Instant, group: GroupId) {
     core[group].held_since = now;
     core.journal.touch(group);
     core.subscribe(now, group);
+    registration_event::watch(core, now, core[group].user);
 }
 
 /// The user has left, or nothing says otherwise: the focus leg ends too.

@@ -23,6 +23,9 @@ pub(super) mod participants_information;
 pub(super) mod participants_notification;
 #[path = "8_3_2_9_1_4_race_conditions.rs"]
 pub(super) mod race_conditions;
+/// Trigger A of 8.3.2.9 by the registration event package.
+#[path = "8_3_2_9_a_registration_event.rs"]
+pub(super) mod registration_event;
 /// Trigger A of 8.3.2.9.
 #[path = "8_3_2_9_a_third_party_register.rs"]
 pub(super) mod registration;

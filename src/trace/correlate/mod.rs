@@ -404,7 +404,9 @@ impl Correlator {
             if let Some(party) = remembered {
                 return party.clone();
             }
-            return if node.role == Role::Core { self.places.target(request).cloned().unwrap_or(node) } else { node };
+            // The S-CSCF itself tells who is registered; everything else it passes on.
+            let relayed = node.role == Role::Core && request.value(sip::Name::Event).is_none_or(|event| event.trim() != "reg");
+            return if relayed { self.places.target(request).cloned().unwrap_or(node) } else { node };
         }
         let origin = self.places.origin(request, &node).cloned();
         match (origin, remembered) {
