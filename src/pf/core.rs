@@ -10,8 +10,8 @@ use super::one_to_one::{OneToOne, Place, SessionId, Shelf, delivery, legs};
 use super::procedures::deferred_handling::Silence;
 use super::procedures::{
     active_group, deferred_handling, group_delivery, group_rejoin, one_to_one_delivery, one_to_one_invitation,
-    participants_information, participants_notification, registration, registration_event, restart, session_invitation, session_modification,
-    standalone_message,
+    participants_information, participants_notification, registration, registration_event, restart, session_invitation,
+    session_modification, standalone_message,
 };
 use super::schedule::{Alarm, Schedule};
 use super::state::{Delivery, Group, GroupId, Phase, Restart, Side, UserId, Users, address_key};

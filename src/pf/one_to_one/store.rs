@@ -122,7 +122,9 @@ impl Core {
         }
         let senders = self.one.turns.get(&user).map(|turn| turn.senders.as_slice()).unwrap_or_default();
         let senders = senders.iter().filter_map(|sender| Some(self.one[*sender].deferred.first()?.since));
-        let groups = self.users[user].groups.iter().filter_map(|group| Some(self[*group].deferred.first()?.since));
+        let of_group =
+            |group: &GroupId| [&self[*group].deferred, &self[*group].parcel.queue].into_iter().filter_map(Deferred::first);
+        let groups = self.users[user].groups.iter().flat_map(of_group).map(|item| item.since);
         if let Some(oldest) = senders.chain(groups).min() {
             self.schedule.set(Alarm::Expire(user), oldest + limit);
         }
@@ -133,11 +135,12 @@ impl Core {
         let Some(limit) = self.policy.max_age else { return };
         let expired = |deferred: &Deferred| deferred.first().filter(|item| item.since + limit <= now).and(deferred.oldest());
         for group in self.users[user].groups.clone() {
-            while let Some(number) = expired(&self[group].deferred) {
+            while let Some(number) = expired(&self[group].deferred).or_else(|| expired(&self[group].parcel.queue)) {
                 self.note(TOO_OLD);
                 self.forget_message(group, number);
             }
             self.pump(now, group);
+            super::delivery::pump(self, now, Shelf::Group(group));
         }
         for sender in self.one.turns.get(&user).map(|turn| turn.senders.clone()).unwrap_or_default() {
             while let Some(number) = expired(&self.one[sender].deferred) {

@@ -125,7 +125,9 @@ mod tests {
             assert_eq!(message.value(Name::ReferredBy), Some(format!("<{ALICE}>").as_str()));
             assert_eq!(message.value(Name::ConversationId), Some("conversation"));
             let sdp = headers::sdp_of(&message).expect("SDP");
-            for line in ["a=accept-types:message/cpim\r\n", "a=accept-wrapped-types:text/plain message/imdn+xml\r\n", "a=sendonly\r\n"] {
+            for line in
+                ["a=accept-types:message/cpim\r\n", "a=accept-wrapped-types:text/plain message/imdn+xml\r\n", "a=sendonly\r\n"]
+            {
                 assert!(sdp.contains(line), "{line}");
             }
             world.pick_up_without_media(invite, PHONE);

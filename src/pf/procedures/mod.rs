@@ -23,12 +23,12 @@ pub(super) mod participants_information;
 pub(super) mod participants_notification;
 #[path = "8_3_2_9_1_4_race_conditions.rs"]
 pub(super) mod race_conditions;
-/// Trigger A of 8.3.2.9 by the registration event package.
-#[path = "8_3_2_9_a_registration_event.rs"]
-pub(super) mod registration_event;
 /// Trigger A of 8.3.2.9.
 #[path = "8_3_2_9_a_third_party_register.rs"]
 pub(super) mod registration;
+/// Trigger A of 8.3.2.9 by the registration event package.
+#[path = "8_3_2_9_a_registration_event.rs"]
+pub(super) mod registration_event;
 #[path = "8_3_2_9_1_3_delivery_upon_rejoin.rs"]
 pub(super) mod rejoin_delivery;
 #[path = "8_3_2_9_1_3_item_1_restart_upon_rejoin.rs"]
