@@ -8,6 +8,7 @@ use super::super::{profile, templates};
 use super::{Aim, Draft, Refusal, Scripted, Subject};
 use crate::endpoint::{Destination, DialogId, MsrpId, State, TransactionId};
 use crate::msrp;
+use crate::pattern::ast::Role;
 use crate::time::Instant;
 use crate::wire::sdp;
 use crate::wire::sip::header::MediaType;
@@ -46,6 +47,9 @@ impl Scripted {
             let group = self.roster_of(&entity);
             let notifier = self.notifiers.entry(dialog).or_insert_with(Notifier::unknown);
             notifier.version += 1;
+            if let Some(group) = group.as_ref().filter(|_| self.profile.role == Role::Cf) {
+                request = request.push("Contact", self.profile.focus_contact(&group.focus));
+            }
             request = focus::notify(request, notifier, &entity, group.as_ref());
         }
         if let Some(media) = &media {
