@@ -15,6 +15,7 @@
 //! | a request that crosses ours, or comes out of order | 491, or 500 (RFC 3261 12.2.2, 14.2) | the same | the same |
 //! | a merged request | 482 (RFC 3261 8.2.2.2) | the same | the same |
 //! | 2xx to INVITE | ACK; the active side connects MSRP | the same | the same |
+//! | ACK | the active side connects MSRP, if it has not with its 2xx (`connects-early`) | the same | - |
 //! | 3xx-6xx to INVITE | ACK (RFC 3261 17.1.1.3) | the same | the same |
 //! | no ACK within 64*T1, session expired | BYE | BYE | BYE |
 //! | refresh due | re-INVITE, unless its declaration says that it does not refresh | the same | - |

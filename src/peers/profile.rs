@@ -60,6 +60,9 @@ pub struct Profile {
     pub reference: bool,
     /// Whether it refreshes its sessions (RFC 4028) unasked when that is its part.
     pub refreshes: bool,
+    /// Whether it opens an MSRP connection that is its to open with its answer, before the ACK
+    /// (RFC 4975 5.4 sets no moment).
+    pub connects_early: bool,
 }
 
 impl Profile {
@@ -76,6 +79,7 @@ impl Profile {
             groups: Vec::new(),
             reference: false,
             refreshes: true,
+            connects_early: false,
         }
     }
 

@@ -100,6 +100,7 @@ pub(super) struct Home {
     pub(super) host: String,
     pub(super) reference: bool,
     pub(super) refreshes: bool,
+    pub(super) connects_early: bool,
 }
 
 /// A node per device of a client, one per focus, one for the registrar.
@@ -135,7 +136,8 @@ fn client(actor: &Actor, device: Option<&Arc<str>>, devices: &mut u8) -> Home {
 
 fn home(actor: &Actor, device: Option<Arc<str>>, address: IpAddr, host: String) -> Home {
     let party = Party { role: actor.role, name: Arc::clone(&actor.name), device };
-    Home { party, address, host, reference: actor.reference, refreshes: actor.refreshes }
+    let Actor { reference, refreshes, connects_early, .. } = *actor;
+    Home { party, address, host, reference, refreshes, connects_early }
 }
 
 pub(super) fn addresses_of(identity: &Identity) -> Vec<String> {
@@ -155,6 +157,7 @@ pub(super) fn profile(defaults: &Defaults, home: &Home) -> Profile {
                     .map(|(_, instance)| instance.to_owned()),
                 route: Some(format!("<{CORE_URI};lr>")),
                 refreshes: home.refreshes,
+                connects_early: home.connects_early,
                 ..Profile::new(Role::Client, &party.name, &uri)
             }
         }

@@ -340,7 +340,7 @@ mod tests {
             requirements: vec!["DGC-1.2-19".to_owned()],
             tags: vec!["group".to_owned()],
             iut: Role::Pf,
-            actors: vec![Actor { name: "focus".into(), role: Role::Cf, devices: Vec::new(), reference: false, refreshes: true }],
+            actors: vec![Actor { name: "focus".into(), role: Role::Cf, devices: Vec::new(), reference: false, refreshes: true, connects_early: false }],
             variants: vec![Variant::default()],
             needs: Vec::new(),
             control: None,

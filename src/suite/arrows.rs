@@ -65,23 +65,6 @@ fn part(key: &Text, at: usize, len: usize) -> Place {
     Place { start: key.place.start + at, end: key.place.start + at + len, ..key.place }
 }
 
-const METHODS: [&str; 14] = [
-    "INVITE",
-    "ACK",
-    "BYE",
-    "CANCEL",
-    "OPTIONS",
-    "REGISTER",
-    "PRACK",
-    "SUBSCRIBE",
-    "NOTIFY",
-    "MESSAGE",
-    "UPDATE",
-    "REFER",
-    "INFO",
-    "PUBLISH",
-];
-
 fn what(desk: &Desk, text: &str, place: Place) -> Option<What> {
     if let Some(rest) = text.strip_prefix("MSRP ").map(str::trim) {
         return msrp(desk, rest, place);
@@ -94,10 +77,10 @@ fn what(desk: &Desk, text: &str, place: Place) -> Option<What> {
     if text.starts_with(|char: char| char.is_ascii_digit()) {
         return codes(desk, text, place).map(What::Response);
     }
-    if METHODS.contains(&text) {
+    if Method::KNOWN.contains(&text) {
         return Some(What::Request(Method::of(text)));
     }
-    let near = nearest(text, METHODS.into_iter().chain(["LOST", "any", "MSRP SEND"]));
+    let near = nearest(text, Method::KNOWN.into_iter().chain(["LOST", "any", "MSRP SEND"]));
     let token = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-' || byte == b'_');
     if token && near.is_none() {
         return Some(What::Request(Method::of(text)));
@@ -106,7 +89,7 @@ fn what(desk: &Desk, text: &str, place: Place) -> Option<What> {
         Diagnostic::new("Y0023", place, format!("`{text}` is no kind of message")).label("neither a method nor a status").allowed(
             "a method, a status (`200`, `4xx`, `4xx-6xx`), `any`, `MSRP SEND`, `LOST`; methods are",
             text,
-            METHODS,
+            Method::KNOWN,
         ),
     );
     None

@@ -167,10 +167,10 @@ impl Surroundings<'_> {
         }
         if entry.value.text().is_some() {
             let role = reader::word(self.desk, &entry.value, "the role of an actor", &ROLES)?;
-            return Some(Actor { name: name.into(), role, devices: Vec::new(), reference: false, refreshes: true });
+            return Some(Actor { name: name.into(), role, devices: Vec::new(), reference: false, refreshes: true, connects_early: false });
         }
         let fields = Fields::of(self.desk, &entry.value, "an actor")?;
-        fields.known(self.desk, "an actor", &["role", "devices", "reference", "refreshes"]);
+        fields.known(self.desk, "an actor", &["role", "devices", "reference", "refreshes", "connects-early"]);
         let role = reader::word(self.desk, fields.need(self.desk, "role", "an actor")?, "the role of an actor", &ROLES)?;
         let devices = fields.get("devices").map(|node| reader::texts(self.desk, node, "`devices`")).unwrap_or_default();
         for (device, place) in &devices {
@@ -183,6 +183,7 @@ impl Surroundings<'_> {
             devices: devices.into_iter().map(|(device, _)| Arc::from(device)).collect(),
             reference: flag("reference").unwrap_or(false),
             refreshes: flag("refreshes").unwrap_or(true),
+            connects_early: flag("connects-early").unwrap_or(false),
         })
     }
 

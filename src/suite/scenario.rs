@@ -64,6 +64,8 @@ pub struct Actor {
     pub reference: bool,
     /// Whether it refreshes its sessions by itself when that is its part.
     pub refreshes: bool,
+    /// Whether it opens an MSRP connection that is its to open with its answer, before the ACK.
+    pub connects_early: bool,
 }
 
 /// One step or block.

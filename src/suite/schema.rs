@@ -238,10 +238,11 @@ fn value() -> Value {
 fn scenario_field(name: &str) -> Option<(Value, &'static str)> {
     let role = words(ROLES.iter().map(|(word, _)| *word));
     let actor = json!({ "anyOf": [role, object(
-        described(&["role", "devices", "reference", "refreshes"], |name| Some(match name {
+        described(&["role", "devices", "reference", "refreshes", "connects-early"], |name| Some(match name {
             "role" => (role.clone(), "What the actor is."),
             "devices" => (list(&text()), "The devices of a client."),
             "refreshes" => (flag(), "Whether it refreshes its sessions unasked when that is its part; it does by default."),
+            "connects-early" => (flag(), "Whether it opens an MSRP connection that is its to open with its answer, not with the ACK."),
             _ => (flag(), "The reference actor acts for it, unscripted."),
         })),
         &["role"],

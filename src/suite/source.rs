@@ -8,7 +8,10 @@ use include_dir::{Dir, include_dir};
 
 use crate::pattern::ast::Place;
 
-/// The suites that this binary was built with.
+/// The suites that this binary was built with, traces included. Cargo does not watch the folder: where
+/// only scenarios changed, an incremental build keeps the former ones. Inside the project that does
+/// not matter, since the folder itself goes first; a build script that watched it would compile the
+/// whole crate for every edit of a scenario.
 static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
 
 /// The suite that is used when no other is named.

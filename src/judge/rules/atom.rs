@@ -209,7 +209,7 @@ impl Atom {
     }
 
     fn buckets(&self) -> Vec<Bucket> {
-        let methods = || KNOWN_METHODS.iter().chain(&["*"]).map(|token| Method::of(token));
+        let methods = || Method::KNOWN.iter().chain(&["*"]).map(|token| Method::of(token));
         match (&self.what, self.answered) {
             (What::Request(method), Some(_)) => vec![Bucket::Answered(method.clone())],
             (What::Any, Some(_)) => methods().map(Bucket::Answered).collect(),
@@ -227,23 +227,6 @@ impl Atom {
         }
     }
 }
-
-const KNOWN_METHODS: [&str; 14] = [
-    "INVITE",
-    "ACK",
-    "BYE",
-    "CANCEL",
-    "OPTIONS",
-    "REGISTER",
-    "PRACK",
-    "SUBSCRIBE",
-    "NOTIFY",
-    "MESSAGE",
-    "UPDATE",
-    "REFER",
-    "INFO",
-    "PUBLISH",
-];
 
 /// Whether a request is the first of its dialog, as far as it knows.
 fn is_initial(view: &View<'_>) -> bool {

@@ -102,8 +102,9 @@ impl Scripted {
     }
 
     /// Binds the session of a dialog: the passive side waits as soon as both have spoken, the
-    /// active side connects with the ACK.
+    /// active side connects with the ACK, or at once when its profile says so.
     pub(super) fn bind(&mut self, now: Instant, dialog: DialogId, acknowledged: bool) {
+        let acknowledged = acknowledged || self.profile.connects_early;
         let Some(media) = self.media.get_mut(&dialog) else { return };
         let Some(binding) = media.binding().filter(|binding| acknowledged || !binding.active) else { return };
         // A peer that names another path, after its restart for example, is bound to anew.

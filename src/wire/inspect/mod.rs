@@ -181,7 +181,7 @@ fn sip_messages(bytes: &Bytes, transport: Transport, inspection: &mut Inspection
             Ok(message) => {
                 let length = rest.len() - message.trailing();
                 inspection.lossless &= message.encode() == rest[..length];
-                inspection.add(sip::validate(&message, transport), at);
+                inspection.add(sip::validate_excerpt(&message, transport), at);
                 inspection.tree.push(sip_message(&message, at, &mut inspection.violations));
                 at += length;
             }

@@ -46,6 +46,24 @@ pub enum Method {
 }
 
 impl Method {
+    /// The tokens of all methods that have a name here.
+    pub const KNOWN: [&str; 14] = [
+        "INVITE",
+        "ACK",
+        "BYE",
+        "CANCEL",
+        "OPTIONS",
+        "REGISTER",
+        "PRACK",
+        "SUBSCRIBE",
+        "NOTIFY",
+        "MESSAGE",
+        "UPDATE",
+        "REFER",
+        "INFO",
+        "PUBLISH",
+    ];
+
     /// Reads a method token.
     pub fn of(token: &str) -> Self {
         match token {

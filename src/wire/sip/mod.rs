@@ -15,4 +15,4 @@ pub use framer::{Framer, Limits};
 pub use message::{HeaderField, Message, Method, StartLine};
 pub use name::Name;
 pub use uri::{Host, Params, Scheme, Uri, host_port};
-pub use validate::validate;
+pub use validate::{validate, validate_excerpt};

@@ -2,7 +2,6 @@
 
 use super::Sink;
 use super::table::{self, Row};
-use crate::wire::Level;
 use crate::wire::sip::header::{self, NameAddr, Via};
 use crate::wire::sip::{HeaderField, Message, Name, Params, Scheme, grammar};
 
@@ -34,8 +33,8 @@ fn unknown(field: &HeaderField<'_>, sink: &mut Sink) {
 fn known(row: &Row, field: &HeaderField<'_>, sink: &mut Sink) {
     if let Err((at, expected)) = grammar::check(row.grammar, field.value) {
         let message = format!("{} is malformed: expected {expected}", row.name.canonical());
-        let level = if is_placeholder(&field.value[at..]) { Level::Warning } else { Level::Error };
-        sink.push(level, row.code, field.offset + at, row.rfc, message);
+        let excuse = is_placeholder(&field.value[at..]).then_some("a remark in parentheses stands for a value");
+        sink.excused(excuse, row.code, field.offset + at, row.rfc, &message);
         return;
     }
     let check = Check { row, field, sink };

@@ -3,7 +3,6 @@
 use super::Sink;
 use super::table::ROWS;
 use crate::engine::Transport;
-use crate::wire::Level;
 use crate::wire::sip::header::{self, NameAddr, SessionExpires};
 use crate::wire::sip::{Message, Name};
 
@@ -21,34 +20,38 @@ pub(super) fn check(message: &Message, transport: Transport, sink: &mut Sink) {
     }
 }
 
-/// Whether the sender speaks RFC 3261 and not RFC 2543 (RFC 3261 8.1.1.7).
-fn is_modern(message: &Message) -> bool {
-    message.via().is_ok_and(|via| via.branch().is_some_and(|branch| branch.starts_with("z9hG4bK")))
+/// Why a message may lack what RFC 3261 made mandatory: its topmost Via has no branch with the magic
+/// cookie (RFC 3261 8.1.1.7).
+fn old(message: &Message) -> Option<&'static str> {
+    let is_modern = message.via().is_ok_and(|via| via.branch().is_some_and(|branch| branch.starts_with("z9hG4bK")));
+    (!is_modern).then_some("its sender follows RFC 2543")
 }
 
-fn owed(message: &Message, name: Name, level: Level, rfc: &'static str, sink: &mut Sink) {
+fn owed(message: &Message, name: Name, rfc: &'static str, excuse: Option<&str>, sink: &mut Sink) {
     if message.field(name).is_none() {
-        sink.push(level, "sip-header-missing", message.start_offset(), rfc, format!("{} is missing", name.canonical()));
+        sink.excused(excuse, "sip-header-missing", message.start_offset(), rfc, &format!("{} is missing", name.canonical()));
     }
 }
 
 fn mandatory(message: &Message, sink: &mut Sink) {
     for name in [Name::From, Name::To, Name::CallId, Name::CSeq] {
-        owed(message, name, Level::Error, "RFC 3261 8.1.1", sink);
+        owed(message, name, "RFC 3261 8.1.1", None, sink);
     }
-    // The sending hop adds Via (RFC 3261 18.1.1): call flows print messages before that.
-    owed(message, Name::Via, Level::Warning, "RFC 3261 8.1.1.7", sink);
-    let level = if is_modern(message) { Level::Error } else { Level::Warning };
+    owed(message, Name::Via, "RFC 3261 8.1.1.7", Some("call flows print messages before the sending hop adds it"), sink);
     if message.from().is_ok_and(|from| from.tag().is_none()) {
         let at = message.field(Name::From).map_or(0, |field| field.offset);
-        sink.push(level, "sip-from-tag", at, "RFC 3261 8.1.1.3", "From has no tag");
+        sink.excused(old(message), "sip-from-tag", at, "RFC 3261 8.1.1.3", "From has no tag");
     }
     let answered = message.status().is_some_and(|status| status > 100);
     if answered && message.to().is_ok_and(|to| to.tag().is_none()) {
         let at = message.field(Name::To).map_or(0, |field| field.offset);
+        let text = "To of a response has no tag";
         // RFC 3261 9.2 has only a SHOULD for the tag of the answer to a CANCEL.
-        let level = if message.method_token() == Some("CANCEL") { Level::Warning } else { level };
-        sink.push(level, "sip-to-tag", at, "RFC 3261 8.2.6.2", "To of a response has no tag");
+        if message.method_token() == Some("CANCEL") {
+            sink.warning("sip-to-tag", at, "RFC 3261 9.2", text);
+        } else {
+            sink.excused(old(message), "sip-to-tag", at, "RFC 3261 8.2.6.2", text);
+        }
     }
 }
 
@@ -94,15 +97,20 @@ fn body(message: &Message, transport: Transport, sink: &mut Sink) {
     untyped_body(message, sink);
 }
 
-/// RFC 3261 20.15. A blank body, and one that is SDP at first sight, can be read all the same.
+/// RFC 3261 20.15. Of an excerpt a blank body, and one that is SDP at first sight, can be read all the
+/// same.
 fn untyped_body(message: &Message, sink: &mut Sink) {
     let body = message.body();
     if body.is_empty() || message.field(Name::ContentType).is_some() {
         return;
     }
-    let can_be_guessed = body.starts_with(b"v=0\r\n") || body.iter().all(u8::is_ascii_whitespace);
-    let level = if can_be_guessed { Level::Warning } else { Level::Error };
-    sink.push(level, "sip-header-missing", message.start_offset(), "RFC 3261 20.15", "Content-Type is missing beside a body");
+    let excuse = if body.starts_with(b"v=0\r\n") {
+        Some("the body is SDP at first sight")
+    } else {
+        body.iter().all(u8::is_ascii_whitespace).then_some("the body is blank")
+    };
+    let text = "Content-Type is missing beside a body";
+    sink.excused(excuse, "sip-header-missing", message.start_offset(), "RFC 3261 20.15", text);
 }
 
 /// RFC 3261 10.2.2: `Contact: *` stands alone, in a REGISTER with Expires 0.
@@ -147,22 +155,21 @@ fn parsed<'a, T, E>(message: &'a Message, name: Name, parse: impl Fn(&'a str) ->
 }
 
 fn request(message: &Message, sink: &mut Sink) {
-    let level = if is_modern(message) { Level::Error } else { Level::Warning };
-    // A proxy lets it pass and adds one (RFC 3261 16.3, 16.6).
-    owed(message, Name::MaxForwards, Level::Warning, "RFC 3261 8.1.1.6", sink);
+    let excuse = old(message);
+    owed(message, Name::MaxForwards, "RFC 3261 8.1.1.6", Some("a proxy adds one (RFC 3261 16.6)"), sink);
     match message.method_token().unwrap_or("") {
-        "INVITE" => owed(message, Name::Contact, level, "RFC 3261 8.1.1.8", sink),
+        "INVITE" => owed(message, Name::Contact, "RFC 3261 8.1.1.8", excuse, sink),
         "SUBSCRIBE" => {
-            owed(message, Name::Contact, level, "RFC 3261 8.1.1.8", sink);
-            owed(message, Name::Event, Level::Error, "RFC 6665 4.1.2.1", sink);
+            owed(message, Name::Contact, "RFC 3261 8.1.1.8", excuse, sink);
+            owed(message, Name::Event, "RFC 6665 4.1.2.1", None, sink);
         }
         "NOTIFY" => {
-            owed(message, Name::Event, Level::Error, "RFC 6665 4.2.2", sink);
-            owed(message, Name::SubscriptionState, Level::Error, "RFC 6665 4.2.2", sink);
+            owed(message, Name::Event, "RFC 6665 4.2.2", None, sink);
+            owed(message, Name::SubscriptionState, "RFC 6665 4.2.2", None, sink);
         }
-        "REFER" => owed(message, Name::ReferTo, Level::Error, "RFC 3515 2.4.1", sink),
-        "PRACK" => owed(message, Name::RAck, Level::Error, "RFC 3262 7.2", sink),
-        "PUBLISH" => owed(message, Name::Event, Level::Error, "RFC 3903 4", sink),
+        "REFER" => owed(message, Name::ReferTo, "RFC 3515 2.4.1", None, sink),
+        "PRACK" => owed(message, Name::RAck, "RFC 3262 7.2", None, sink),
+        "PUBLISH" => owed(message, Name::Event, "RFC 3903 4", None, sink),
         "CANCEL" => {
             for field in message.fields().filter(|field| matches!(field.name, Name::Require | Name::ProxyRequire)) {
                 sink.error("sip-cancel-require", field.offset, "RFC 3261 9.1", "a CANCEL holds Require or Proxy-Require");
@@ -185,14 +192,13 @@ fn response(message: &Message, status: u16, sink: &mut Sink) {
         _ => None,
     };
     if let Some((name, rfc)) = owes {
-        owed(message, name, Level::Error, rfc, sink);
+        owed(message, name, rfc, None, sink);
     }
     if (200..300).contains(&status) && message.method_token() == Some("INVITE") {
-        let level = if is_modern(message) { Level::Error } else { Level::Warning };
-        owed(message, Name::Contact, level, "RFC 3261 13.3.1.4", sink);
+        owed(message, Name::Contact, "RFC 3261 13.3.1.4", old(message), sink);
     }
     let reliable = message.elements(Name::Require).any(|option| option.eq_ignore_ascii_case("100rel"));
     if (101..200).contains(&status) && reliable {
-        owed(message, Name::RSeq, Level::Error, "RFC 3262 3", sink);
+        owed(message, Name::RSeq, "RFC 3262 3", None, sink);
     }
 }
