@@ -167,7 +167,14 @@ impl Surroundings<'_> {
         }
         if entry.value.text().is_some() {
             let role = reader::word(self.desk, &entry.value, "the role of an actor", &ROLES)?;
-            return Some(Actor { name: name.into(), role, devices: Vec::new(), reference: false, refreshes: true, connects_early: false });
+            return Some(Actor {
+                name: name.into(),
+                role,
+                devices: Vec::new(),
+                reference: false,
+                refreshes: true,
+                connects_early: false,
+            });
         }
         let fields = Fields::of(self.desk, &entry.value, "an actor")?;
         fields.known(self.desk, "an actor", &["role", "devices", "reference", "refreshes", "connects-early"]);
