@@ -310,6 +310,7 @@ fn scenario(defaults: &Defaults) -> Scenario {
         devices: Vec::new(),
         reference,
         refreshes: true,
+        connects_early: false,
     };
     let mut actors: Vec<Actor> = defaults.identities.keys().map(|name| actor(name, Role::Client, true)).collect();
     actors.push(actor("focus", Role::Cf, true));
