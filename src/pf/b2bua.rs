@@ -251,7 +251,6 @@ impl Core {
         }
         self.unsubscribe(now, group);
         self[group].phase = self[group].resting();
-        self[group].closing = None;
         self[group].unsent.clear();
         self.schedule.stop(Alarm::Retry(group));
         self.journal.touch(group);

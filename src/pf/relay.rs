@@ -88,6 +88,15 @@ impl Flights {
         self.0.contains_key(&session)
     }
 
+    /// What stored messages a session has on its way are those of a delivery session from now on.
+    pub(super) fn hand_over(&mut self, session: MsrpId, shelf: Shelf) {
+        for flight in self.0.get_mut(&session).into_iter().flat_map(BTreeMap::values_mut) {
+            if let Flight::Stored(_, number) = *flight {
+                *flight = Flight::Shelved(shelf, number);
+            }
+        }
+    }
+
     /// Forgets what a session has on its way.
     pub(super) fn forget(&mut self, session: MsrpId) {
         self.0.remove(&session);

@@ -163,8 +163,6 @@ pub(super) struct Group {
     pub(super) unsent: Vec<Unsent>,
     /// The PF's own subscription to the focus.
     pub(super) subscription: Option<SubscriptionId>,
-    /// The focus ended the session while data was on its way; the value of its Reason.
-    pub(super) closing: Option<Option<String>>,
     /// The focus closed the group for good (cause 410).
     pub(super) closed: bool,
     /// Since when the Client is away.
@@ -212,7 +210,6 @@ impl Group {
             announcement: Announcement::default(),
             unsent: Vec::new(),
             subscription: None,
-            closing: None,
             closed: false,
             held_since: Instant::ZERO,
             again: false,

@@ -1,7 +1,8 @@
 //! A session of the PF's own that delivers what lies on a shelf: sendonly, and over when it is empty.
 //!
 //! It knows neither whose messages they are nor what comes next: the procedure that opens it gives
-//! the INVITE, and is told how the session ended.
+//! the INVITE, and is told how the session ended. A session with the Client that was begun for a group
+//! which has ended since can be adopted: it goes on as one of these.
 //!
 //! ```text
 //! open                 Invited               INVITE, with the first message in its body
@@ -93,6 +94,23 @@ pub(in crate::pf) struct DeliverySession {
     announcing: Option<(String, Bytes)>,
     /// Messages that were answered 200 and wait for their success report.
     unreported: Vec<(String, u64)>,
+    /// The Reason of the BYE at the end.
+    farewell: Option<String>,
+}
+
+impl DeliverySession {
+    fn new(phase: Phase) -> Self {
+        Self {
+            phase,
+            offered: None,
+            leg: None,
+            carried: None,
+            announced: VecDeque::new(),
+            announcing: None,
+            unreported: Vec::new(),
+            farewell: None,
+        }
+    }
 }
 
 /// What a delivery session is opened with.
@@ -119,16 +137,39 @@ pub(in crate::pf) fn open(core: &mut Core, now: Instant, shelf: Shelf, recipe: R
     core.one.invites.insert(call, place);
     // A 100 ends timer B, so from then on this limit alone runs.
     core.schedule.set(Alarm::RingingAt(shelf), now + core.policy.ringing_limit);
-    let session = DeliverySession {
-        phase: Phase::Invited { call, cancelled: false },
-        offered: Some(media),
-        leg: None,
-        carried: recipe.carried,
-        announced: VecDeque::new(),
-        announcing: None,
-        unreported: Vec::new(),
-    };
+    let session = DeliverySession::new(Phase::Invited { call, cancelled: false });
+    let session = DeliverySession { offered: Some(media), carried: recipe.carried, ..session };
     core.one.deliveries.insert(shelf, session);
+}
+
+/// Takes over an INVITE of the PF that has no final response, with the medium that it offers.
+pub(in crate::pf) fn adopt_invited(
+    core: &mut Core,
+    now: Instant,
+    shelf: Shelf,
+    (call, cancelled): (TransactionId, bool),
+    offered: Option<Media>,
+    farewell: Option<String>,
+) {
+    let place = Place::Delivery(shelf);
+    core.calls.insert(call, Call::DeliveryAt(shelf));
+    core.one.invites.insert(call, place);
+    core.schedule.set(Alarm::RingingAt(shelf), now + core.policy.ringing_limit);
+    if let Some(media) = &offered {
+        core.media.remove(&media.session);
+        core.one.media.insert(media.session, place);
+    }
+    let session = DeliverySession { offered, farewell, ..DeliverySession::new(Phase::Invited { call, cancelled }) };
+    core.one.deliveries.insert(shelf, session);
+}
+
+/// Takes over a leg in which messages are on their way.
+pub(in crate::pf) fn adopt_leg(core: &mut Core, now: Instant, shelf: Shelf, leg: Leg, farewell: Option<String>) {
+    core.flights.hand_over(leg.media.session, shelf);
+    let session = DeliverySession { farewell, ..DeliverySession::new(Phase::Sending) };
+    core.one.deliveries.insert(shelf, session);
+    core.attach_at(now, Place::Delivery(shelf), leg);
+    pump(core, now, shelf);
 }
 
 /// The INVITE is repeated under another transaction.
@@ -271,7 +312,9 @@ pub(in crate::pf) fn on_further_answer(
 
 /// Sends what is due, one by one; ends the session when nothing is left.
 pub(in crate::pf) fn pump(core: &mut Core, now: Instant, shelf: Shelf) {
-    if core.one.deliveries.get(&shelf).is_none_or(|session| session.phase != Phase::Sending) {
+    let ready =
+        |session: &DeliverySession| session.phase == Phase::Sending && session.leg.as_ref().is_some_and(|leg| leg.acknowledged);
+    if !core.one.deliveries.get(&shelf).is_some_and(ready) {
         return;
     }
     while send_next(core, now, shelf) {}
@@ -319,11 +362,11 @@ fn announce(core: &mut Core, now: Instant, shelf: Shelf, media: MsrpId) {
 /// Everything is delivered, or was refused for itself: the PF ends the session.
 fn finish(core: &mut Core, now: Instant, shelf: Shelf) {
     let Some(leg) = core.take_at(Place::Delivery(shelf)) else { return };
-    if let Some(session) = core.one.deliveries.get_mut(&shelf) {
-        session.phase = Phase::Closing;
-    }
+    let Some(session) = core.one.deliveries.get_mut(&shelf) else { return };
+    session.phase = Phase::Closing;
+    let bye = Builder::request("BYE", "").push_some("Reason", session.farewell.take());
     core.because(BYE_AFTER_ALL, "all messages of the session are delivered");
-    match core.endpoint.send_in(now, leg.dialog, Builder::request("BYE", "")) {
+    match core.endpoint.send_in(now, leg.dialog, bye) {
         Some(call) => drop(core.calls.insert(call, Call::Completed(shelf, leg.media.session))),
         None => on_closed(core, now, shelf, leg.media.session),
     }

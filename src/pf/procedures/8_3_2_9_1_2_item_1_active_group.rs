@@ -8,7 +8,7 @@
 //! 603               Invited -> Gone                       discard, BYE focus cause 603, unsubscribe
 //! other, timeout    Invited -> Held                       kept; again by policy
 //! limit, de-registration   Invited -> Invited(cancelled)  CANCEL
-//! BYE focus         Sending -> Dormant                    stored data, then BYE Client
+//! BYE focus         DrainPf -> Dormant                    completed as that of an inactive group
 //! ```
 
 use std::time::Duration;
@@ -178,19 +178,13 @@ pub(in crate::pf) fn on_failed(core: &mut Core, now: Instant, group: GroupId, st
     }
 }
 
-/// Everything stored is delivered: the two legs are joined, or the end of the focus is passed on.
+/// Everything stored is delivered: the two legs are joined.
 pub(in crate::pf) fn on_drained(core: &mut Core, now: Instant, group: GroupId) {
-    if let Some(reason) = core[group].closing.take() {
-        core.note("the focus has ended meanwhile: the Client gets its BYE now");
-        core.hang_up(now, group, Side::Client, reason.as_deref());
-        core[group].phase = Phase::Dormant;
-    } else {
-        core.because(JOINS, "the Client is joined with the focus leg");
-        core[group].phase = Phase::Live;
-        if core.policy.unsubscribe_after_delivery && core[group].subscription.is_some() {
-            core.because(MAY_UNSUBSCRIBE, "the policy ends the subscription after the delivery");
-            core.unsubscribe(now, group);
-        }
+    core.because(JOINS, "the Client is joined with the focus leg");
+    core[group].phase = Phase::Live;
+    if core.policy.unsubscribe_after_delivery && core[group].subscription.is_some() {
+        core.because(MAY_UNSUBSCRIBE, "the policy ends the subscription after the delivery");
+        core.unsubscribe(now, group);
     }
     core.journal.touch(group);
     group_delivery::on_over(core, now, group, false);

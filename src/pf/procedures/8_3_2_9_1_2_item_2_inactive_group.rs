@@ -11,6 +11,7 @@
 //! complete               Dormant                        what the Client refused is kept
 //! 603, BYE cause 200     Dormant -> Gone                discarded (AMB-22, AMB-33)
 //! other, timeout, loss   Dormant                        kept; again by policy
+//! BYE focus              DrainPf | DrainRj -> Dormant   that session is completed as one of these
 //! ```
 
 use std::collections::VecDeque;
@@ -30,7 +31,7 @@ use crate::pf::policy::{FirstMessage, Referrer};
 use crate::pf::procedures::deferred_handling::Departure;
 use crate::pf::procedures::group_delivery;
 use crate::pf::schedule::Alarm;
-use crate::pf::state::{GroupId, Phase};
+use crate::pf::state::{Delivery, GroupId, Phase, Side};
 use crate::time::Instant;
 use crate::wire::cpim::Cpim;
 
@@ -85,6 +86,22 @@ fn open(core: &mut Core, now: Instant, group: GroupId, sender: Option<&str>) {
     }
     let recipe = recipe(core, group, device.as_deref());
     delivery::open(core, now, Shelf::Group(group), recipe);
+}
+
+/// The focus has ended the group while a session with the Client delivers what is stored: that
+/// session is completed, and ends with the Reason of the focus.
+pub(in crate::pf) fn adopt(core: &mut Core, now: Instant, group: GroupId, farewell: Option<String>) {
+    core.note("the focus has ended the group: the delivery is completed, then the Client gets its BYE");
+    let shelf = Shelf::Group(group);
+    let phase = std::mem::replace(&mut core[group].phase, Phase::Dormant);
+    core[group].parcel = Parcel { queue: std::mem::take(&mut core[group].deferred), ..Parcel::default() };
+    if let Phase::DrainPf(Delivery::Invited { call, cancelled }) = phase {
+        core.schedule.stop(Alarm::Ringing(group));
+        let offered = core[group].offered.take();
+        delivery::adopt_invited(core, now, shelf, (call, cancelled), offered, farewell);
+    } else if let Some(leg) = core.take(now, group, Side::Client) {
+        delivery::adopt_leg(core, now, shelf, leg, farewell);
+    }
 }
 
 /// V4: the INVITE of a 1-1 delivery with what identifies the group.
@@ -440,6 +457,52 @@ mod tests {
         let (focus, _, _) = world.established();
         world.missed(&focus, &["live"]);
         world.delivered(&["live"]);
+    }
+
+    #[test]
+    fn a_group_that_ends_while_its_client_is_invited_is_one_of_these() {
+        let mut world = World::new();
+        let (focus, bob, _) = world.established();
+        world.lose(&bob);
+        let dialog = world.subscribed();
+        world.missed(&focus, &["one", "two"]);
+        let (invite, message) = invited(&mut world);
+        world.bye(&focus, Some("SIP;cause=480"));
+        world.notify(dialog, "terminated;reason=noresource", "");
+        let (rejoin, media) = world.rejoin(SHOWN, PHONE);
+        let (asked, _, restart) = world.request(FOCUS, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 0), "one");
+        let focus = world.accept_join(asked, &restart);
+        world.accepted(BOB, rejoin, media);
+        world.missed(&focus, &["live"]);
+        world.delivered(&["live"]);
+        world.answer_last(BOB, 200);
+        world.delivered(&["two"]);
+        let (bye, _, message) = world.request(BOB, "BYE");
+        assert_eq!(message.value(Name::Reason), Some("SIP;cause=480"));
+        world.answer(BOB, bye, 200);
+        world.assert_quiet(FOCUS);
+    }
+
+    #[test]
+    fn a_group_that_ends_and_comes_back_during_its_delivery_has_two_sessions() {
+        let mut world = World::new();
+        let (focus, bob, _) = world.established();
+        world.lose(&bob);
+        let dialog = world.subscribed();
+        world.missed(&focus, &["one", "two"]);
+        let (invite, message) = invited(&mut world);
+        world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 0), "one");
+        world.bye(&focus, None);
+        world.notify(dialog, "terminated;reason=noresource", "");
+        let (focus, _, _) = world.established();
+        world.missed(&focus, &["live"]);
+        world.delivered(&["live"]);
+        world.answer_last(BOB, 200);
+        world.delivered(&["two"]);
+        assert_over(&mut world);
     }
 
     #[test]

@@ -28,22 +28,17 @@ const FROM_THE_START: Clause = Clause::of("DGC-1.3-04");
 const REJOIN_HANDLED: Clause = Clause::of("DGC-1.3-02");
 const JOINED: Clause = Clause::of("DGC-1.3-09");
 
-/// Serves a re-join from the focus leg.
+/// Serves a re-join from the focus leg, or in place of the session that waits for its re-start.
 pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
-    let restarting = core[group].phase.clone();
-    let restarting = Some(restarting).filter(|phase| matches!(phase, Phase::Restarting(_)));
-    if core[group].focus_leg.is_none() && restarting.is_none() {
-        // The focus has gone, and the rest is still on its way to the Client (AMB-29).
-        return core.reply(now, asked, 491);
-    }
     if headers::sdp_of(message).is_some_and(|offer| media::read(&offer).is_none()) {
         core.note("the re-join offers no medium that could be used");
         return core.reply(now, asked, 488);
     }
     core.schedule.stop(Alarm::Retry(group));
     let old = core.take(now, group, Side::Client);
+    let restarting = matches!(core[group].phase, Phase::Restarting(_));
     core.because(REJOIN_HANDLED, "the re-join is served");
-    if restarting.is_none() {
+    if !restarting {
         core.because(JOINED, "it is answered from the focus leg");
     }
     core.because(NO_INVITATION, "so the PF sends no invitation");
@@ -63,18 +58,15 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId, asked:
     }
     core[group].attempts = 0;
     // Until the ACK nothing is sent; with nothing stored the drain ends there and then.
-    core[group].phase = match (restarting, accepted) {
-        (Some(phase), true) => {
-            restart::announce(core, group);
-            phase
-        }
-        (Some(_), false) => {
+    match (restarting, accepted) {
+        (true, true) => restart::announce(core, group),
+        (true, false) => {
             restart::withdraw(core, now, group);
-            Phase::Dormant
+            core[group].phase = Phase::Dormant;
         }
-        (None, true) => Phase::DrainRj,
-        (None, false) => Phase::Held,
-    };
+        (false, true) => core[group].phase = Phase::DrainRj,
+        (false, false) => core[group].phase = Phase::Held,
+    }
     group_delivery::on_over(core, now, group, false);
 }
 

@@ -18,7 +18,7 @@ use crate::msrp::Incoming;
 use crate::pf::core::Core;
 use crate::pf::deferred::{Item, Origin};
 use crate::pf::one_to_one::{Shelf, delivery};
-use crate::pf::procedures::{active_group, group_delivery, registration_event, restart, session_modification};
+use crate::pf::procedures::{active_group, group_delivery, inactive_group, registration_event, restart, session_modification};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{Delivery, GroupId, Phase, Side};
 use crate::time::Instant;
@@ -158,11 +158,7 @@ fn focus_gone(core: &mut Core, now: Instant, group: GroupId, reason: Option<Stri
             core[group].phase = Phase::Dormant;
         }
         // What is on its way to the Client is finished first, then it gets the BYE.
-        Phase::Live => {
-            core[group].phase = Phase::DrainRj;
-            core[group].closing = Some(reason);
-        }
-        Phase::DrainPf(_) | Phase::DrainRj => core[group].closing = Some(reason),
+        Phase::Live | Phase::DrainPf(_) | Phase::DrainRj => inactive_group::adopt(core, now, group, reason),
         Phase::Held => {
             core.schedule.stop(Alarm::Retry(group));
             core[group].phase = Phase::Dormant;
