@@ -241,8 +241,11 @@ fn members(value: &str) -> impl Iterator<Item = &str> {
         .filter(|member| !member.is_empty() && !same(member, "none"))
 }
 
-/// Combinations that no PF can act by, with the reason why not.
-const CONTRADICTIONS: &[(fn(&Values) -> bool, &str)] = &[
+/// Whether a combination is there that no PF can act by, and the reason why not.
+type Contradiction = (fn(&Values) -> bool, &'static str);
+
+/// Combinations that no PF can act by.
+const CONTRADICTIONS: &[Contradiction] = &[
     (
         |values| values.is("sender.order", "list") && values.words("sender.list").is_empty(),
         "`sender.order` is `list`, but `sender.list` names no sender",
