@@ -23,6 +23,8 @@ pub enum Kind {
     Span,
     /// A span of time, or `none`.
     SpanOrNone,
+    /// One or several of these words, separated by commas: without any a demand could not be met.
+    SomeOf(&'static [&'static str]),
     /// Numbers separated by commas; `none` for the empty list.
     Numbers,
     /// Things of this kind, separated by commas or blanks; `none` for the empty list.
@@ -35,7 +37,7 @@ impl Kind {
         match self {
             Self::Flag => "flag",
             Self::Choice(_) => "choice",
-            Self::Choices(_) => "list",
+            Self::Choices(_) | Self::SomeOf(_) => "list",
             Self::Count(..) => "number",
             Self::Span | Self::SpanOrNone => "time",
             Self::Numbers => "numbers",
@@ -47,7 +49,7 @@ impl Kind {
     pub const fn words(self) -> &'static [&'static str] {
         match self {
             Self::Flag => &["true", "false"],
-            Self::Choice(words) | Self::Choices(words) => words,
+            Self::Choice(words) | Self::Choices(words) | Self::SomeOf(words) => words,
             Self::SpanOrNone | Self::Numbers | Self::Words(_) => &["none"],
             Self::Count(..) | Self::Span => &[],
         }
@@ -58,6 +60,7 @@ impl Kind {
         match self {
             Self::Flag | Self::Choice(_) => self.words().join(" or "),
             Self::Choices(words) => format!("some of {}, or none", words.join(", ")),
+            Self::SomeOf(words) => format!("at least one of {}", words.join(", ")),
             Self::Count(least, u64::MAX) => format!("a number from {least}"),
             Self::Count(least, most) => format!("a number from {least} to {most}"),
             Self::Span => "a time such as 500ms, 30s, 5m or 1h".to_owned(),
@@ -93,6 +96,9 @@ impl Knob {
         let fits = match self.kind {
             Kind::Flag | Kind::Choice(_) => self.kind.words().iter().any(|word| same(word, value)),
             Kind::Choices(words) => members(value).all(|member| words.iter().any(|word| same(word, member))),
+            Kind::SomeOf(words) => {
+                members(value).next().is_some() && members(value).all(|member| words.iter().any(|word| same(word, member)))
+            }
             Kind::Count(least, most) => value.trim().parse().is_ok_and(|number: u64| (least..=most).contains(&number)),
             Kind::Span => span(value).is_some(),
             Kind::SpanOrNone => same(value, "none") || span(value).is_some(),
@@ -177,7 +183,7 @@ impl Values {
         same(self.text(name), word)
     }
 
-    /// Whether the value of a [`Kind::Choices`] holds `word`.
+    /// Whether the value of a [`Kind::Choices`] or [`Kind::SomeOf`] holds `word`.
     pub fn has(&self, name: &str, word: &str) -> bool {
         lists(self.text(name), word)
     }
@@ -261,6 +267,10 @@ const CONTRADICTIONS: &[Contradiction] = &[
     (
         |values| !values.flag("rejoin.early-accept") && values.is("msrp.fail-status-map", "focus"),
         "`msrp.fail-status-map` is set, but before a re-join is accepted no message comes that could be reported on",
+    ),
+    (
+        |values| values.is("delivered-when", "imdn") && !values.flag("imdn.releases-message"),
+        "`delivered-when` is `imdn`, but `imdn.releases-message` is false: no message would ever count as delivered",
     ),
     (
         |values| values.flag("store.drop-oldest") && values.count("store.max-messages") == u64::MAX,
@@ -539,6 +549,41 @@ const KNOBS: &[Knob] = &[
         reading: Some("AMB-40"),
     },
     Knob {
+        name: "imdn.ways",
+        kind: Kind::SomeOf(&["ongoing", "session", "message"]),
+        default: "ongoing, session, message",
+        doc: "How stored notifications may travel, tried in this order; one way at least must be open, since they have to be delivered",
+        reading: Some("AMB-27"),
+    },
+    Knob {
+        name: "imdn.instance",
+        kind: Kind::Choice(&["target", "origin", "both"]),
+        default: "target",
+        doc: "Which device a notification INVITE names: the one that is to have it, the one that made it, or both",
+        reading: Some("AMB-26"),
+    },
+    Knob {
+        name: "imdn.support-detection",
+        kind: Kind::Choice(&["wrapped-types", "always", "never"]),
+        default: "wrapped-types",
+        doc: "Whether a Client counts as able to send notifications: by accept-wrapped-types of its SDP answer, always, or never",
+        reading: Some("AMB-25"),
+    },
+    Knob {
+        name: "imdn.generate",
+        kind: Kind::Flag,
+        default: "true",
+        doc: "Whether the PF makes the delivery notifications of a Client that cannot",
+        reading: None,
+    },
+    Knob {
+        name: "imdn.releases-message",
+        kind: Kind::Flag,
+        default: "true",
+        doc: "Whether a delivery notification ends the storing of the message that it speaks of",
+        reading: None,
+    },
+    Knob {
         name: "msrp.window",
         kind: Kind::Count(1, 1_000),
         default: "16",
@@ -651,6 +696,13 @@ mod tests {
         assert!(!values.has("loss.detect", "msrp-disconnect"));
         assert!(values.numbers("stop.codes").is_empty());
         assert_eq!(Values::default().numbers("stop.codes"), [408, 480, 503]);
+    }
+
+    #[test]
+    fn a_demand_needs_one_way_at_least() {
+        let faults = Values::read([("imdn.ways", "none")]).expect_err("no way is open");
+        assert_eq!(faults, ["`imdn.ways` takes at least one of ongoing, session, message, not `none`"]);
+        assert!(Values::read([("imdn.ways", "message, ongoing")]).is_ok_and(|values| !values.has("imdn.ways", "session")));
     }
 
     #[test]

@@ -88,11 +88,17 @@ impl Core {
     /// Closes an MSRP session; what was on its way by it has no outcome any more.
     pub(super) fn close_media(&mut self, now: Instant, session: MsrpId) {
         self.schedule.stop(Alarm::Linger(session));
-        self.flights.forget(session);
+        self.forget_flights(session);
         self.media.remove(&session);
         self.one.media.remove(&session);
         self.bound.remove(&session);
         self.endpoint.msrp_close(now, session, Closure::Finished);
+    }
+
+    /// What a session has on its way has no outcome any more.
+    pub(super) fn forget_flights(&mut self, session: MsrpId) {
+        self.flights.forget(session);
+        self.notifications.rewind(session);
     }
 
     /// Ends a leg with a BYE.

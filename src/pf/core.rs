@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::headers::Invitation;
 use super::journal::Journal;
+use super::notifications::Notifications;
 use super::one_to_one::{OneToOne, Place, SessionId, Shelf, delivery, legs};
 use super::procedures::deferred_handling::Silence;
 use super::procedures::{
-    active_group, deferred_handling, group_delivery, group_rejoin, one_to_one_delivery, one_to_one_invitation,
-    participants_information, participants_notification, registration, registration_event, restart, session_invitation,
-    session_modification, standalone_message,
+    active_group, deferred_handling, disposition_notifications, group_delivery, group_rejoin, notification_session,
+    one_to_one_delivery, one_to_one_invitation, participants_information, participants_notification, registration,
+    registration_event, restart, session_invitation, session_modification, standalone_message,
 };
 use super::schedule::{Alarm, Schedule};
 use super::state::{Delivery, Group, GroupId, Phase, Restart, Side, UserId, Users, address_key};
@@ -54,6 +55,19 @@ pub(super) enum Call {
     Completed(Shelf, MsrpId),
     /// A refresh of the session timer of a leg.
     RefreshAt(Place),
+    /// A notification, passed on by MESSAGE to a user who may be away.
+    Notification {
+        /// The MESSAGE that brought it.
+        asked: TransactionId,
+        /// Whom it is for.
+        user: UserId,
+    },
+    /// A MESSAGE with a stored notification of this user.
+    NotificationMessage(UserId, u64),
+    /// The INVITE to a session for notifications of this user.
+    NotificationSession(UserId),
+    /// The end of that session, whose media is to be closed.
+    NotificationBye(UserId, MsrpId),
 }
 
 /// What one of the PF's subscriptions is for.
@@ -77,6 +91,8 @@ pub(super) struct Core {
     pub(super) users: Users,
     pub(super) groups: Vec<Group>,
     pub(super) one: OneToOne,
+    /// Disposition notifications that wait for their users.
+    pub(super) notifications: Notifications,
     pub(super) journal: Journal,
     pub(super) schedule: Schedule,
     /// Dialogs that are legs.
@@ -110,6 +126,7 @@ impl Core {
             policy,
             groups: Vec::new(),
             one: OneToOne::default(),
+            notifications: Notifications::default(),
             journal: Journal::default(),
             schedule: Schedule::default(),
             dialogs: BTreeMap::new(),
@@ -189,6 +206,7 @@ impl Core {
                 Alarm::Refresh(group, side) => session_modification::refresh(self, now, group, side),
                 Alarm::Linger(session) => self.close_media(now, session),
                 Alarm::RetrySender(sender) => one_to_one_delivery::retry(self, now, sender),
+                Alarm::RingingFor(user) => notification_session::on_ringing_limit(self, now, user),
                 Alarm::RingingAt(shelf) => delivery::on_ringing_limit(self, now, shelf),
                 Alarm::Expire(user) => self.on_aged(now, user),
                 Alarm::NoReport(shelf) => delivery::on_report_limit(self, now, shelf),
@@ -321,6 +339,12 @@ impl Core {
             Call::DeliveryAt(shelf) => delivery::handle(self, now, shelf, (transaction, dialog), message),
             Call::Completed(shelf, media) => delivery::on_closed(self, now, shelf, media),
             Call::RefreshAt(place) => legs::on_refreshed(self, now, place, transaction, message),
+            Call::Notification { asked, user } => disposition_notifications::on_relayed(self, now, asked, user, status),
+            Call::NotificationMessage(user, number) => {
+                disposition_notifications::on_message_answered(self, now, user, number, status);
+            }
+            Call::NotificationSession(user) => notification_session::handle(self, now, user, (transaction, dialog), message),
+            Call::NotificationBye(user, media) => notification_session::on_closed(self, now, user, media),
         }
     }
 
@@ -340,7 +364,11 @@ impl Core {
             | Call::Message(_)
             | Call::InvitationAt(_)
             | Call::DeliveryAt(_)
-            | Call::Completed(..) => return true,
+            | Call::Completed(..)
+            | Call::Notification { .. }
+            | Call::NotificationMessage(..)
+            | Call::NotificationSession(_)
+            | Call::NotificationBye(..) => return true,
         };
         dialog.and_then(|dialog| self.dialogs.get(&dialog)) == Some(&leg)
     }
@@ -361,6 +389,7 @@ impl Core {
         match call {
             Call::InvitationAt(id) => one_to_one_invitation::follow(self, id, before, again),
             Call::DeliveryAt(shelf) => delivery::follow(self, shelf, before, again),
+            Call::NotificationSession(user) => notification_session::follow(self, user, again),
             _ => {}
         }
         let (Call::Invitation(group)
@@ -403,7 +432,7 @@ impl Core {
             Some(Place::Session(id, _)) => {
                 one_to_one_invitation::on_further_answer(self, now, id, (transaction, dialog), message);
             }
-            None => self.release(now, transaction, dialog),
+            Some(Place::Notifications(_)) | None => self.release(now, transaction, dialog),
         }
     }
 
@@ -430,6 +459,12 @@ impl Core {
             Call::DeliveryAt(shelf) => delivery::on_failed(self, now, shelf, status, None),
             Call::Completed(shelf, media) => delivery::on_closed(self, now, shelf, media),
             Call::RefreshAt(place) => legs::on_silence(self, now, place, "the refresh was not answered"),
+            Call::Notification { asked, user } => disposition_notifications::on_relayed(self, now, asked, user, status),
+            Call::NotificationMessage(user, number) => {
+                disposition_notifications::on_message_answered(self, now, user, number, status);
+            }
+            Call::NotificationSession(user) => notification_session::on_failed(self, now, user),
+            Call::NotificationBye(user, media) => notification_session::on_closed(self, now, user, media),
         }
     }
 
@@ -519,6 +554,12 @@ impl Core {
 
     /// Passes a MESSAGE on: to its user through the core, to anyone else where its URI says.
     pub(super) fn forward_message(&mut self, now: Instant, transaction: TransactionId, message: &Message) {
+        let call = self.relay_message(now, message);
+        self.calls.insert(call, Call::Message(transaction));
+    }
+
+    /// Sends a MESSAGE on: to its user through the core, to anyone else where its URI says.
+    pub(super) fn relay_message(&mut self, now: Instant, message: &Message) -> TransactionId {
         let target = message.request_uri().unwrap_or_default();
         let mut out = Builder::request("MESSAGE", target);
         if let Some(user) = self.users.find(target) {
@@ -539,8 +580,7 @@ impl Core {
             let value = if matches!(field.name, Name::From | Name::To) { untagged(field.value) } else { field.value.to_owned() };
             out = out.push(field.token.to_owned(), value);
         }
-        let call = self.endpoint.send(now, out.bare_body(message.body()));
-        self.calls.insert(call, Call::Message(transaction));
+        self.endpoint.send(now, out.bare_body(message.body()))
     }
 }
 

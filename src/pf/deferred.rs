@@ -37,6 +37,8 @@ pub(super) struct Item {
     pub(super) since: Instant,
     /// Conversation-ID, Contribution-ID and the like of its 1-1 session; a group has them once.
     pub(super) identifiers: Vec<(String, String)>,
+    /// The instance of the device that sent it, where its session told.
+    pub(super) device: Option<String>,
     /// Its imdn.Message-ID, read where disposition notifications may speak of it.
     pub(super) message_id: Option<String>,
     /// Its DateTime in microseconds since 1970, else when it came.
@@ -53,9 +55,15 @@ impl Item {
             origin: None,
             since: now,
             identifiers: Vec::new(),
+            device: None,
             message_id: None,
             date: unix_micros(now),
         }
+    }
+
+    /// The same message as one that this device sent.
+    pub(super) fn with_device(self, device: Option<String>) -> Self {
+        Self { device, ..self }
     }
 
     /// The same message as one of a 1-1 session with these identifiers.
@@ -75,6 +83,8 @@ pub(super) struct Deferred {
     items: BTreeMap<u64, Item>,
     /// Every item below was sent, or skipped, in the present session.
     cursor: u64,
+    /// Every item below was sent, or skipped, in some session.
+    reached: u64,
     /// Sent and not answered yet.
     outstanding: BTreeSet<u64>,
 }
@@ -168,6 +178,13 @@ impl Deferred {
     pub(super) fn skip(&mut self, number: u64) {
         self.outstanding.remove(&number);
         self.cursor = self.cursor.max(number + 1);
+        self.reached = self.reached.max(self.cursor);
+    }
+
+    /// The message of this imdn.Message-ID, if a Client may have it although it did not say so.
+    pub(super) fn find_sent(&self, message_id: &str) -> Option<u64> {
+        let is = |item: &Item| Cpim::decode(item.body.clone()).is_ok_and(|cpim| cpim.message_id() == Some(message_id));
+        self.items.range(..self.reached).find(|(_, item)| is(item)).map(|(number, _)| *number)
     }
 
     /// How many messages wait for their answer.

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::deferred::Item;
+use super::notifications::Answer;
 use super::one_to_one::{SenderId, Shelf, delivery, store::Owed};
+use super::procedures::disposition_notifications;
 use super::schedule::Alarm;
 use super::state::{GroupId, UserId};
 use super::store::{self, Key};
@@ -39,6 +41,15 @@ pub(super) enum Waiting {
         number: u64,
         /// What is to be answered.
         owed: Owed,
+    },
+    /// Someone waits for the answer to a disposition notification.
+    Notification {
+        /// Whom it is for.
+        user: UserId,
+        /// Its number.
+        number: u64,
+        /// The answer that is due.
+        answer: Answer,
     },
     /// Nothing; if it fails it is written again.
     Nothing(Changes),
@@ -164,6 +175,9 @@ impl Core {
             (Some(Waiting::OneToOne { sender, number, owed }), outcome) => {
                 self.on_kept(now, sender, number, owed, outcome == CommitOutcome::Durable);
             }
+            (Some(Waiting::Notification { user, number, answer }), outcome) => {
+                disposition_notifications::on_kept(self, now, (user, number), answer, outcome == CommitOutcome::Durable);
+            }
             (Some(Waiting::Nothing(changes)), CommitOutcome::Failed) => {
                 self.journal.failed.add(changes);
                 self.schedule.set(Alarm::WriteAgain, now + WRITE_AGAIN);
@@ -177,6 +191,14 @@ impl Core {
         let item = self[group].take_stored(number)?;
         self.strike_off(group, [number]);
         Some(item)
+    }
+
+    /// Drops a message of a user's groups that was sent and not acknowledged, by its
+    /// imdn.Message-ID.
+    pub(super) fn release_group_message(&mut self, user: UserId, message_id: &str) -> Option<Item> {
+        let mut groups = self.users[user].groups.iter();
+        let (group, number) = groups.find_map(|group| Some((*group, self[*group].deferred.find_sent(message_id)?)))?;
+        self.forget_message(group, number)
     }
 
     /// Drops everything that is stored in a group, as far as no session has taken it along.

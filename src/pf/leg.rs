@@ -124,12 +124,15 @@ pub(super) struct Leg {
     pub(super) updates: bool,
     /// The session interval in force; 0 without a session timer.
     pub(super) interval: u32,
+    /// The instance of the peer, as its Contact tells.
+    pub(super) device: Option<String>,
 }
 
 impl Leg {
     /// The leg whose 2xx, or whose INVITE, is `message`; `ours` is the 2xx when we wrote it.
     pub(super) fn new(dialog: DialogId, media: Media, message: &Message, acknowledged: bool) -> Self {
-        let mut leg = Self { dialog, media, acknowledged, updates: false, interval: 0 };
+        let device = super::headers::instance_of(message);
+        let mut leg = Self { dialog, media, acknowledged, updates: false, interval: 0, device };
         leg.learn(message);
         leg
     }

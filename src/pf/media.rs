@@ -281,6 +281,15 @@ mod tests {
     }
 
     #[test]
+    fn the_list_of_wrapped_types_tells_what_may_be_wrapped() {
+        let accepts = |sdp: &str| read(sdp).expect("a medium").accepts_wrapped("message/imdn+xml");
+        assert!(accepts(OFFER));
+        assert!(!accepts(&OFFER.replace(" message/imdn+xml", "")));
+        assert!(accepts(&OFFER.replace("text/plain message/imdn+xml", "*")));
+        assert!(!accepts(&OFFER.replace("a=accept-wrapped-types:text/plain message/imdn+xml\r\n", "")));
+    }
+
+    #[test]
     fn a_medium_without_path_or_port_is_none() {
         let remote = read(OFFER).expect("a medium");
         assert_eq!(remote.path, "msrp://cf.home1.example:2855/abc;tcp");

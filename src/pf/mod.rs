@@ -15,6 +15,7 @@ mod headers;
 mod journal;
 mod leg;
 mod media;
+mod notifications;
 mod one_to_one;
 pub mod policy;
 mod procedures;

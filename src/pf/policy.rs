@@ -63,6 +63,16 @@ pub struct Policy {
     pub failed_restart_ends_at_once: bool,
     /// `msrp.fail-status-map` is `focus` (AMB-40).
     pub report_focus_status: bool,
+    /// `imdn.ways` (AMB-27).
+    pub imdn_ways: ImdnWays,
+    /// `imdn.instance` (AMB-26).
+    pub imdn_instance: ImdnInstance,
+    /// `imdn.support-detection` (AMB-25).
+    pub imdn_support: ImdnSupport,
+    /// `imdn.generate`.
+    pub generate_imdn: bool,
+    /// `imdn.releases-message`.
+    pub imdn_releases_message: bool,
     /// `msrp.window`.
     pub window: usize,
     /// `msrp.chunk-size`.
@@ -168,6 +178,37 @@ pub struct LossDetection {
     pub in_dialog_408_481: bool,
 }
 
+/// How stored notifications may travel (AMB-27).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ImdnWays {
+    /// By a session that is up with the device.
+    pub ongoing: bool,
+    /// By a session of their own.
+    pub session: bool,
+    /// By SIP MESSAGE.
+    pub message: bool,
+}
+
+/// Which devices a notification INVITE names (AMB-26).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ImdnInstance {
+    /// In Accept-Contact, the device that is to have the notification.
+    pub target: bool,
+    /// In Contact, the device that made it.
+    pub origin: bool,
+}
+
+/// Whether a Client can send notifications itself (AMB-25).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ImdnSupport {
+    /// Its SDP answer says so.
+    WrappedTypes,
+    /// Every Client can.
+    Always,
+    /// None can.
+    Never,
+}
+
 impl Policy {
     /// Takes from `values` what concerns the PF.
     pub fn of(values: &Values) -> Self {
@@ -209,6 +250,22 @@ impl Policy {
             restart_at_old_focus: values.is("restart.target", "old-focus"),
             failed_restart_ends_at_once: values.is("restart.fail-before-drain", "immediate"),
             report_focus_status: values.is("msrp.fail-status-map", "focus"),
+            imdn_ways: ImdnWays {
+                ongoing: values.has("imdn.ways", "ongoing"),
+                session: values.has("imdn.ways", "session"),
+                message: values.has("imdn.ways", "message"),
+            },
+            imdn_instance: ImdnInstance {
+                target: !values.is("imdn.instance", "origin"),
+                origin: !values.is("imdn.instance", "target"),
+            },
+            imdn_support: match folded(values, "imdn.support-detection") {
+                "always" => ImdnSupport::Always,
+                "never" => ImdnSupport::Never,
+                _ => ImdnSupport::WrappedTypes,
+            },
+            generate_imdn: values.flag("imdn.generate"),
+            imdn_releases_message: values.flag("imdn.releases-message"),
             window: usize::try_from(values.count("msrp.window")).unwrap_or(1).max(1),
             chunk_size: usize::try_from(values.count("msrp.chunk-size")).unwrap_or(2048),
             trigger_source: TriggerSource {

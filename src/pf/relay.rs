@@ -10,9 +10,9 @@ use super::group_state::{self, Announcement};
 use super::one_to_one::{SessionId, Shelf, delivery, legs, session};
 use super::policy::Delivered;
 use super::procedures::deferred_handling::{self, Silence};
-use super::procedures::{active_group, restart};
+use super::procedures::{active_group, disposition_notifications, restart};
 use super::schedule::Alarm;
-use super::state::{Delivery, GroupId, Phase, Restart, Side};
+use super::state::{Delivery, GroupId, Phase, Restart, Side, UserId};
 use crate::endpoint::MsrpId;
 use crate::msrp::{self, Incoming, Outcome, Outgoing, Report};
 use crate::time::Instant;
@@ -28,6 +28,8 @@ pub(super) enum Flight {
     Stored(GroupId, u64),
     /// The group state object, which the PF made itself.
     Roster(GroupId),
+    /// A disposition notification on its way to a user.
+    Notification(UserId, u64),
     /// A stored message in a delivery session.
     Shelved(Shelf, u64),
     /// A message that the PF made itself, in a delivery session.
@@ -129,7 +131,7 @@ impl Core {
         self.bound.insert(session);
         self.schedule.stop(Alarm::Disconnected(group, side));
         if side == Side::Client {
-            self.flights.forget(session);
+            self.forget_flights(session);
             self[group].deferred.rewind();
             if self[group].announcement == Announcement::Sent {
                 self[group].announcement = Announcement::Due;
@@ -173,6 +175,7 @@ impl Core {
             return self.endpoint.msrp_answer(now, session, incoming.token, 403);
         }
         self.acknowledge_message(now, session, &incoming);
+        disposition_notifications::learn(self, now, self[group].user, &incoming.content_type, &incoming.body);
         let wanted = incoming.failure_report != FailureReport::No;
         let report = wanted.then(|| (incoming.message_id, incoming.body.len() as u64));
         self[group].unsent.push(Unsent { back: session, report, content_type: incoming.content_type, body: incoming.body });
@@ -248,8 +251,11 @@ impl Core {
                 break;
             }
         }
+        if live {
+            return disposition_notifications::pump(self, now, self[group].user);
+        }
         let drained = self[group].deferred.is_drained() && self[group].client.as_ref().is_some_and(|leg| leg.acknowledged);
-        if live || !drained || !self.is_announced(now, group) {
+        if !drained || !self.is_announced(now, group) {
             return;
         }
         match self[group].phase {
@@ -291,6 +297,9 @@ impl Core {
         let Some(flight) = self.flights.take(session, message_id) else { return };
         let current = self.media.contains_key(&session) || self.one.media.contains_key(&session);
         match flight {
+            Flight::Notification(user, number) => {
+                disposition_notifications::on_sent(self, now, (user, number), session, outcome);
+            }
             Flight::Shelved(shelf, number) => delivery::on_sent(self, now, (shelf, number), (session, message_id), outcome),
             Flight::Live(id, number) => session::on_sent(self, now, id, number, outcome),
             Flight::AnsweredBack { session: id, back, report } => {

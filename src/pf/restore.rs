@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::core::Core;
 use super::deferred::Item;
 use super::leg::{Leg, Media};
+use super::notifications::Notification;
 use super::one_to_one::SenderId;
 use super::schedule::Alarm;
 use super::state::{GroupId, Phase, Side};
@@ -40,6 +41,7 @@ pub(super) fn restored(
             Record::Message(number, message, item) => restore_message(&mut core, number, message, item),
             Record::Sender(number, record) => restore_sender(&mut core, number, record),
             Record::OneToOne(sender, message, item) => restore_one_to_one(&mut core, sender, message, item),
+            Record::Notification(user, number, notification) => restore_notification(&mut core, &user, number, notification),
         }
     }
     for user in core.users.ids() {
@@ -74,7 +76,7 @@ fn restore_leg(core: &mut Core, group: GroupId, side: Side, record: Option<LegRe
     let Some(LegRecord { dialog, updates, origin }) = record else { return };
     let dialog = core.endpoint.restore_dialog(dialog);
     let media = Media::reopen(&mut core.endpoint, &mut core.ids, origin);
-    core.attach(Instant::ZERO, group, side, Leg { dialog, media, acknowledged: true, updates, interval: 0 });
+    core.attach(Instant::ZERO, group, side, Leg { dialog, media, acknowledged: true, updates, interval: 0, device: None });
     // Its connection is due from the moment when the process acts.
     core.schedule.stop(Alarm::Disconnected(group, side));
 }
@@ -98,6 +100,17 @@ fn restore_one_to_one(core: &mut Core, sender: u32, number: u64, item: Item) {
             core.one.by_message_id.insert((user, id.clone()), (sender, number));
         }
         core.one[sender].deferred.push(number, item);
+        core.users[user].stored += 1;
+    }
+}
+
+/// Notifications of the process before wait for the next trigger.
+fn restore_notification(core: &mut Core, user: &str, number: u64, notification: Notification) {
+    core.journal.last_number = core.journal.last_number.max(number);
+    if let Some(user) = core.users.find(user) {
+        let queue = core.notifications.of(user);
+        queue.push(number, notification, true);
+        queue.stopped = true;
         core.users[user].stored += 1;
     }
 }

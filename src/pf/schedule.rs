@@ -37,6 +37,8 @@ pub(super) enum Alarm {
     RingingAt(Shelf),
     /// The oldest message of a user has been kept long enough.
     Expire(UserId),
+    /// The INVITE to a session for notifications has rung for too long.
+    RingingFor(UserId),
     /// A success report has not come.
     NoReport(Shelf),
     /// A leg has been without its MSRP connection for too long.
@@ -53,7 +55,7 @@ impl Alarm {
             Self::Restore => "restore",
             Self::Trigger(_) => "trigger-delay",
             Self::Retry(_) | Self::RetrySender(_) => "retry-interval",
-            Self::Ringing(_) | Self::RingingAt(_) => "ringing-limit",
+            Self::Ringing(_) | Self::RingingAt(_) | Self::RingingFor(_) => "ringing-limit",
             Self::Restarting(_) => "restart-limit",
             Self::NoReport(_) => "no-report",
             Self::Expire(_) => "store-age",

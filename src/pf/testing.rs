@@ -14,6 +14,8 @@ use crate::engine::{BatchId, Closure, CommitOutcome, ConnectionId, Engine, Input
 use crate::msrp::{self, Outcome, Outgoing};
 use crate::policy::Values;
 use crate::time::Instant;
+use crate::wire::cpim;
+use crate::wire::imdn::{self, Imdn, Kind};
 use crate::wire::msrp::FailureReport;
 use crate::wire::sip::{Builder, Message, Name};
 
@@ -845,6 +847,44 @@ fn rejoin_request(target: &str, device: &str) -> Builder {
         .push("Conversation-ID", "conversation-1")
         .push("Supported", "timer")
         .push("Session-Expires", 1800)
+}
+
+/// Alice's notification that she has the user's message of this imdn.Message-ID, in its wrapper.
+pub(super) fn wrapped_notification(id: &str) -> String {
+    let document = Imdn::new(id, "2012-01-17T09:58:12Z", Kind::Delivery, "delivered").to_xml();
+    let wrapper = cpim::Builder::new(ALICE, USER)
+        .date_time("2012-01-17T10:02:10Z")
+        .message_id(&format!("Imdn-{id}"))
+        .mime("Content-Type", imdn::MEDIA_TYPE)
+        .mime("Content-Disposition", "notification")
+        .content(imdn::MEDIA_TYPE, document);
+    String::from_utf8_lossy(&wrapper.encode()).into_owned()
+}
+
+/// That notification by MESSAGE, for the device that has sent the message.
+pub(super) fn notification(id: &str, device: Option<&str>) -> Builder {
+    let message = Builder::request("MESSAGE", USER)
+        .push("Route", "<sip:pf.home1.example;lr>")
+        .push("From", format!("<{ALICE}>"))
+        .push("To", format!("<{USER}>"))
+        .push("P-Asserted-Identity", format!("<{ALICE}>"))
+        .push("Accept-Contact", "*;+g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.msg\"");
+    let instance = device.map(|device| format!("*;+sip.instance=\"<{device}>\";require;explicit"));
+    message
+        .push_some("Accept-Contact", instance)
+        .push("Conversation-ID", "conversation-9")
+        .push("Contribution-ID", "contribution-9")
+        .body(cpim::MEDIA_TYPE, wrapped_notification(id))
+}
+
+/// A chat message in its CPIM wrapper, of this imdn.Message-ID.
+pub(super) fn chat(id: &str) -> String {
+    let wrapper = cpim::Builder::new(ALICE, USER)
+        .date_time("2012-01-17T09:58:12Z")
+        .message_id(id)
+        .disposition_notification("positive-delivery")
+        .content("text/plain", id.to_owned());
+    String::from_utf8_lossy(&wrapper.encode()).into_owned()
 }
 
 fn bob_contact(device: &str) -> String {

@@ -29,7 +29,7 @@ use crate::pf::leg::{Leg, Media};
 use crate::pf::media;
 use crate::pf::policy::{Delivered, FirstMessage};
 use crate::pf::procedures::deferred_handling::{self, Departure};
-use crate::pf::procedures::{inactive_group, one_to_one_delivery};
+use crate::pf::procedures::{inactive_group, notification_sending, one_to_one_delivery};
 use crate::pf::relay::{Flight, ends_session};
 use crate::pf::schedule::Alarm;
 use crate::time::Instant;
@@ -302,7 +302,7 @@ pub(in crate::pf) fn on_further_answer(
     core.one.media.insert(media.session, place);
     core.because(SECOND_ANSWER, "a second device has answered: the earlier session ends");
     core.bye(now, &earlier, Some(ELSEWHERE));
-    core.flights.forget(earlier.media.session);
+    core.forget_flights(earlier.media.session);
     core.shelf_mut(shelf).retract();
     if core.confirm_at(now, place, media, (invite, dialog), response).is_none() {
         return over(core, now, shelf, Ending::Lost);
@@ -429,7 +429,7 @@ pub(in crate::pf) fn on_report(core: &mut Core, now: Instant, media: MsrpId, mes
     let Some(at) = session.unreported.iter().position(|(own, _)| own == message_id) else { return };
     let (_, number) = session.unreported.swap_remove(at);
     if code == 200 {
-        core.forget_stored(shelf, number);
+        on_delivered(core, shelf, number);
     }
     pump(core, now, shelf);
 }
@@ -445,15 +445,20 @@ pub(in crate::pf) fn on_report_limit(core: &mut Core, now: Instant, shelf: Shelf
 
 /// A message is delivered as far as this session can tell (AMB-21).
 fn on_delivered(core: &mut Core, shelf: Shelf, number: u64) {
-    match core.policy.delivered {
-        Delivered::Notification => core.shelf_mut(shelf).skip(number),
-        Delivered::Msrp200 | Delivered::SuccessReport => drop(core.forget_stored(shelf, number)),
+    let remote = core.leg_at(Place::Delivery(shelf)).and_then(|leg| leg.media.remote.as_ref());
+    let notifies = remote.is_none_or(|remote| notification_sending::is_supported(core, remote));
+    if core.policy.delivered == Delivered::Notification && notifies {
+        return core.shelf_mut(shelf).skip(number);
+    }
+    // Of a Client that sends no notifications the PF may tell the sender itself, once all is delivered.
+    if let (Some(item), Shelf::Sender(sender), false) = (core.forget_stored(shelf, number), shelf, notifies) {
+        core.one[sender].unnotified.push(item);
     }
 }
 
 /// The connection is up, perhaps anew: what was on its way by the former one is due again.
 pub(in crate::pf) fn on_bound(core: &mut Core, now: Instant, shelf: Shelf, media: MsrpId) {
-    core.flights.forget(media);
+    core.forget_flights(media);
     core.shelf_mut(shelf).retract();
     if let Some(session) = core.one.deliveries.get_mut(&shelf)
         && let Some(again) = session.announcing.take()

@@ -12,6 +12,7 @@ use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, own_contact, with_body};
 use crate::pf::leg::{Leg, MIN_SE, Media, interval_too_small, with_session_timer};
 use crate::pf::media;
+use crate::pf::procedures::notification_session;
 use crate::pf::schedule::Alarm;
 use crate::time::Instant;
 use crate::wire::sip::{Builder, Message, Method};
@@ -21,6 +22,7 @@ impl Core {
     pub(in crate::pf) fn leg_at(&self, place: Place) -> Option<&Leg> {
         match place {
             Place::Delivery(shelf) => self.one.deliveries.get(&shelf)?.leg.as_ref(),
+            Place::Notifications(user) => self.notifications.get(user)?.session.as_ref()?.leg.as_ref(),
             Place::Session(id, End::Originating) => self.one.sessions.get(&id)?.originating.as_ref(),
             Place::Session(id, End::Terminating) => self.one.sessions.get(&id)?.terminating.as_ref(),
         }
@@ -30,6 +32,7 @@ impl Core {
     fn slot(&mut self, place: Place) -> Option<&mut Option<Leg>> {
         Some(match place {
             Place::Delivery(shelf) => &mut self.one.deliveries.get_mut(&shelf)?.leg,
+            Place::Notifications(user) => &mut self.notifications.of(user).session.as_mut()?.leg,
             Place::Session(id, End::Originating) => &mut self.one.sessions.get_mut(&id)?.originating,
             Place::Session(id, End::Terminating) => &mut self.one.sessions.get_mut(&id)?.terminating,
         })
@@ -143,6 +146,7 @@ pub(in crate::pf) fn on_request(core: &mut Core, now: Instant, asked: Transactio
             core.reply(now, asked, 200);
             match place {
                 Place::Delivery(shelf) => delivery::on_bye(core, now, shelf, message),
+                Place::Notifications(user) => notification_session::on_bye(core, now, user),
                 Place::Session(id, end) => session::on_bye(core, now, id, end, message),
             }
         }
@@ -222,6 +226,7 @@ fn start_media(core: &mut Core, now: Instant, place: Place) {
 fn pump(core: &mut Core, now: Instant, place: Place) {
     match place {
         Place::Delivery(shelf) => delivery::pump(core, now, shelf),
+        Place::Notifications(user) => notification_session::go_on(core, now, user),
         Place::Session(id, _) => session::pump(core, now, id),
     }
 }
@@ -231,6 +236,7 @@ pub(in crate::pf) fn on_silence(core: &mut Core, now: Instant, place: Place, why
     core.note(why);
     match place {
         Place::Delivery(shelf) => delivery::on_lost(core, now, shelf),
+        Place::Notifications(user) => notification_session::on_lost(core, now, user),
         Place::Session(id, end) => session::on_lost(core, now, id, end),
     }
 }
@@ -290,6 +296,10 @@ pub(in crate::pf) fn on_msrp(core: &mut Core, now: Instant, place: Place, media:
             core.schedule.stop(Alarm::NoConnection(place));
             match place {
                 Place::Delivery(shelf) => delivery::on_bound(core, now, shelf, media),
+                Place::Notifications(user) => {
+                    core.forget_flights(media);
+                    notification_session::go_on(core, now, user);
+                }
                 Place::Session(id, end) => session::on_bound(core, now, (id, end), media),
             }
         }
@@ -302,7 +312,7 @@ pub(in crate::pf) fn on_msrp(core: &mut Core, now: Instant, place: Place, media:
         }
         msrp::Event::Received(incoming) => match place {
             // Nothing is expected of a Client in a session that is sendonly.
-            Place::Delivery(_) => {
+            Place::Delivery(_) | Place::Notifications(_) => {
                 let code = if incoming.content_type.is_empty() { 200 } else { 403 };
                 core.endpoint.msrp_answer(now, media, incoming.token, code);
             }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use self::delivery::DeliverySession;
 use self::session::Session;
-use super::deferred::Deferred;
+use super::deferred::{Deferred, Item};
 use super::state::{GroupId, UserId, address_key};
 use crate::endpoint::{DialogId, MsrpId, TransactionId};
 
@@ -60,6 +60,8 @@ pub(in crate::pf) enum Place {
     Delivery(Shelf),
     /// In a 1-1 session.
     Session(SessionId, End),
+    /// In the session for disposition notifications of a user.
+    Notifications(UserId),
 }
 
 /// What the PF keeps of an original sender of a user.
@@ -79,6 +81,8 @@ pub(in crate::pf) struct Sender {
     pub(in crate::pf) follows: bool,
     /// How many delivery INVITEs failed since the last trigger.
     pub(in crate::pf) attempts: u64,
+    /// Messages that were delivered to a Client that sends no notifications.
+    pub(in crate::pf) unnotified: Vec<Item>,
 }
 
 /// The order of work for one user.
@@ -132,6 +136,7 @@ impl OneToOne {
             deferred: Deferred::default(),
             follows: false,
             attempts: 0,
+            unnotified: Vec::new(),
         });
         self.by_address.insert(key, id);
         self.turns.entry(user).or_default().senders.push(id);

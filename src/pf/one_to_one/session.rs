@@ -12,13 +12,16 @@
 //! ```
 
 use super::{End, Place, SenderId, SessionId, Shelf, delivery, store::Owed};
+use bytes::Bytes;
+
 use crate::endpoint::{MsrpId, TransactionId};
 use crate::msrp::{Incoming, Outcome, Report};
 use crate::pf::core::Core;
 use crate::pf::deferred::{Deferred, Item, Origin};
 use crate::pf::headers::ELSEWHERE;
 use crate::pf::leg::{Leg, Media};
-use crate::pf::procedures::one_to_one_delivery;
+use crate::pf::notifications::{self, Answer, Notification};
+use crate::pf::procedures::{disposition_notifications, one_to_one_delivery};
 use crate::pf::relay::{Flight, ends_session, failure_code};
 use crate::time::Instant;
 use crate::wire::msrp::FailureReport;
@@ -94,11 +97,30 @@ pub(in crate::pf) fn on_message(core: &mut Core, now: Instant, id: SessionId, en
     }
 }
 
+/// A notification that the other user of a session sends to an absent one.
+fn notification_of(
+    core: &Core,
+    sender: SenderId,
+    origin: Option<String>,
+    identifiers: Vec<(String, String)>,
+    body: Bytes,
+) -> Notification {
+    let sender = &core.one[sender];
+    Notification { from: sender.address.clone(), private: sender.private, target: None, origin, identifiers, body }
+}
+
 /// A message of the original sender is stored, whoever is there to take it.
 fn keep(core: &mut Core, now: Instant, id: SessionId, media: MsrpId, incoming: Incoming, live: bool) {
     let Some(session) = core.one.sessions.get(&id) else { return };
     let (sender, token) = (session.sender, incoming.token);
+    let device = session.originating.as_ref().and_then(|leg| leg.device.clone());
+    if !live && notifications::read(&incoming.content_type, &incoming.body).is_some() {
+        let notification = notification_of(core, sender, device, session.identifiers.clone(), incoming.body.clone());
+        let user = core.one[sender].user;
+        return disposition_notifications::keep(core, now, user, notification, Answer::Msrp(media, incoming));
+    }
     let mut item = Item::new(now, &incoming.content_type, incoming.body.clone()).with_identifiers(session.identifiers.clone());
+    item.device = device;
     let wants_report = live && incoming.failure_report != FailureReport::No;
     item.origin = wants_report.then(|| Origin { session: media, message_id: incoming.message_id.clone() });
     let owed = if live { Owed::Live(id, media, incoming) } else { Owed::Stored(media, incoming) };
@@ -119,6 +141,9 @@ fn answer_back(core: &mut Core, now: Instant, id: SessionId, media: MsrpId, inco
         return core.endpoint.msrp_answer(now, media, incoming.token, 403);
     };
     core.acknowledge_message(now, media, &incoming);
+    if let Some(user) = core.one.sessions.get(&id).map(|session| core.one[session.sender].user) {
+        disposition_notifications::learn(core, now, user, &incoming.content_type, &incoming.body);
+    }
     let wanted = incoming.failure_report != FailureReport::No;
     let report = wanted.then(|| (incoming.message_id.clone(), incoming.body.len() as u64));
     core.send_on(now, there, incoming.content_type, incoming.body, Flight::AnsweredBack { session: id, back: media, report });
@@ -225,9 +250,10 @@ pub(in crate::pf) fn on_bound(core: &mut Core, now: Instant, (id, end): (Session
         && let Some(session) = core.one.sessions.get_mut(&id)
     {
         session.live.retract();
-        core.flights.forget(media);
+        core.forget_flights(media);
     }
     pump(core, now, id);
+    disposition_notifications::on_session(core, now, id);
 }
 
 /// One side ends the session: so does the PF on the other leg.
@@ -268,6 +294,13 @@ pub(in crate::pf) fn over(core: &mut Core, now: Instant, id: SessionId) {
     }
     forget_invites(core, id);
     for (number, mut item) in session.live.take_all() {
+        if notifications::read(&item.content_type, &item.body).is_some() {
+            core.written_off(session.sender, number, &item);
+            let (sender, user) = (session.sender, core.one[session.sender].user);
+            let notification = notification_of(core, sender, item.device, item.identifiers, item.body);
+            disposition_notifications::keep(core, now, user, notification, Answer::Nobody);
+            continue;
+        }
         item.origin = None;
         core.one[session.sender].deferred.push(number, item);
     }

@@ -202,7 +202,12 @@ impl Core {
 
     /// A user has notified of a message: it is not offered again (last sentence of 8.3.2.9.1.1).
     pub(in crate::pf) fn on_notified(&mut self, now: Instant, user: UserId, message_id: &str) {
-        let Some((sender, number)) = self.one.by_message_id.get(&(user, message_id.to_owned())).copied() else { return };
+        let Some((sender, number)) = self.one.by_message_id.get(&(user, message_id.to_owned())).copied() else {
+            if self.release_group_message(user, message_id).is_some() {
+                self.because(NOTIFIED, "the user has the message: it is kept no longer");
+            }
+            return;
+        };
         self.because(NOTIFIED, "the user has the message: it is kept no longer");
         if self.forget_stored(Shelf::Sender(sender), number).is_some() {
             super::delivery::pump(self, now, Shelf::Sender(sender));

@@ -162,7 +162,7 @@ pub(in crate::pf) fn on_further_answer(
     core.one.media.insert(media.session, place);
     core.because(one_to_one_delivery::SECOND_ANSWER, "a second device has answered: the earlier session ends");
     core.bye(now, &earlier, Some(ELSEWHERE));
-    core.flights.forget(earlier.media.session);
+    core.forget_flights(earlier.media.session);
     if core.confirm_at(now, place, media, (invite, dialog), response).is_none() {
         return session::on_lost(core, now, id, End::Terminating);
     }
@@ -180,6 +180,7 @@ fn accept_for_user(core: &mut Core, now: Instant, id: SessionId, asked: Transact
     core.note("no device can be reached: the PF takes part for the user");
     let Some(part) = first else { return accept(core, now, id, asked, message) };
     let item = Item::new(now, &part.content_type, part.body).with_identifiers(headers::identifiers(message));
+    let item = item.with_device(headers::instance_of(message));
     match core.keep(sender, &item, Owed::Invite(id)) {
         Some(number) => core.one[sender].deferred.push(number, item),
         None => {

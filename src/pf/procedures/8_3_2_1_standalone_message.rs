@@ -1,38 +1,32 @@
 //! A standalone message (MESSAGE, pager mode) for a served user.
 //!
 //! It is passed on; when no device can be reached a message in a CPIM wrapper is stored and accepted
-//! (202), to be delivered with what else its sender has written. Disposition notifications are
-//! passed on and never stored here; one of the user ends the keeping of what it speaks of.
+//! (202), to be delivered with what else its sender has written. Disposition notifications have a
+//! procedure of their own.
 
 use crate::endpoint::TransactionId;
 use crate::pf::core::Core;
 use crate::pf::deferred::Item;
-use crate::pf::headers;
 use crate::pf::one_to_one::store::Owed;
+use crate::pf::procedures::disposition_notifications;
 use crate::pf::state::{Registration, UserId};
+use crate::pf::{headers, notifications};
 use crate::time::Instant;
-use crate::wire::cpim::{self, Cpim};
-use crate::wire::imdn::{self, Imdn};
+use crate::wire::cpim;
 use crate::wire::sip::{Message, Name};
 
 /// Takes a MESSAGE outside of dialogs.
 pub(in crate::pf) fn start(core: &mut Core, now: Instant, asked: TransactionId, message: &Message) {
-    learn(core, now, message);
+    let content_type = message.value(Name::ContentType).unwrap_or_default();
+    if notifications::read(content_type, &message.body()).is_some() {
+        return disposition_notifications::start(core, now, asked, message);
+    }
     let user = message.request_uri().and_then(|target| core.users.find(target));
     match user {
         Some(user) if core.users[user].registration == Registration::Gone && is_storable(message) => {
             store(core, now, user, asked, message);
         }
         _ => core.forward_message(now, asked, message),
-    }
-}
-
-/// A disposition notification of a served user tells that a message has arrived.
-fn learn(core: &mut Core, now: Instant, message: &Message) {
-    let Some(notification) = notification_in(message) else { return };
-    let sender = headers::asserted_identity(message).and_then(|address| core.users.find(&address));
-    if let Some(user) = sender.filter(|_| notification.says_delivered()) {
-        core.on_notified(now, user, &notification.message_id);
     }
 }
 
@@ -53,6 +47,7 @@ fn store(core: &mut Core, now: Instant, user: UserId, asked: TransactionId, mess
     let sender = core.one.sender(user, &address, headers::wants_privacy(message));
     let content_type = message.value(Name::ContentType).unwrap_or(cpim::MEDIA_TYPE);
     let item = Item::new(now, content_type, message.body()).with_identifiers(headers::identifiers(message));
+    let item = item.with_device(headers::instance_of(message));
     core.note("no device can be reached: the standalone message is stored");
     match core.keep(sender, &item, Owed::Standalone(asked)) {
         Some(number) => core.one[sender].deferred.push(number, item),
@@ -65,15 +60,9 @@ pub(in crate::pf) fn on_kept(core: &mut Core, now: Instant, asked: TransactionId
     core.reply(now, asked, if durable { 202 } else { 480 });
 }
 
-/// A chat message in a CPIM wrapper, and no disposition notification.
+/// A message in a CPIM wrapper: whose it is stands inside.
 fn is_storable(message: &Message) -> bool {
-    let wrapped = message.value(Name::ContentType).is_some_and(|kind| headers::essence(kind) == cpim::MEDIA_TYPE);
-    wrapped && notification_in(message).is_none()
-}
-
-fn notification_in(message: &Message) -> Option<Imdn> {
-    let cpim = Cpim::decode(message.body()).ok()?;
-    (headers::essence(cpim.content_type()?) == imdn::MEDIA_TYPE).then(|| Imdn::parse(&cpim.decoded()).ok())?
+    message.value(Name::ContentType).is_some_and(|kind| headers::essence(kind) == cpim::MEDIA_TYPE)
 }
 
 #[cfg(test)]

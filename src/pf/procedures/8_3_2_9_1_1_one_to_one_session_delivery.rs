@@ -20,6 +20,7 @@ use crate::pf::one_to_one::session::{self, Phase};
 use crate::pf::one_to_one::{Place, SenderId, SessionId, Shelf};
 use crate::pf::policy::{FirstMessage, SenderOrder};
 use crate::pf::procedures::deferred_handling::Departure;
+use crate::pf::procedures::notification_sending::{self, About};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{Registration, UserId, address_key};
 use crate::time::Instant;
@@ -175,6 +176,7 @@ pub(in crate::pf) fn on_over(core: &mut Core, now: Instant, sender: SenderId, en
     let user = core.one[sender].user;
     let stop = match ending {
         Ending::Complete => {
+            notify_sender(core, now, sender);
             // What was refused for itself waits for the next trigger.
             core.one[sender].follows = core.one[sender].deferred.is_empty();
             false
@@ -202,6 +204,19 @@ pub(in crate::pf) fn on_over(core: &mut Core, now: Instant, sender: SenderId, en
     }
     next(core, now, user);
     follow(core, now, sender);
+}
+
+/// Everything of the sender is delivered: the PF notifies of it for a Client that does not.
+fn notify_sender(core: &mut Core, now: Instant, sender: SenderId) {
+    if !core.one[sender].deferred.is_empty() {
+        return;
+    }
+    let (recipient, address) = (core.one[sender].user, core.one[sender].address.clone());
+    for item in std::mem::take(&mut core.one[sender].unnotified) {
+        let about =
+            About { recipient, sender: &address, device: item.device.as_deref(), identifiers: &item.identifiers, body: &item.body };
+        notification_sending::start(core, now, &about);
+    }
 }
 
 /// After an error other than 603 the policy may invite again by itself (AMB-04).

@@ -19,7 +19,7 @@ use crate::pf::core::{Call, Core};
 use crate::pf::group_state::Announcement;
 use crate::pf::headers::{self, DECLINED, ToUser};
 use crate::pf::leg::SESSION_EXPIRES;
-use crate::pf::procedures::group_delivery;
+use crate::pf::procedures::{disposition_notifications, group_delivery};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{Delivery, GroupId, Phase, Side};
 use crate::time::Instant;
@@ -188,6 +188,7 @@ pub(in crate::pf) fn on_drained(core: &mut Core, now: Instant, group: GroupId) {
     }
     core.journal.touch(group);
     group_delivery::on_over(core, now, group, false);
+    disposition_notifications::pump(core, now, core[group].user);
 }
 
 /// AMB-13: for an active group the roster goes along only where the policy says so.

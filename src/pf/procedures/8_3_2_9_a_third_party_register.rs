@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::clause::Clause;
 use crate::endpoint::TransactionId;
 use crate::pf::core::Core;
-use crate::pf::procedures::{deferred_handling, group_delivery, inactive_group, one_to_one_delivery};
+use crate::pf::procedures::{
+    deferred_handling, disposition_notifications, group_delivery, inactive_group, one_to_one_delivery,
+};
 use crate::pf::registrar::{Devices, ThirdParty};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, Registration, UserId};
@@ -80,6 +82,7 @@ pub(in crate::pf) fn available(core: &mut Core, now: Instant, user: UserId) {
     core.because(CLIENT_AVAILABLE, "the user is available");
     group_delivery::trigger(core, now, user);
     one_to_one_delivery::trigger(core, now, user);
+    disposition_notifications::trigger(core, now, user);
 }
 
 /// The REGISTER that is told of has taken a device away: sessions with that device are lost.
@@ -107,6 +110,7 @@ pub(in crate::pf) fn went(core: &mut Core, now: Instant, id: UserId) {
         deferred_handling::on_deregistered(core, now, group);
     }
     one_to_one_delivery::on_deregistered(core, now, id);
+    disposition_notifications::on_deregistered(core, now, id);
 }
 
 #[cfg(test)]

@@ -6,12 +6,21 @@
 pub(super) mod active_group;
 #[path = "8_3_2_9_deferred_group_session_handling.rs"]
 pub(super) mod deferred_handling;
+/// The second half of 8.3.2.9.1.1: what happens to a notification, and the way by which it leaves.
+#[path = "8_3_2_9_1_1_disposition_notifications.rs"]
+pub(super) mod disposition_notifications;
 #[path = "8_3_2_9_1_2_group_session_delivery.rs"]
 pub(super) mod group_delivery;
 #[path = "8_3_2_8_group_session_rejoin_requests.rs"]
 pub(super) mod group_rejoin;
 #[path = "8_3_2_9_1_2_item_2_inactive_group.rs"]
 pub(super) mod inactive_group;
+/// Cited by 8.3.2.9.1.1, for Clients without disposition notifications.
+#[path = "8_3_4_sending_a_disposition_notification.rs"]
+pub(super) mod notification_sending;
+/// The second half of 8.3.2.9.1.1: delivery in a session of their own.
+#[path = "8_3_2_9_1_1_notification_session.rs"]
+pub(super) mod notification_session;
 #[path = "8_3_2_9_1_1_one_to_one_session_delivery.rs"]
 pub(super) mod one_to_one_delivery;
 /// Set-up of a 1-1 session for a served user, by the same step 7.

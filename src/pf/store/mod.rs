@@ -7,5 +7,6 @@
 mod record;
 
 pub(super) use record::{
-    GroupRecord, Key, LegRecord, Record, SenderRecord, decode, encode_life, encode_message, encode_sender, encode_user,
+    GroupRecord, Key, LegRecord, Record, SenderRecord, decode, encode_life, encode_message, encode_notification, encode_sender,
+    encode_user,
 };

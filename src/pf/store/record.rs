@@ -9,6 +9,7 @@ use crate::pf::core::Core;
 use crate::pf::deferred::Item;
 use crate::pf::headers::{Invitation, Part};
 use crate::pf::leg::Leg;
+use crate::pf::notifications::Notification;
 use crate::pf::one_to_one::Sender;
 use crate::pf::state::{GroupId, Phase, Registration, Side, User};
 use crate::time::Instant;
@@ -30,6 +31,8 @@ pub(in crate::pf) enum Key {
     Sender(u32),
     /// A stored message of a 1-1 session: its sender and its number.
     OneToOne(u32, u64),
+    /// A stored notification: its user and its number.
+    Notification(u32, u64),
 }
 
 impl Key {
@@ -60,6 +63,11 @@ impl Key {
                 out.extend_from_slice(&sender.to_be_bytes());
                 out.extend_from_slice(&number.to_be_bytes());
             }
+            Self::Notification(user, number) => {
+                out.push(b'u');
+                out.extend_from_slice(&user.to_be_bytes());
+                out.extend_from_slice(&number.to_be_bytes());
+            }
         }
         out
     }
@@ -71,6 +79,7 @@ impl Key {
             (b'g', 4) => Some(Self::Group(key.get_u32())),
             (b's', 4) => Some(Self::Sender(key.get_u32())),
             (b't', 12) => Some(Self::OneToOne(key.get_u32(), key.get_u64())),
+            (b'u', 12) => Some(Self::Notification(key.get_u32(), key.get_u64())),
             (b'm', 12) => Some(Self::Message(key.get_u32(), key.get_u64())),
             _ => None,
         }
@@ -92,6 +101,8 @@ pub(in crate::pf) enum Record {
     Sender(u32, SenderRecord),
     /// A message of a 1-1 session: sender, number, the message.
     OneToOne(u32, u64, Item),
+    /// A notification: the address of its user, its number.
+    Notification(String, u64, Notification),
 }
 
 /// What is kept of an original sender.
@@ -113,6 +124,7 @@ pub(in crate::pf) fn decode(key: &[u8], value: Bytes) -> Option<Record> {
         Key::Message(group, number) => Record::Message(group, number, fields.item()?),
         Key::Sender(sender) => Record::Sender(sender, fields.sender()?),
         Key::OneToOne(sender, number) => Record::OneToOne(sender, number, fields.item()?),
+        Key::Notification(_, number) => Record::Notification(fields.text()?, number, fields.notification()?),
     })
 }
 
@@ -124,13 +136,20 @@ pub(in crate::pf) fn encode_life(number: u64) -> Bytes {
 /// The value of a message's record.
 pub(in crate::pf) fn encode_message(item: &Item) -> Bytes {
     let out = Values::with_room(256 + item.body.len()).text(&item.content_type).bytes(&item.body).number(item.since.as_micros());
-    let out = out.number(item.identifiers.len() as u64);
+    let out = out.option(item.device.as_deref()).number(item.identifiers.len() as u64);
     item.identifiers.iter().fold(out, |out, (name, value)| out.text(name).text(value)).done()
 }
 
 /// The value of an original sender's record.
 pub(in crate::pf) fn encode_sender(user: &str, sender: &Sender) -> Bytes {
     Values::with_room(128 + sender.sdp.len()).text(user).text(&sender.address).flag(sender.private).text(&sender.sdp).done()
+}
+
+/// The value of a notification's record.
+pub(in crate::pf) fn encode_notification(user: &str, own: &Notification) -> Bytes {
+    let out = Values::with_room(256 + own.body.len()).text(user).text(&own.from).flag(own.private);
+    let out = out.option(own.target.as_deref()).option(own.origin.as_deref()).number(own.identifiers.len() as u64);
+    own.identifiers.iter().fold(out, |out, (name, value)| out.text(name).text(value)).bytes(&own.body).done()
 }
 
 /// The value of a user's record.
@@ -320,13 +339,20 @@ impl Fields {
 
     fn item(&mut self) -> Option<Item> {
         let (content_type, body, since) = (self.text()?, self.bytes()?, Instant::from_micros(self.number()?));
+        let device = self.option()?;
         let identifiers = self.many(|fields| Some((fields.text()?, fields.text()?)))?;
-        let item = Item { durable: true, ..Item::new(since, &content_type, body) };
+        let item = Item { durable: true, ..Item::new(since, &content_type, body) }.with_device(device);
         Some(if identifiers.is_empty() { item } else { item.with_identifiers(identifiers) })
     }
 
     fn sender(&mut self) -> Option<SenderRecord> {
         Some(SenderRecord { user: self.text()?, address: self.text()?, private: self.flag()?, sdp: self.text()? })
+    }
+
+    fn notification(&mut self) -> Option<Notification> {
+        let (from, private, target, origin) = (self.text()?, self.flag()?, self.option()?, self.option()?);
+        let identifiers = self.many(|fields| Some((fields.text()?, fields.text()?)))?;
+        Some(Notification { from, private, target, origin, identifiers, body: self.bytes()? })
     }
 
     fn registration(&mut self) -> Option<Registration> {
