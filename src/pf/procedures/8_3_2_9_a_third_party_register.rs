@@ -5,9 +5,7 @@ use std::time::Duration;
 use crate::clause::Clause;
 use crate::endpoint::TransactionId;
 use crate::pf::core::Core;
-use crate::pf::procedures::{
-    deferred_handling, disposition_notifications, group_delivery, inactive_group, one_to_one_delivery,
-};
+use crate::pf::procedures::{deferred_handling, disposition_notifications, group_delivery, inactive_group, one_to_one_delivery};
 use crate::pf::registrar::{Devices, ThirdParty};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, Registration, UserId};
