@@ -105,10 +105,12 @@ impl Media {
         Some(self.symbol(id))
     }
 
-    /// The session that a chunk belongs to: either path names it.
-    pub(super) fn session(&self, chunk: &Chunk) -> Option<SessionId> {
+    /// The session that a chunk belongs to. The path of the peer names it; that of the IUT is the
+    /// same in all answers to a forked offer.
+    pub(super) fn session(&self, chunk: &Chunk, sent: bool) -> Option<SessionId> {
         let by = |path: &str| path_key(path).and_then(|key| self.paths.get(&key)).copied();
-        by(chunk.to_path()).or_else(|| by(chunk.from_path()))
+        let (own, peer) = if sent { (chunk.from_path(), chunk.to_path()) } else { (chunk.to_path(), chunk.from_path()) };
+        by(peer).or_else(|| by(own))
     }
 
     /// Files a chunk or a response, and completes what is known of it.

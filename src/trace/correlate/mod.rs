@@ -458,7 +458,7 @@ impl Correlator {
     }
 
     fn msrp(&mut self, number: u32, link: &Link, sent: bool, chunk: &msrp::Chunk) -> Facts {
-        let session = self.media.session(chunk);
+        let session = self.media.session(chunk, sent);
         let peer = match session {
             Some(session) => self.dialogs.get(self.media.dialog(session)).peer.clone(),
             None => self.peer_of(link, sent),
