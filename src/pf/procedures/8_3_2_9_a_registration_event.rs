@@ -1,8 +1,8 @@
 //! 8.3.2.9 trigger A by the other reading of AMB-02: the registration event package (RFC 3680) tells
 //! who has come and who has gone.
 //!
-//! Where `trigger.source` says so the PF subscribes to the registration of a user as soon as something
-//! is stored for that user. The first NOTIFY tells how things stood all along; a later one that
+//! Where `trigger.source` says so the PF subscribes to the registration of a user as soon as it hears
+//! of the user by a third-party REGISTER, or something is stored. The first NOTIFY tells how things stood all along; a later one that
 //! speaks of an active contact is the trigger.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub(in crate::pf) struct Watched {
     by_user: BTreeMap<UserId, (SubscriptionId, bool)>,
 }
 
-/// Something is stored for a user: from now on the PF wants to know when the user comes.
+/// From now on the PF wants to know when a user comes.
 pub(in crate::pf) fn watch(core: &mut Core, now: Instant, user: UserId) {
     if !core.policy.trigger_source.reg_event || core.watched.by_user.contains_key(&user) {
         return;
@@ -119,12 +119,12 @@ mod tests {
     fn watched(knob: &str) -> (World, DialogId) {
         let mut world = World::with(&[("trigger.source", knob)]);
         world.register(0, None);
-        world.wrote(ALICE, &["one"]);
         let (subscribe, _, message) = world.request(BOB, "SUBSCRIBE");
         assert_eq!((message.value(Name::Event), message.request_uri()), (Some("reg"), Some(USER)));
         let dialog = world.answer_with(BOB, subscribe, 200, |response| response.push("Expires", 3_600)).expect("a dialog");
         notify(&mut world, dialog, "terminated", "unregistered", PHONE);
         world.response(BOB, 200);
+        world.wrote(ALICE, &["one"]);
         world.assert_quiet(BOB);
         (world, dialog)
     }

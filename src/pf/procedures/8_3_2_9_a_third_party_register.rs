@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::clause::Clause;
 use crate::endpoint::TransactionId;
 use crate::pf::core::Core;
-use crate::pf::procedures::{deferred_handling, disposition_notifications, group_delivery, inactive_group, one_to_one_delivery};
+use crate::pf::procedures::{
+    deferred_handling, disposition_notifications, group_delivery, inactive_group, one_to_one_delivery, registration_event,
+};
 use crate::pf::registrar::{Devices, ThirdParty};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, Registration, UserId};
@@ -35,6 +37,7 @@ pub(in crate::pf) fn handle(core: &mut Core, now: Instant, transaction: Transact
         register_user(core, now, user, register);
     }
     core.journal.touch_user(user);
+    registration_event::watch(core, now, user);
 }
 
 /// 200 with the binding that the S-CSCF has with the PF.
