@@ -717,6 +717,17 @@ mod tests {
     }
 
     #[test]
+    fn impossible_combinations_are_refused_with_the_reason() {
+        let faults = Values::read([("sender.order", "list")]).expect_err("there is no list");
+        assert_eq!(faults, ["`sender.order` is `list`, but `sender.list` names no sender"]);
+        let mut values = Values::read([("sender.list", "tel:+1514, SIP:carol_b@home1.example")]).expect("a list");
+        values.set("sender.order", "list").expect("there is a list");
+        assert_eq!(values.words("sender.list"), ["tel:+1514", "SIP:carol_b@home1.example"]);
+        assert!(values.set("sender.list", "none").is_err());
+        assert!(values.is("sender.order", "list"));
+    }
+
+    #[test]
     fn spans_have_units() {
         assert_eq!(span("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(span("2h"), Some(Duration::from_secs(7200)));

@@ -578,7 +578,7 @@ impl Core {
         ];
         for field in message.fields().filter(|field| !LEFT_OUT.contains(&field.name)) {
             let value = if matches!(field.name, Name::From | Name::To) { untagged(field.value) } else { field.value.to_owned() };
-            out = out.push(field.token.to_owned(), value);
+            out = out.push(field.token, value);
         }
         self.endpoint.send(now, out.bare_body(message.body()))
     }
