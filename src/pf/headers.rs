@@ -130,7 +130,7 @@ pub(super) fn invite_user(parts: &ToUser<'_>) -> Builder {
         .push("To", format!("<{}>", parts.target))
         .push("Contact", group_contact(parts.shown));
     for (name, value) in &parts.invitation.fields {
-        invite = invite.push(name.clone(), value);
+        invite = invite.push(name, value);
     }
     if parts.invitation.value(Name::PAssertedService).is_none() {
         invite = invite.push("P-Asserted-Service", GROUP_SERVICE);
@@ -198,7 +198,7 @@ pub(super) fn deferred_invite(parts: &Deferring<'_>) -> Builder {
         .push("P-Asserted-Service", parts.service)
         .push("Referred-By", format!("<{}>", parts.referred_by));
     let invite = parts.accept_contact.iter().fold(invite, |invite, value| invite.push("Accept-Contact", value));
-    let invite = parts.identifiers.iter().fold(invite, |invite, (name, value)| invite.push(name.clone(), value));
+    let invite = parts.identifiers.iter().fold(invite, |invite, (name, value)| invite.push(name, value));
     invite.push("Supported", "timer").push("Session-Expires", parts.interval)
 }
 

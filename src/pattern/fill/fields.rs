@@ -75,11 +75,11 @@ fn whole(builder: Builder, filled: &Filled<'_>, name: Name, spelling: &str, supp
         }
     }
     if is_list(name) || texts.len() < 2 {
-        return builder.set(spelling.to_owned(), texts.join(", "));
+        return builder.set(spelling, texts.join(", "));
     }
     let mut builder = builder.remove(spelling);
     for text in texts {
-        builder = builder.push(spelling.to_owned(), text);
+        builder = builder.push(spelling, text);
     }
     builder
 }
@@ -134,11 +134,11 @@ fn inside(
         None => elements.push(new),
     }
     let later: Vec<String> = builder.values(spelling).skip(1).map(str::to_owned).collect();
-    let mut builder = builder.set(spelling.to_owned(), elements.join(", "));
+    let mut builder = builder.set(spelling, elements.join(", "));
     if !later.is_empty() {
-        builder = builder.remove(spelling).push(spelling.to_owned(), elements.join(", "));
+        builder = builder.remove(spelling).push(spelling, elements.join(", "));
         for line in later {
-            builder = builder.push(spelling.to_owned(), line);
+            builder = builder.push(spelling, line);
         }
     }
     Ok(builder)

@@ -48,7 +48,7 @@ pub struct Chunk {
     raw: Raw,
     transact_id: Range<usize>,
     head: Head,
-    slots: Box<[Slot]>,
+    slots: Vec<Slot>,
     body: Option<Range<usize>>,
     flag: Flag,
 }
@@ -78,7 +78,7 @@ impl Chunk {
             }
         };
         let flag = end_line(&bytes, end, id)?;
-        Ok(Self { transact_id, head, slots: slots.into_boxed_slice(), body, flag, raw: Raw::of(bytes) })
+        Ok(Self { transact_id, head, slots, body, flag, raw: Raw::of(bytes) })
     }
 
     /// The bytes of the chunk.
