@@ -53,16 +53,14 @@ fn place(suite: &Suite, place: crate::pattern::ast::Place) -> String {
     format!("{path}:{line}")
 }
 
-/// The YAML at a place, as it is written.
+/// The YAML mapping at a place, as it is written: its first line, and what is indented as far.
 fn source(suite: &Suite, place: crate::pattern::ast::Place) -> String {
-    let text = suite.sources.text(place);
-    let column = suite.sources.locate(place).2 - 1;
-    let mut out = String::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let indent = line.len() - line.trim_start().len();
-        let _ = writeln!(out, "    {}", &line[indent.min(column)..]);
-    }
-    out
+    let Some(file) = suite.sources.file(place) else { return String::new() };
+    let (first, column) = file.position(place.start as usize);
+    let belongs = |line: &&str| line.len() - line.trim_start().len() >= column - 1 && !line.trim().is_empty();
+    let rest = (first + 1..).map(|number| file.line(number)).take_while(belongs);
+    let lines = std::iter::once(file.line(first)).chain(rest);
+    lines.fold(String::new(), |text, line| text + "    " + line.get(column - 1..).unwrap_or(line) + "\n")
 }
 
 /// The readings of a clause or of items of it.

@@ -1,4 +1,4 @@
-//! A standalone message (MESSAGE, pager mode) for a served user.
+//! 8.3.2.1 as reconstructed, for a standalone message (MESSAGE, pager mode) to a served user.
 //!
 //! It is passed on; when no device can be reached a message in a CPIM wrapper is stored and accepted
 //! (202), to be delivered with what else its sender has written. Disposition notifications have a
