@@ -26,7 +26,8 @@ fn with_fingerprint(text: &str) -> tempfile::TempDir {
 /// What `lint --text` prints, and its exit code.
 fn compared(dir: &Path, flags: &[&str]) -> (String, i32) {
     let mut command = cpmcheck();
-    let output = command.args(["lint", "--text"]).arg(dir.join("cr.txt")).arg("--suite").arg(dir).args(flags).output().expect("it runs");
+    let output =
+        command.args(["lint", "--text"]).arg(dir.join("cr.txt")).arg("--suite").arg(dir).args(flags).output().expect("it runs");
     (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code().expect("a code"))
 }
 
@@ -82,7 +83,9 @@ fn every_knob_is_listed_with_its_type_its_default_and_its_reading() {
 #[test]
 fn a_reading_tells_both_sides_its_knob_and_the_scenarios_that_differ() {
     let text = explained(&["AMB-10"]);
-    for part in ["ours ", "other ", "bye.no-reason = leave", "told apart by", "policy/bye-without-reason", "@defer", "as we read it"] {
+    for part in
+        ["ours ", "other ", "bye.no-reason = leave", "told apart by", "policy/bye-without-reason", "@defer", "as we read it"]
+    {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     assert!(explained(&["amb-18"]).contains("other "));
@@ -91,7 +94,9 @@ fn a_reading_tells_both_sides_its_knob_and_the_scenarios_that_differ() {
 #[test]
 fn a_requirement_shows_its_rule_what_breaks_it_and_who_shows_it() {
     let text = explained(&["DGC-9-02"]);
-    for part in ["SHALL", "8.3.2.9", "rule, ", "requirements.yaml:", "when:", "tamper case", "proven(", "group/missed-messages", "AMB-10"] {
+    for part in
+        ["SHALL", "8.3.2.9", "rule, ", "requirements.yaml:", "when:", "tamper case", "proven(", "group/missed-messages", "AMB-10"]
+    {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     assert!(explained(&["8.3.2.9.1.4"]).contains("DGC-1.4-02"));

@@ -136,7 +136,8 @@ pub fn is_multipart(content_type: &str) -> bool {
 ///
 /// # Errors
 ///
-/// When it is missing, empty or longer than 70 characters (RFC 2046 5.1.1).
+/// When it is missing, empty, longer than 70 characters, or holds one that is no part of a line
+/// (RFC 2046 5.1.1).
 pub fn boundary(content_type: &str) -> Result<String, Fault> {
     let fault = Fault::new("mime-boundary", 0, "a boundary of 1 to 70 characters");
     let media = MediaType::parse(content_type)?;
@@ -144,7 +145,7 @@ pub fn boundary(content_type: &str) -> Result<String, Fault> {
         return Err(Fault::new("mime-multipart", 0, "a multipart type"));
     }
     let value = unquote(media.params.get("boundary").ok_or(fault)?);
-    if value.is_empty() || value.len() > 70 { Err(fault) } else { Ok(value) }
+    if value.is_empty() || value.len() > 70 || value.chars().any(char::is_control) { Err(fault) } else { Ok(value) }
 }
 
 struct Reader<'a> {
@@ -184,7 +185,7 @@ impl Reader<'_> {
             return None;
         }
         let line = Line::at(self.body, at)?;
-        let rest = &self.body[at + length..line.end];
+        let rest = self.body.get(at + length..line.end)?;
         let closing = rest.starts_with(b"--");
         if !rest[if closing { 2 } else { 0 }..].trim_ascii().is_empty() {
             return None;
@@ -443,6 +444,14 @@ mod tests {
         assert_eq!(decode_base64(b"aG=s"), None);
         assert_eq!(decode_transfer(Some("Quoted-Printable"), b"a=3Db=\r\nc").as_ref(), b"a=bc");
         assert_eq!(decode_transfer(Some("quoted-printable"), b"a=4").as_ref(), b"a=4");
+    }
+
+    #[test]
+    fn a_boundary_that_ends_a_line_is_none() {
+        let body = Bytes::from_static(b"--x y\r\n\r\none\r\n--x y--");
+        assert_eq!(boundary("multipart/related;boundary=\"x y\r\"").map_err(|fault| fault.code), Err("mime-boundary"));
+        assert_eq!(validate("multipart/related;boundary=\"x y\r\"", &body)[0].code, "mime-multipart");
+        assert_eq!(parts("multipart/related;boundary=\"x y\r\"", &body), []);
     }
 
     proptest! {

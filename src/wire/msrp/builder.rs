@@ -47,7 +47,7 @@ impl ChunkBuilder {
     pub fn response(request: &Chunk, code: u16, own_path: &str) -> Self {
         let to = super::paths(request.from_path()).next().unwrap_or("");
         let comment = comment(code);
-        let start = if comment.is_empty() { code.to_string() } else { format!("{code} {comment}") };
+        let start = if comment.is_empty() { format!("{code:03}") } else { format!("{code:03} {comment}") };
         Self::empty(request.transact_id(), start).push("To-Path", to).push("From-Path", own_path)
     }
 
@@ -60,8 +60,8 @@ impl ChunkBuilder {
     pub fn of(chunk: &Chunk) -> Self {
         let start = match chunk.start() {
             Start::Request { method } => method.to_owned(),
-            Start::Response { code, comment: "" } => code.to_string(),
-            Start::Response { code, comment } => format!("{code} {comment}"),
+            Start::Response { code, comment: "" } => format!("{code:03}"),
+            Start::Response { code, comment } => format!("{code:03} {comment}"),
         };
         let fields = chunk.fields().fold(Self::empty(chunk.transact_id(), start), |of, (name, value)| of.push(name, value));
         Self { body: chunk.body(), flag: chunk.flag(), ..fields }

@@ -179,16 +179,20 @@ fn begin_line(out: &mut String, depth: usize) {
     (0..depth).for_each(|_| out.push_str("  "));
 }
 
-/// Text for a place between tags or between double quotes (XML 1.0 2.4).
+/// Text for a place between tags or between double quotes (XML 1.0 2.4). Line ends and tabs would be
+/// read as spaces in an attribute (XML 1.0 3.3.3).
 fn escape(out: &mut String, text: &str) {
     let mut rest = text;
-    while let Some(at) = rest.find(['<', '>', '&', '\'', '"']) {
+    while let Some(at) = rest.find(['<', '>', '&', '\'', '"', '\n', '\r', '\t']) {
         out.push_str(&rest[..at]);
         out.push_str(match rest.as_bytes()[at] {
             b'<' => "&lt;",
             b'>' => "&gt;",
             b'&' => "&amp;",
             b'\'' => "&apos;",
+            b'\n' => "&#10;",
+            b'\r' => "&#13;",
+            b'\t' => "&#9;",
             _ => "&quot;",
         });
         rest = &rest[at + 1..];
@@ -220,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_value_reads_back_as_it_was_written(value in "(\\PC|[<>&'\"]){0,20}") {
+        fn any_value_reads_back_as_it_was_written(value in "(\\PC|[<>&'\"\r\n\t]){0,20}") {
             let text = Element::new("a").attribute("b", &value).child(Element::new("c").text(&value)).document();
             let document = parse(&text).unwrap();
             prop_assert_eq!(document.root_element().attribute("b"), Some(value.as_str()));
