@@ -257,10 +257,6 @@ const CONTRADICTIONS: &[Contradiction] = &[
         "`sender.order` is `list`, but `sender.list` names no sender",
     ),
     (
-        |values| values.is("delivered-when", "imdn") && !values.flag("store.drop-notified"),
-        "`delivered-when` is `imdn`, but `store.drop-notified` keeps what was notified: nothing would ever be delivered",
-    ),
-    (
         |values| values.words("sdp.default-accept-types").is_empty(),
         "`sdp.default-accept-types` is empty: a session that accepts nothing cannot be offered",
     ),
@@ -614,13 +610,6 @@ const KNOBS: &[Knob] = &[
         default: "false",
         doc: "Whether a message beyond `store.max-messages` drops the oldest one in place of being refused",
         reading: Some("AMB-31"),
-    },
-    Knob {
-        name: "store.drop-notified",
-        kind: Kind::Flag,
-        default: "true",
-        doc: "Whether a 1-1 message goes from the store when its recipient has notified of its delivery, answered over MSRP or not",
-        reading: None,
     },
     Knob {
         name: "store.max-age",

@@ -93,8 +93,6 @@ pub struct Policy {
     pub delivered: Delivered,
     /// `privacy.honour` (AMB-48).
     pub honour_privacy: bool,
-    /// `store.drop-notified`.
-    pub drop_notified: bool,
     /// `store.drop-oldest` (AMB-31).
     pub drop_oldest: bool,
     /// `store.max-age` (AMB-31).
@@ -293,7 +291,6 @@ impl Policy {
                 _ => Delivered::Msrp200,
             },
             honour_privacy: values.flag("privacy.honour"),
-            drop_notified: values.flag("store.drop-notified"),
             drop_oldest: values.flag("store.drop-oldest"),
             max_age: values.span("store.max-age"),
             max_messages: values.count("store.max-messages"),

@@ -202,9 +202,6 @@ impl Core {
 
     /// A user has notified of a message: it is not offered again (last sentence of 8.3.2.9.1.1).
     pub(in crate::pf) fn on_notified(&mut self, now: Instant, user: UserId, message_id: &str) {
-        if !self.policy.drop_notified {
-            return;
-        }
         let Some((sender, number)) = self.one.by_message_id.get(&(user, message_id.to_owned())).copied() else {
             if self.release_group_message(user, message_id).is_some() {
                 self.because(NOTIFIED, "the user has the message: it is kept no longer");
