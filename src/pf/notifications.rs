@@ -4,6 +4,7 @@
 //! user is away, and leaves by exactly one way; which one is decided in the procedures.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -11,6 +12,7 @@ use super::leg::{Leg, Media};
 use super::state::{UserId, address_key};
 use crate::endpoint::{MsrpId, TransactionId};
 use crate::msrp::Incoming;
+use crate::time::Instant;
 use crate::wire::cpim::{self, Cpim};
 use crate::wire::imdn::{self, Imdn};
 use crate::wire::sip::header::MediaType;
@@ -30,6 +32,8 @@ pub(super) struct Notification {
     pub(super) identifiers: Vec<(String, String)>,
     /// Its CPIM message, as it came.
     pub(super) body: Bytes,
+    /// Since when it is kept.
+    pub(super) since: Instant,
 }
 
 impl Notification {
@@ -168,6 +172,19 @@ impl Queue {
 
     fn waiting(&self) -> impl Iterator<Item = (u64, &Entry)> {
         self.entries.iter().filter(|(_, entry)| entry.standing == Standing::Waiting).map(|(number, entry)| (*number, entry))
+    }
+
+    /// Since when the oldest of those that are not under way is kept.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        let mut idle = self.entries.values().filter(|entry| matches!(entry.standing, Standing::Waiting | Standing::Passed));
+        idle.next().map(|entry| entry.notification.since)
+    }
+
+    /// Those that are kept for longer than `limit` and are not under way.
+    pub(super) fn older_than(&self, now: Instant, limit: Duration) -> Vec<u64> {
+        let idle = |entry: &Entry| matches!(entry.standing, Standing::Waiting | Standing::Passed);
+        let old = self.entries.iter().filter(|(_, entry)| entry.notification.since + limit <= now && idle(entry));
+        old.map(|(number, _)| *number).collect()
     }
 
     /// The oldest that waits for a session and that `wanted` takes.

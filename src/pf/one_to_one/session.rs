@@ -106,7 +106,7 @@ fn notification_of(
     body: Bytes,
 ) -> Notification {
     let sender = &core.one[sender];
-    Notification { from: sender.address.clone(), private: sender.private, target: None, origin, identifiers, body }
+    Notification { from: sender.address.clone(), private: sender.private, origin, identifiers, body, ..Notification::default() }
 }
 
 /// A message of the original sender is stored, whoever is there to take it.

@@ -8,8 +8,9 @@ use crate::msrp::Incoming;
 use crate::pf::core::Core;
 use crate::pf::deferred::{Deferred, Item};
 use crate::pf::journal::Waiting;
+use crate::pf::notifications::Queue;
 use crate::pf::one_to_one::session;
-use crate::pf::procedures::{one_to_one_invitation, registration_event, standalone_message};
+use crate::pf::procedures::{disposition_notifications, one_to_one_invitation, registration_event, standalone_message};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, UserId};
 use crate::pf::store::{self, Key};
@@ -125,7 +126,8 @@ impl Core {
         let of_group =
             |group: &GroupId| [&self[*group].deferred, &self[*group].parcel.queue].into_iter().filter_map(Deferred::first);
         let groups = self.users[user].groups.iter().flat_map(of_group).map(|item| item.since);
-        if let Some(oldest) = senders.chain(groups).min() {
+        let notification = self.notifications.get(user).and_then(Queue::oldest);
+        if let Some(oldest) = senders.chain(groups).chain(notification).min() {
             self.schedule.set(Alarm::Expire(user), oldest + limit);
         }
     }
@@ -149,6 +151,7 @@ impl Core {
             }
             super::delivery::pump(self, now, Shelf::Sender(sender));
         }
+        disposition_notifications::on_aged(self, now, user, limit);
         self.watch_age(user);
     }
 

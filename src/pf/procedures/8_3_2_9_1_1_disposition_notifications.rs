@@ -11,6 +11,8 @@
 //! trigger, session up        the first way that is open
 //! ```
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::clause::Clause;
@@ -25,7 +27,7 @@ use crate::pf::notifications::{self, Answer, Notification, Queue};
 use crate::pf::one_to_one::session::Phase as SessionPhase;
 use crate::pf::one_to_one::{SessionId, legs};
 use crate::pf::procedures::deferred_handling::{self, Silence};
-use crate::pf::procedures::notification_session;
+use crate::pf::procedures::{notification_session, registration_event};
 use crate::pf::relay::{Flight, ends_session};
 use crate::pf::state::{Phase, Registration, UserId, address_key};
 use crate::pf::store::{self, Key};
@@ -83,6 +85,7 @@ fn of_message(message: &Message) -> Notification {
         origin: headers::instance_of(message),
         identifiers: headers::identifiers(message),
         body: message.body(),
+        ..Notification::default()
     }
 }
 
@@ -104,9 +107,11 @@ pub(in crate::pf) fn keep(core: &mut Core, now: Instant, user: UserId, notificat
     }
     core.journal.last_number += 1;
     let number = core.journal.last_number;
+    let notification = Notification { since: now, ..notification };
     let value = store::encode_notification(&core.users[user].uri, &notification);
     core.notifications.of(user).push(number, notification, false);
     core.users[user].stored += 1;
+    registration_event::watch(core, now, user);
     core.because(KEPT, "the notification is kept until it can be delivered");
     let key = Key::Notification(user.0, number).encode();
     core.commit(vec![Write::Put { key, value }], Waiting::Notification { user, number, answer });
@@ -117,6 +122,7 @@ pub(in crate::pf) fn on_kept(core: &mut Core, now: Instant, (user, number): (Use
     respond(core, now, answer, durable);
     if durable {
         core.notifications.of(user).make_durable(number);
+        core.watch_age(user);
         pump(core, now, user);
     } else if core.notifications.of(user).remove(number).is_some() {
         core.note("a notification could not be stored: refused, the others are kept");
@@ -138,6 +144,15 @@ fn forget(core: &mut Core, user: UserId, number: u64) {
     if core.notifications.of(user).remove(number).is_some() {
         core.users[user].stored -= 1;
         core.journal.delete(Key::Notification(user.0, number));
+    }
+}
+
+/// What a user has not fetched in time is dropped.
+pub(in crate::pf) fn on_aged(core: &mut Core, now: Instant, user: UserId, limit: Duration) {
+    let old = core.notifications.get(user).map(|queue| queue.older_than(now, limit)).unwrap_or_default();
+    for number in old {
+        core.note("a notification has been kept for longer than the policy allows: dropped");
+        forget(core, user, number);
     }
 }
 
@@ -313,6 +328,8 @@ fn on_useless(core: &mut Core, now: Instant, session: MsrpId) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use crate::endpoint::TransactionId;
     use crate::engine::CommitOutcome;
     use crate::pf::testing::{ALICE, BOB, FOCUS, PHONE, TABLET, USER, World, chat, notification, wrapped_notification};
@@ -447,7 +464,7 @@ mod tests {
         assert!(world.read(BOB, 0).contains("one"));
         world.bye(&bob, Some("SIP;cause=200"));
         world.request(FOCUS, "BYE");
-        world.pass(std::time::Duration::from_secs(60));
+        world.pass(Duration::from_secs(60));
         world.established_with(2);
         assert!(world.read(BOB, 200).contains("one"));
     }
@@ -487,6 +504,21 @@ mod tests {
         world.response(FOCUS, 202);
         world.send(FOCUS, notification("four", None));
         world.response(FOCUS, 480);
+    }
+
+    #[test]
+    fn it_is_dropped_when_it_gets_too_old() {
+        let mut world = kept(&[("store.max-age", "1h")], None);
+        world.pass(Duration::from_secs(1_800));
+        world.send(FOCUS, notification("two", None));
+        world.response(FOCUS, 202);
+        world.restart();
+        world.pass(Duration::from_secs(1_801));
+        world.register(600_000, None);
+        let (invite, _, request) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &request, PHONE);
+        assert!(world.read(BOB, 200).contains("<message-id>two</message-id>"));
+        world.completed();
     }
 
     #[test]

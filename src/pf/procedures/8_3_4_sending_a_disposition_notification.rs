@@ -52,11 +52,10 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, about: &About<'_>) {
     let Some(body) = document(core, now, about, &message) else { return };
     let notification = Notification {
         from: core.users[about.recipient].uri.clone(),
-        private: false,
         target: about.device.map(str::to_owned),
-        origin: None,
         identifiers: about.identifiers.to_vec(),
         body,
+        ..Notification::default()
     };
     core.because(GENERATES, "the Client sends no notifications: the PF does");
     if let Some(user) = core.users.find(about.sender) {

@@ -147,7 +147,7 @@ pub(in crate::pf) fn encode_sender(user: &str, sender: &Sender) -> Bytes {
 
 /// The value of a notification's record.
 pub(in crate::pf) fn encode_notification(user: &str, own: &Notification) -> Bytes {
-    let out = Values::with_room(256 + own.body.len()).text(user).text(&own.from).flag(own.private);
+    let out = Values::with_room(256 + own.body.len()).text(user).number(own.since.as_micros()).text(&own.from).flag(own.private);
     let out = out.option(own.target.as_deref()).option(own.origin.as_deref()).number(own.identifiers.len() as u64);
     own.identifiers.iter().fold(out, |out, (name, value)| out.text(name).text(value)).bytes(&own.body).done()
 }
@@ -350,9 +350,10 @@ impl Fields {
     }
 
     fn notification(&mut self) -> Option<Notification> {
+        let since = Instant::from_micros(self.number()?);
         let (from, private, target, origin) = (self.text()?, self.flag()?, self.option()?, self.option()?);
         let identifiers = self.many(|fields| Some((fields.text()?, fields.text()?)))?;
-        Some(Notification { from, private, target, origin, identifiers, body: self.bytes()? })
+        Some(Notification { from, private, target, origin, identifiers, body: self.bytes()?, since })
     }
 
     fn registration(&mut self) -> Option<Registration> {
