@@ -132,9 +132,17 @@ impl Chunk {
 
     /// The value of the first header field of this name, in any letter case.
     pub fn value(&self, name: &str) -> Option<&str> {
+        self.slot(name).map(|slot| self.text(&slot.value))
+    }
+
+    fn slot(&self, name: &str) -> Option<&Slot> {
         let bytes = self.bytes();
-        let slot = self.slots.iter().find(|slot| bytes[slot.name.clone()].eq_ignore_ascii_case(name.as_bytes()))?;
-        Some(self.text(&slot.value))
+        self.slots.iter().find(|slot| bytes[slot.name.clone()].eq_ignore_ascii_case(name.as_bytes()))
+    }
+
+    /// Where the value of the first header field of this name starts.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        self.slot(name).map(|slot| slot.value.start)
     }
 
     /// To-Path.

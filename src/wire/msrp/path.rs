@@ -30,7 +30,8 @@ impl<'a> MsrpUri<'a> {
     /// When scheme, host, port or transport is missing or malformed.
     pub fn parse(text: &'a str) -> Result<Self, Fault> {
         let fault = |offset, expected| Fault::new("msrp-uri", offset, expected);
-        let (scheme, rest) = text.split_once("://").ok_or(fault(0, "msrp:// or msrps://"))?;
+        let (scheme, rest) = text.split_once(':').ok_or(fault(0, "msrp:// or msrps://"))?;
+        let rest = rest.strip_prefix("//").ok_or(fault(0, "msrp:// or msrps://"))?;
         let secure = match scheme {
             scheme if scheme.eq_ignore_ascii_case("msrp") => false,
             scheme if scheme.eq_ignore_ascii_case("msrps") => true,

@@ -1,7 +1,5 @@
 //! What is wrong about a chunk that could be read.
 
-use std::ops::Range;
-
 use super::chunk::is_ident;
 use super::{ByteRange, Chunk, Flag, MsrpUri, Start, paths};
 use crate::wire::{Level, Violation};
@@ -43,9 +41,7 @@ impl Check<'_> {
 
     /// Where the value of the first field of this name stands.
     fn at(&self, name: &str) -> usize {
-        let chunk = self.chunk;
-        let places = chunk.fields().zip(chunk.places());
-        places.into_iter().find(|((own, _), _)| own.eq_ignore_ascii_case(name)).map_or(0, |(_, (_, value))| value.start)
+        self.chunk.place(name).unwrap_or(0)
     }
 
     fn fields(&mut self) {
@@ -54,9 +50,8 @@ impl Check<'_> {
             if &chunk.bytes()[at.end..value.start] != b": " {
                 self.error("msrp-space", at.end, "RFC 4975 9", format!("`{name}` is not followed by a colon and one space"));
             }
-            let earlier = chunk.fields().zip(chunk.places()).filter(|((own, _), _)| own.eq_ignore_ascii_case(name)).count();
             let known = ONCE.iter().any(|own| own.eq_ignore_ascii_case(name));
-            if known && earlier > 1 && self.at(name) != value.start {
+            if known && self.at(name) != value.start {
                 self.error("msrp-repeated", at.start, "RFC 4975 9", format!("{name} occurs more than once"));
             }
         }
@@ -64,13 +59,12 @@ impl Check<'_> {
 
     fn paths(&mut self) {
         let chunk = self.chunk;
-        let places: Vec<(&str, Range<usize>)> = chunk.fields().map(|(name, _)| name).zip(chunk.places().map(|own| own.0)).collect();
         for (index, wanted) in ["To-Path", "From-Path"].into_iter().enumerate() {
             let Some(value) = chunk.value(wanted) else {
                 self.error("msrp-missing-path", 0, "RFC 4975 7.1", format!("{wanted} is missing"));
                 continue;
             };
-            if !places.get(index).is_some_and(|(name, _)| name.eq_ignore_ascii_case(wanted)) {
+            if !chunk.fields().nth(index).is_some_and(|(name, _)| name.eq_ignore_ascii_case(wanted)) {
                 let place = if index == 0 { "first" } else { "second" };
                 self.error("msrp-path-order", self.at(wanted), "RFC 4975 7.1", format!("{wanted} is not the {place} header field"));
             }
@@ -83,13 +77,12 @@ impl Check<'_> {
     }
 
     fn path(&mut self, name: &'static str, value: &str) {
-        let at = self.at(name);
         if paths(value).next().is_none() {
-            self.error("msrp-path", at, "RFC 4975 9", format!("{name} is empty"));
+            self.error("msrp-path", self.at(name), "RFC 4975 9", format!("{name} is empty"));
         }
         for uri in paths(value) {
             if let Err(fault) = MsrpUri::parse(uri) {
-                self.error("msrp-uri", at, "RFC 4975 9", format!("`{uri}`: {fault}"));
+                self.error("msrp-uri", self.at(name), "RFC 4975 9", format!("`{uri}`: {fault}"));
             }
         }
     }

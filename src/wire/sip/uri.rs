@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::set::{ALPHANUMERIC, Set, is_in, run, set};
 use crate::wire::Fault;
 
 /// The scheme of a URI.
@@ -25,6 +26,10 @@ impl Host<'_> {
     /// The address, when the host is one.
     pub fn ip(self) -> Option<IpAddr> {
         let bare = self.0.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(self.0);
+        // Most hosts are names: one letter tells.
+        if run(&ADDRESS, bare.as_bytes()) < bare.len() {
+            return None;
+        }
         bare.parse().ok().or_else(|| super::grammar::ipv6(bare).map(IpAddr::V6))
     }
 }
@@ -79,25 +84,9 @@ fn parameter_end(text: &[u8]) -> (usize, Option<usize>) {
     (text.len(), equals)
 }
 
-/// A set of bytes, made when this is compiled: one look per byte of a message counts.
-type Set = [bool; 256];
-
-const fn set(bytes: &[u8]) -> Set {
-    let mut table = [false; 256];
-    let mut at = 0;
-    while at < bytes.len() {
-        table[bytes[at] as usize] = true;
-        at += 1;
-    }
-    table
-}
-
-const fn is_in(set: &Set, byte: u8) -> bool {
-    set[byte as usize]
-}
-
-static PARAMETER_MARKS: Set = set(b";=\"");
-static HOST_NAME: Set = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
+static PARAMETER_MARKS: Set = set(&[b";=\""]);
+static ADDRESS: Set = set(&[b"0123456789abcdefABCDEF.:"]);
+static HOST_NAME: Set = set(&[ALPHANUMERIC, b".-_"]);
 
 /// A URI, split.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -209,7 +198,7 @@ pub fn host_port(text: &str) -> Result<(Host<'_>, Option<u16>), Fault> {
     let host_end = if text.starts_with('[') {
         text.find(']').ok_or(fault(0, "a closing bracket"))? + 1
     } else {
-        text.bytes().position(|byte| !is_in(&HOST_NAME, byte)).unwrap_or(text.len())
+        run(&HOST_NAME, text.as_bytes())
     };
     let (host, rest) = text.split_at(host_end);
     if host.is_empty() || (host.starts_with('[') && Host(host).ip().is_none()) {

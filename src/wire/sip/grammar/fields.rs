@@ -2,24 +2,41 @@
 
 use nom::Parser;
 use nom::branch::alt;
-use nom::bytes::complete::{tag, tag_no_case, take_while, take_while_m_n, take_while1};
+use nom::bytes::complete::{tag, tag_no_case, take_while_m_n};
 use nom::character::complete::char;
 use nom::combinator::{eof, opt, recognize, value};
-use nom::multi::many0_count;
 use nom::sequence::{pair, preceded, terminated};
 
 use super::uri::port;
 use super::{
-    Miss, Parsed, comment, digits, each, host, is_lws, is_token_char, lws, miss, named, opt_after, parameter, parameter_value,
-    parameters, quoted, separated, separator, sws, token, uri,
+    ALPHANUMERIC, DIGITS, LWS, Miss, Parsed, Set, TOKEN, TOKEN_MARKS, comment, cut, digits, each, host, is_lws, lws, miss, named,
+    opt_after, parameter, parameter_value, parameters, quoted, separated, separator, set, some, sws, token, uri,
 };
+
+/// `token` characters and white space: the display name outside quotes.
+static WORDS: Set = set(&[ALPHANUMERIC, TOKEN_MARKS, b" \t\r\n"]);
+/// `word` characters.
+static WORD: Set = set(&[ALPHANUMERIC, TOKEN_MARKS, b"()<>:\\\"/[]?{}"]);
+static ADDRESS: Set = set(&[b"0123456789abcdefABCDEF:."]);
+static AGENT: Set = set(&[ALPHANUMERIC, TOKEN_MARKS, b":[]"]);
+/// Everything visible.
+static GRAPHIC: Set = set(&[ALPHANUMERIC, b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"]);
 
 /// `name-addr`: the URI stands in angle brackets, without white space in them.
 pub(in crate::wire::sip) fn name_addr(input: &str) -> Parsed<'_> {
-    let mut words = recognize(many0_count(pair(take_while1(is_token_char), sws)));
-    let display = if input.starts_with('"') { terminated(quoted, sws).parse(input) } else { words.parse(input) };
-    let (rest, _) = display?;
+    let (rest, _) = if input.starts_with('"') { terminated(quoted, sws).parse(input) } else { words(input) }?;
     value((), (named("an angle bracket", char('<')), uri, named("a closing angle bracket", char('>')))).parse(rest)
+}
+
+/// `*(token LWS)`.
+fn words(input: &str) -> Parsed<'_, &str> {
+    let mut rest = input;
+    loop {
+        match cut(&TOKEN, rest) {
+            ("", _) => return Ok((rest, &input[..input.len() - rest.len()])),
+            (_, after) => rest = cut(&LWS, after).1,
+        }
+    }
 }
 
 /// `addr-spec` outside angle brackets, where semicolon, comma and question mark end it or are
@@ -38,8 +55,7 @@ fn bare_uri(input: &str) -> Parsed<'_> {
 }
 
 fn address(input: &str) -> Parsed<'_> {
-    let words = input.trim_start_matches(|char| is_token_char(char) || is_lws(char));
-    if words.starts_with('<') || input.starts_with('"') { name_addr(input) } else { bare_uri(input) }
+    if cut(&WORDS, input).1.starts_with('<') || input.starts_with('"') { name_addr(input) } else { bare_uri(input) }
 }
 
 /// From, To, Refer-To, Referred-By, Reply-To: `(name-addr / addr-spec) *(SEMI param)`.
@@ -69,11 +85,9 @@ pub(in crate::wire::sip) fn contact(input: &str) -> Parsed<'_> {
 
 fn via_parameter(input: &str) -> Parsed<'_> {
     // RFC 5118 4.5: generators write an IPv6 address here with and without brackets.
-    let address =
-        |input| named("an address", take_while1(|char: char| char.is_ascii_hexdigit() || matches!(char, ':' | '.')))(input);
-    let received = preceded(pair(tag_no_case("received"), separator('=')), alt((host, address)));
     if input.get(..8).is_some_and(|name| name.eq_ignore_ascii_case("received")) {
-        return value((), received).parse(input);
+        let address = alt((host, some("an address", &ADDRESS)));
+        return value((), preceded(pair(tag_no_case("received"), separator('=')), address)).parse(input);
     }
     parameter(input)
 }
@@ -92,19 +106,16 @@ pub(in crate::wire::sip) fn via(input: &str) -> Parsed<'_> {
 
 /// CSeq.
 pub(in crate::wire::sip) fn cseq(input: &str) -> Parsed<'_> {
-    value((), (digits, lws, named("a method", take_while1(is_token_char)))).parse(input)
+    value((), (digits, lws, some("a method", &TOKEN))).parse(input)
 }
 
 /// RAck.
 pub(in crate::wire::sip) fn rack(input: &str) -> Parsed<'_> {
-    value((), (digits, lws, digits, lws, named("a method", take_while1(is_token_char)))).parse(input)
+    value((), (digits, lws, digits, lws, some("a method", &TOKEN))).parse(input)
 }
 
 fn word(input: &str) -> Parsed<'_, &str> {
-    let is_word = |char: char| {
-        is_token_char(char) || matches!(char, '(' | ')' | '<' | '>' | ':' | '\\' | '"' | '/' | '[' | ']' | '?' | '{' | '}')
-    };
-    named("a word", take_while1(is_word))(input)
+    some("a word", &WORD)(input)
 }
 
 /// Call-ID.
@@ -137,15 +148,14 @@ pub(in crate::wire::sip) fn retry_after(input: &str) -> Parsed<'_> {
     value((), (digits, opt(preceded(sws, comment)), parameters)).parse(input)
 }
 
+/// Digits and decimals, as many as there are.
+fn decimal(input: &str) -> Parsed<'_> {
+    let (_, rest) = cut(&DIGITS, input);
+    Ok((rest.strip_prefix('.').map_or(rest, |decimals| cut(&DIGITS, decimals).1), ()))
+}
+
 /// Timestamp.
 pub(in crate::wire::sip) fn timestamp(input: &str) -> Parsed<'_> {
-    let decimal = |input| {
-        recognize(pair(
-            take_while(|char: char| char.is_ascii_digit()),
-            opt(pair(char('.'), take_while(|char: char| char.is_ascii_digit()))),
-        ))
-        .parse(input)
-    };
     value((), (digits, opt(preceded(char('.'), digits)), opt(preceded(lws, decimal)))).parse(input)
 }
 
@@ -191,7 +201,7 @@ pub(in crate::wire::sip) fn networks(input: &str) -> Parsed<'_> {
 
 /// Content-Type.
 pub(in crate::wire::sip) fn media_type(input: &str) -> Parsed<'_> {
-    let part = |expected| named(expected, take_while1(is_token_char));
+    let part = |expected| some(expected, &TOKEN);
     value((), (part("a media type"), named("a slash", separator('/')), part("a subtype"), parameters)).parse(input)
 }
 
@@ -221,7 +231,7 @@ pub(in crate::wire::sip) fn service_ids(input: &str) -> Parsed<'_> {
 
 /// Authorization, WWW-Authenticate and their Proxy forms: a scheme and parameters.
 pub(in crate::wire::sip) fn credentials(input: &str) -> Parsed<'_> {
-    let (rest, _) = pair(named("an authentication scheme", take_while1(is_token_char)), lws).parse(input)?;
+    let (rest, _) = pair(some("an authentication scheme", &TOKEN), lws).parse(input)?;
     auth_parameters(rest)
 }
 
@@ -249,8 +259,7 @@ pub(in crate::wire::sip) fn products(input: &str) -> Parsed<'_> {
 pub(in crate::wire::sip) fn warning(input: &str) -> Parsed<'_, (&str, &str, &str)> {
     let three = take_while_m_n(3, 3, |char: char| char.is_ascii_digit());
     let code = terminated(named("a warning code of three digits", three), lws);
-    let is_agent = |char: char| is_token_char(char) || matches!(char, ':' | '[' | ']');
-    let agent = terminated(named("a host or a name", take_while1(is_agent)), lws);
+    let agent = terminated(some("a host or a name", &AGENT), lws);
     (code, agent, quoted).parse(input)
 }
 
@@ -278,7 +287,7 @@ fn one_of<'a>(names: &'static [&'static str]) -> impl FnMut(&'a str) -> Parsed<'
 
 /// An identifier without white space: Conversation-ID, Contribution-ID.
 pub(in crate::wire::sip) fn opaque(input: &str) -> Parsed<'_> {
-    value((), named("an identifier", take_while1(|char: char| char.is_ascii_graphic()))).parse(input)
+    value((), some("an identifier", &GRAPHIC)).parse(input)
 }
 
 /// Text of any kind, without control characters: Subject, Organization, unknown fields.

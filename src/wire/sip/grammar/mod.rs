@@ -9,13 +9,12 @@
 pub(super) mod fields;
 mod uri;
 
-use nom::bytes::complete::{take_while, take_while1};
-use nom::character::complete::{char, digit1};
-use nom::combinator::{eof, value};
+use nom::combinator::eof;
 use nom::error::{ErrorKind, ParseError};
-use nom::sequence::{pair, preceded, terminated};
+use nom::sequence::{preceded, terminated};
 use nom::{Err, IResult, Parser};
 
+use super::set::{ALPHANUMERIC, Set, run, set};
 pub(super) use uri::{host, ipv6, uri};
 
 /// Where a parser gave up, and on what.
@@ -79,37 +78,60 @@ fn named<'a, T>(
     }
 }
 
+static LWS: Set = set(&[b" \t\r\n"]);
+static DIGITS: Set = set(&[b"0123456789"]);
+/// What a token may hold besides letters and digits.
+const TOKEN_MARKS: &[u8] = b"-.!%*_+`'~";
+static TOKEN: Set = set(&[ALPHANUMERIC, TOKEN_MARKS]);
+/// What stands for itself in a quoted string, as far as it is ASCII.
+static QUOTED: Set = set(&[ALPHANUMERIC, b" \t\r\n!#$%&'()*+,-./:;<=>?@[]^_`{|}~"]);
+
 const fn is_lws(char: char) -> bool {
     matches!(char, ' ' | '\t' | '\r' | '\n')
 }
 
-/// `token` characters.
-pub(super) const fn is_token_char(char: char) -> bool {
-    char.is_ascii_alphanumeric() || matches!(char, '-' | '.' | '!' | '%' | '*' | '_' | '+' | '`' | '\'' | '~')
-}
-
 /// Whether `text` is a token.
 pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(is_token_char)
+    !text.is_empty() && run(&TOKEN, text.as_bytes()) == text.len()
+}
+
+/// Splits behind the characters of `set`; there may be none.
+fn cut<'a>(set: &Set, input: &'a str) -> (&'a str, &'a str) {
+    input.split_at(run(set, input.as_bytes()))
+}
+
+/// At least one character of `set`.
+fn some<'a>(expected: &'static str, set: &'static Set) -> impl FnMut(&'a str) -> Parsed<'a, &'a str> {
+    move |input| match cut(set, input) {
+        ("", _) => miss(input, expected),
+        (run, rest) => Ok((rest, run)),
+    }
 }
 
 fn sws(input: &str) -> Parsed<'_, &str> {
-    take_while(is_lws).parse(input)
+    let (space, rest) = cut(&LWS, input);
+    Ok((rest, space))
 }
 
 fn lws(input: &str) -> Parsed<'_, &str> {
-    named("white space", take_while1(is_lws))(input)
+    some("white space", &LWS)(input)
 }
 
 /// A separator with white space around it.
-fn separator<'a>(mark: char) -> impl Parser<&'a str, Output = (), Error = Miss<'a>> {
-    value((), (sws, char(mark), sws))
+fn separator<'a>(mark: char) -> impl FnMut(&'a str) -> Parsed<'a> {
+    move |input| {
+        let (_, rest) = cut(&LWS, input);
+        match rest.strip_prefix(mark) {
+            Some(after) => Ok((cut(&LWS, after).1, ())),
+            None => miss(rest, ""),
+        }
+    }
 }
 
 /// `item (mark item)*`: after a mark an item is owed.
 fn separated<'a>(mark: char, mut item: impl FnMut(&'a str) -> Parsed<'a>, input: &'a str) -> Parsed<'a> {
     let (mut rest, ()) = item(input)?;
-    while let Ok((after, ())) = separator(mark).parse(rest) {
+    while let Ok((after, ())) = separator(mark)(rest) {
         (rest, ()) = item(after)?;
     }
     Ok((rest, ()))
@@ -118,38 +140,42 @@ fn separated<'a>(mark: char, mut item: impl FnMut(&'a str) -> Parsed<'a>, input:
 /// `(mark item)*`.
 fn each<'a>(mark: char, mut item: impl FnMut(&'a str) -> Parsed<'a>, input: &'a str) -> Parsed<'a> {
     let mut rest = input;
-    while let Ok((after, ())) = separator(mark).parse(rest) {
+    while let Ok((after, ())) = separator(mark)(rest) {
         (rest, ()) = item(after)?;
     }
     Ok((rest, ()))
 }
 
 pub(super) fn token(input: &str) -> Parsed<'_, &str> {
-    named("a token", take_while1(is_token_char))(input)
+    some("a token", &TOKEN)(input)
 }
 
 pub(super) fn digits(input: &str) -> Parsed<'_, &str> {
-    named("digits", digit1)(input)
+    some("digits", &DIGITS)(input)
 }
 
 /// `quoted-string` with its quotes.
 pub(super) fn quoted(input: &str) -> Parsed<'_, &str> {
-    if !input.starts_with('"') {
+    let bytes = input.as_bytes();
+    if bytes.first() != Some(&b'"') {
         return miss(input, "a quoted string");
     }
-    let mut chars = input.char_indices().skip(1);
-    while let Some((at, char)) = chars.next() {
-        match char {
-            '"' => return Ok((&input[at + 1..], &input[..=at])),
-            '\\' if !chars.next().is_some_and(|(_, char)| char.is_ascii() && !matches!(char, '\r' | '\n')) => {
-                return miss(&input[at..], "an escaped character");
-            }
-            '\\' => {}
-            char if char.is_control() && !is_lws(char) => return miss(&input[at..], "text without control characters"),
-            _ => {}
+    let mut at = 1;
+    loop {
+        at += run(&QUOTED, &bytes[at..]);
+        match bytes.get(at) {
+            None => return miss(&input[at..], "a closing quote"),
+            Some(b'"') => return Ok((&input[at + 1..], &input[..=at])),
+            Some(b'\\') => match bytes.get(at + 1) {
+                Some(escaped) if escaped.is_ascii() && !matches!(escaped, b'\r' | b'\n') => at += 2,
+                _ => return miss(&input[at..], "an escaped character"),
+            },
+            Some(_) => match input[at..].chars().next() {
+                Some(char) if !char.is_control() => at += char.len_utf8(),
+                _ => return miss(&input[at..], "text without control characters"),
+            },
         }
     }
-    miss(&input[input.len()..], "a closing quote")
 }
 
 /// `comment`, nested ones included.
@@ -178,14 +204,15 @@ fn parameter_value(input: &str) -> Parsed<'_, &str> {
     match input.as_bytes().first() {
         Some(b'"') => quoted(input),
         Some(b'[') => host(input),
-        _ => named("a parameter value", take_while1(is_token_char))(input),
+        _ => some("a parameter value", &TOKEN)(input),
     }
 }
 
 /// `generic-param`.
 fn parameter(input: &str) -> Parsed<'_> {
-    let name = named("a parameter", take_while1(is_token_char));
-    value((), pair(name, opt_after('=', parameter_value))).parse(input)
+    let (rest, _) = some("a parameter", &TOKEN)(input)?;
+    let (rest, _) = opt_after('=', parameter_value).parse(rest)?;
+    Ok((rest, ()))
 }
 
 /// Nothing, or `mark item`: after the mark the item is owed.
@@ -193,7 +220,7 @@ fn opt_after<'a, T>(
     mark: char,
     mut item: impl FnMut(&'a str) -> Parsed<'a, T>,
 ) -> impl Parser<&'a str, Output = Option<T>, Error = Miss<'a>> {
-    move |input| match separator(mark).parse(input) {
+    move |input| match separator(mark)(input) {
         Ok((after, ())) => item(after).map(|(rest, item)| (rest, Some(item))),
         Err(_) => Ok((input, None)),
     }

@@ -1,7 +1,7 @@
 //! Rules that look at several parts of a message: what is owed, what contradicts.
 
 use super::Sink;
-use super::table::ROWS;
+use super::table;
 use crate::engine::Transport;
 use crate::wire::sip::header::{self, NameAddr, SessionExpires};
 use crate::wire::sip::{Message, Name};
@@ -56,8 +56,10 @@ fn mandatory(message: &Message, sink: &mut Sink) {
 }
 
 fn repeated(message: &Message, sink: &mut Sink) {
-    for row in ROWS.iter().filter(|row| row.once) {
-        for field in message.fields().filter(|field| field.name == row.name).skip(1) {
+    let mut seen = [false; Name::Other as usize + 1];
+    for field in message.fields() {
+        let again = std::mem::replace(&mut seen[field.name as usize], true);
+        if let Some(row) = table::row(field.name).filter(|row| again && row.once) {
             let text = format!("{} stands more than once", row.name.canonical());
             sink.error("sip-header-repeated", field.offset, row.rfc, text);
         }

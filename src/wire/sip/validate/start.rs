@@ -15,15 +15,11 @@ pub(super) fn check(message: &Message, sink: &mut Sink) {
 
 /// RFC 3261 7: lines end with CRLF.
 fn line_ends(message: &Message, sink: &mut Sink) {
-    let mut at = message.start_offset();
-    for line in std::iter::once(message.start_bytes()).chain(message.field_bytes()) {
-        for feed in memchr::memchr_iter(b'\n', line) {
-            if feed == 0 || line[feed - 1] != b'\r' {
-                sink.error("sip-line-end", at + feed, "RFC 3261 7", "a line ends with LF alone");
-                return;
-            }
-        }
-        at += line.len();
+    let start = message.start_offset();
+    let head = &message.bytes()[start..message.body_offset()];
+    let bare = memchr::memchr_iter(b'\n', head).find(|feed| *feed == 0 || head[feed - 1] != b'\r');
+    if let Some(feed) = bare {
+        sink.error("sip-line-end", start + feed, "RFC 3261 7", "a line ends with LF alone");
     }
 }
 
@@ -45,13 +41,19 @@ fn without_line_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
+/// Whether `line` is these words with one space after each but the last.
+fn is_joined(line: &[u8], words: [&str; 3]) -> bool {
+    let [first, second, third] = words.map(str::as_bytes);
+    let rest = line.strip_prefix(first).and_then(|rest| rest.strip_prefix(b" ")).and_then(|rest| rest.strip_prefix(second));
+    rest.and_then(|rest| rest.strip_prefix(b" ")) == Some(third)
+}
+
 fn request_line(message: &Message, method: &str, uri: &str, sink: &mut Sink) {
     let start = message.start_offset();
     if !grammar::is_token(method) {
         sink.error("sip-method", start, "RFC 3261 7.1", "the method is no token");
     }
-    let exact = format!("{method} {uri} {}", message.version());
-    if without_line_end(message.start_bytes()) != exact.as_bytes() {
+    if !is_joined(without_line_end(message.start_bytes()), [method, uri, message.version()]) {
         let text = "the parts of the request line are not separated by single spaces";
         sink.error("sip-start-line-spacing", start, "RFC 3261 7.1", text);
     }
@@ -99,8 +101,10 @@ fn status_line(message: &Message, code: u16, reason: &str, sink: &mut Sink) {
     if !(100..700).contains(&code) {
         sink.error("sip-status-code", start, "RFC 3261 7.2", format!("there is no class of status code {code}"));
     }
-    let exact = format!("{} {code:03} {reason}", message.version());
-    if without_line_end(message.start_bytes()) != exact.as_bytes() {
+    // The scanner took three digits for the code.
+    let digits = message.version().len() + 1..message.version().len() + 4;
+    let digits = message.start_bytes().get(digits).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or("");
+    if !is_joined(without_line_end(message.start_bytes()), [message.version(), digits, reason]) {
         let text = "the parts of the status line are not separated by single spaces";
         sink.error("sip-start-line-spacing", start, "RFC 3261 7.2", text);
     }

@@ -23,11 +23,23 @@ const fn many(name: Name, code: &'static str, rfc: &'static str, grammar: Rule) 
 
 /// The row of a name; `None` for a field without grammar of its own.
 pub(super) fn row(name: Name) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.name == name)
+    ROWS.get(usize::from(PLACES[name as usize]))
 }
 
+/// Where the row of each name stands; past the end for a name without one.
+#[expect(clippy::cast_possible_truncation, reason = "there are fewer rows than names, and fewer than 256 names")]
+static PLACES: [u8; Name::Other as usize + 1] = {
+    let mut places = [u8::MAX; Name::Other as usize + 1];
+    let mut at = 0;
+    while at < ROWS.len() {
+        places[ROWS[at].name as usize] = at as u8;
+        at += 1;
+    }
+    places
+};
+
 /// One row per header field, in alphabetical order.
-pub(super) const ROWS: &[Row] = &[
+const ROWS: &[Row] = &[
     many(Name::Accept, "sip-accept", "RFC 3261 20.1", fields::maybe_media_types),
     many(Name::AcceptContact, "sip-accept-contact", "RFC 3841 9.2", fields::feature_sets),
     many(Name::AcceptEncoding, "sip-accept-encoding", "RFC 3261 20.2", fields::maybe_tokens),
