@@ -1,6 +1,7 @@
 //! Session descriptions of message media (RFC 8866, RFC 4975 8) over `sdp-types`.
 
 mod builder;
+mod usual;
 mod validate;
 
 use std::fmt;
@@ -145,7 +146,10 @@ impl Sdp {
         }
         let bytes = Bytes::copy_from_slice(body);
         let rows = rows(&bytes)?;
-        let session = Session::parse(body).map_err(|error| fault(&error, &rows))?;
+        let session = match usual::read(&bytes, &rows) {
+            Some(session) => session,
+            None => Session::parse(body).map_err(|error| fault(&error, &rows))?,
+        };
         Ok(Self { bytes, rows: rows.into_boxed_slice(), session })
     }
 

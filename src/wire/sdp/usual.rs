@@ -1,0 +1,169 @@
+//! The usual description: one origin, name and time, media with connection and attributes, each
+//! line in its place and its words one space apart.
+//!
+//! `sdp-types` reads every description, this one included, with a generality that costs several
+//! times as much. Whatever is not of the usual form is left to it.
+
+use std::iter::Peekable;
+
+use sdp_types::{AddrType, Attribute, Connection, Media, NetType, Origin, Session, Time};
+
+use super::Row;
+
+/// Lines as letter and value.
+type Lines<I> = Peekable<I>;
+
+/// Reads a description of the usual form; `None` says nothing about any other.
+pub(super) fn read(bytes: &[u8], rows: &[Row]) -> Option<Session> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let is_plain = rows.iter().all(|row| row.strict) && memchr::memchr_iter(b'\r', bytes).count() == rows.len();
+    if !is_plain || memchr::memchr(0, bytes).is_some() {
+        return None;
+    }
+    let mut lines = rows.iter().map(|row| (row.letter, &text[row.value.clone()])).peekable();
+    let version = take(&mut lines, b'v')?;
+    let origin = origin(take(&mut lines, b'o')?)?;
+    let session_name = take(&mut lines, b's')?.to_owned();
+    let connection = match take(&mut lines, b'c') {
+        Some(text) => Some(connection(text)?),
+        None => None,
+    };
+    let [start_time, stop_time] = words(take(&mut lines, b't')?)?;
+    let time = Time { start_time: start_time.parse().ok()?, stop_time: stop_time.parse().ok()?, repeats: Vec::new() };
+    let attributes = attributes(&mut lines);
+    let mut medias = Vec::with_capacity(1);
+    while let Some(text) = take(&mut lines, b'm') {
+        medias.push(media(text, &mut lines)?);
+    }
+    (version == "0" && lines.next().is_none()).then(|| Session {
+        origin,
+        session_name,
+        session_description: None,
+        uri: None,
+        emails: Vec::new(),
+        phones: Vec::new(),
+        connection,
+        bandwidths: Vec::new(),
+        times: vec![time],
+        time_zones: Vec::new(),
+        key: None,
+        attributes,
+        medias,
+    })
+}
+
+/// The value of the next line, if it is one of this letter.
+fn take<'a, I: Iterator<Item = (u8, &'a str)>>(lines: &mut Lines<I>, letter: u8) -> Option<&'a str> {
+    lines.next_if(|(own, _)| *own == letter).map(|(_, value)| value)
+}
+
+/// So many words, one space between each two.
+fn words<const COUNT: usize>(text: &str) -> Option<[&str; COUNT]> {
+    let mut parts = text.split(' ');
+    let words = std::array::from_fn(|_| parts.next().unwrap_or(""));
+    (parts.next().is_none() && words.iter().all(|word| !word.is_empty())).then_some(words)
+}
+
+fn origin(text: &str) -> Option<Origin> {
+    let [username, sess_id, sess_version, nettype, addrtype, address] = words(text)?;
+    Some(Origin {
+        username: (username != "-").then(|| username.to_owned()),
+        sess_id: sess_id.to_owned(),
+        sess_version: sess_version.parse().ok()?,
+        nettype: (nettype == "IN").then_some(NetType::In)?,
+        addrtype: address_type(addrtype)?,
+        unicast_address: address.to_owned(),
+    })
+}
+
+fn connection(text: &str) -> Option<Connection> {
+    let [nettype, addrtype, address] = words(text)?;
+    Some(Connection {
+        nettype: (nettype == "IN").then_some(NetType::In)?,
+        addrtype: address_type(addrtype)?,
+        connection_address: address.to_owned(),
+    })
+}
+
+fn address_type(text: &str) -> Option<AddrType> {
+    match text {
+        "IP4" => Some(AddrType::Ip4),
+        "IP6" => Some(AddrType::Ip6),
+        _ => None,
+    }
+}
+
+fn media<'a, I: Iterator<Item = (u8, &'a str)>>(text: &str, lines: &mut Lines<I>) -> Option<Media> {
+    let [media, port, proto, fmt] = words(text)?;
+    let port = port.parse().ok()?;
+    let mut connections = Vec::new();
+    while let Some(text) = take(lines, b'c') {
+        connections.push(connection(text)?);
+    }
+    Some(Media {
+        media: media.to_owned(),
+        port,
+        num_ports: None,
+        proto: proto.to_owned(),
+        fmt: fmt.to_owned(),
+        media_title: None,
+        connections,
+        bandwidths: Vec::new(),
+        key: None,
+        attributes: attributes(lines),
+    })
+}
+
+fn attributes<'a, I: Iterator<Item = (u8, &'a str)>>(lines: &mut Lines<I>) -> Vec<Attribute> {
+    let mut attributes = Vec::with_capacity(8);
+    while let Some(text) = take(lines, b'a') {
+        let (name, value) = text.split_once(':').map_or((text, None), |(name, value)| (name, Some(value.to_owned())));
+        attributes.push(Attribute { attribute: name.to_owned(), value });
+    }
+    attributes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const USUAL: &str = "v=0\r\no=- 3535784400 7 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP6 ::1\r\nt=0 0\r\na=group\r\n\
+        m=message 15201 TCP/MSRP *\r\nc=IN IP4 127.0.0.1\r\na=accept-types:message/cpim\r\na=sendonly\r\na=x:\r\n";
+
+    fn both(text: &str) -> (Option<Session>, Option<Session>) {
+        let rows = super::super::rows(text.as_bytes()).unwrap_or_default();
+        (read(text.as_bytes(), &rows), Session::parse(text.as_bytes()).ok())
+    }
+
+    #[test]
+    fn the_usual_description_is_read_here() {
+        let (own, general) = both(USUAL);
+        assert!(own.is_some());
+        assert_eq!(own, general);
+    }
+
+    #[test]
+    fn whatever_is_unusual_is_left_to_the_general_parser() {
+        for (old, new) in
+            [("\r\nt=", "\nt="), ("t=0 0\r\n", ""), ("15201", "15201/2"), ("IN IP4", "IN  IP4"), ("s=-", "s=-\r\ni=x")]
+        {
+            assert_eq!(both(&USUAL.replacen(old, new, 1)).0, None, "{new}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_here_is_what_the_general_parser_reads(
+            lines in proptest::collection::vec(0..24_usize, 0..14), byte in "[ -~]{0,3}", at in 0..200_usize,
+        ) {
+            let known: Vec<&str> = USUAL.split_inclusive('\n').collect();
+            let mut text: String = known.iter().copied().chain(lines.into_iter().filter_map(|line| known.get(line)).copied()).collect();
+            text.insert_str(at.min(text.len()), &byte);
+            if let (Some(own), general) = both(&text) {
+                prop_assert_eq!(Some(own), general);
+            }
+        }
+    }
+}
