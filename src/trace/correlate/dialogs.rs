@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::head::Head;
 use super::{Facts, Symbol, Symbols};
 use crate::trace::event::Party;
 use crate::wire::sip::header::Token;
@@ -59,9 +60,8 @@ struct Tags<'a> {
     to: Option<&'a str>,
 }
 
-fn tags(message: &Message) -> Option<Tags<'_>> {
-    let from = message.from().ok()?.tag()?;
-    Some(Tags { call_id: message.call_id()?, from, to: message.to().ok().and_then(|to| to.tag()) })
+fn tags<'a>(head: &Head<'a>) -> Option<Tags<'a>> {
+    Some(Tags { call_id: head.call_id?, from: head.from_tag?, to: head.to_tag })
 }
 
 impl Dialogs {
@@ -75,15 +75,15 @@ impl Dialogs {
 
     /// The dialog that a message belongs to. A NOTIFY may overtake the response that would have
     /// told its tag (RFC 6665 4.1.2.4): then the opener's tag, which is its To tag, finds it.
-    pub(super) fn find(&mut self, message: &Message, scratch: &mut String) -> Option<DialogId> {
-        let tags = tags(message)?;
+    pub(super) fn find(&mut self, head: &Head<'_>, scratch: &mut String) -> Option<DialogId> {
+        let tags = tags(head)?;
         let to = tags.to?;
         if let Some(id) = self.full.get(full_key(scratch, tags.call_id, tags.from, to)) {
             let id = *id;
-            self.note_end(id, message);
+            self.note_end(id, head);
             return Some(id);
         }
-        if !message.is_request() {
+        if !head.message.is_request() {
             return None;
         }
         let id = *self.half.get(half_key(scratch, tags.call_id, to))?;
@@ -96,8 +96,8 @@ impl Dialogs {
         id
     }
 
-    fn note_end(&mut self, id: DialogId, message: &Message) {
-        if message.is_request() && message.method_token() == Some("BYE") {
+    fn note_end(&mut self, id: DialogId, head: &Head<'_>) {
+        if head.message.is_request() && head.method == "BYE" {
             self.all[id.0].ended = true;
         }
     }
@@ -105,20 +105,20 @@ impl Dialogs {
     /// The entry of a request that opens a dialog or belongs to one that was not seen to begin.
     pub(super) fn open(
         &mut self,
-        request: &Message,
+        request: &Head<'_>,
         facts: &Facts,
         peer: &Party,
         symbols: &mut Symbols,
         scratch: &mut String,
     ) -> Option<DialogId> {
         let tags = tags(request)?;
-        let opens = matches!(request.method_token(), Some("INVITE" | "SUBSCRIBE" | "REFER"));
+        let opens = matches!(request.method, "INVITE" | "SUBSCRIBE" | "REFER");
         if tags.to.is_none() && !opens {
             return None;
         }
         let id = DialogId(self.all.len());
         self.all.push(Dialog {
-            symbol: symbols.fresh(&format!("dialog:{}", tags.call_id)),
+            symbol: symbols.fresh(tags.call_id),
             peer: peer.clone(),
             user: facts.user,
             device: facts.device,
@@ -151,11 +151,11 @@ impl Dialogs {
     pub(super) fn of_response(
         &mut self,
         opened: DialogId,
-        response: &Message,
+        response: &Head<'_>,
         symbols: &mut Symbols,
         scratch: &mut String,
     ) -> DialogId {
-        let establishes = response.status().is_some_and(|status| (101..300).contains(&status));
+        let establishes = response.message.status().is_some_and(|status| (101..300).contains(&status));
         let Some(tags) = tags(response) else { return opened };
         let (Some(to), true) = (tags.to, establishes) else { return opened };
         if let Some(id) = self.full.get(full_key(scratch, tags.call_id, tags.from, to)) {
@@ -165,7 +165,7 @@ impl Dialogs {
             return self.complete(opened, &tags, to, scratch);
         }
         let mut fork = self.all[opened.0].clone();
-        fork.symbol = symbols.fresh(&format!("dialog:{}", tags.call_id));
+        fork.symbol = symbols.fresh(tags.call_id);
         fork.ended = false;
         let id = DialogId(self.all.len());
         self.all.push(fork);
@@ -183,22 +183,18 @@ impl Dialogs {
     }
 
     /// The subscription of a SUBSCRIBE or NOTIFY.
-    pub(super) fn subscription(&mut self, id: DialogId, request: &Message, symbols: &mut Symbols) -> Option<Symbol> {
-        if !matches!(request.method_token(), Some("SUBSCRIBE" | "NOTIFY")) {
+    pub(super) fn subscription(&mut self, id: DialogId, request: &Head<'_>, symbols: &mut Symbols) -> Option<Symbol> {
+        if !matches!(request.method, "SUBSCRIBE" | "NOTIFY") {
             return None;
         }
         let dialog = &mut self.all[id.0];
-        let event = request.value(Name::Event).and_then(|value| Token::parse(value).ok());
+        let event = request.message.value(Name::Event).and_then(|value| Token::parse(value).ok());
         let name = event.map_or("", |event| event.value);
-        Some(
-            *dialog
-                .subscription
-                .get_or_insert_with(|| symbols.fresh(&format!("subscription:{name} {}", request.call_id().unwrap_or("")))),
-        )
+        Some(*dialog.subscription.get_or_insert_with(|| symbols.fresh(format!("{name} {}", request.call_id.unwrap_or("")))))
     }
 
     /// The subscription that a response to a SUBSCRIBE or NOTIFY belongs to.
-    pub(super) fn subscription_of(&self, id: DialogId, response: &Message) -> Option<Symbol> {
-        matches!(response.method_token(), Some("SUBSCRIBE" | "NOTIFY")).then_some(self.all[id.0].subscription)?
+    pub(super) fn subscription_of(&self, id: DialogId, response: &Head<'_>) -> Option<Symbol> {
+        matches!(response.method, "SUBSCRIBE" | "NOTIFY").then_some(self.all[id.0].subscription)?
     }
 }

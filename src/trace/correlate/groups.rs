@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::head::Head;
 use super::places::{Places, uri_key};
 use super::{Symbol, Symbols};
 use crate::trace::event::AddressBook;
@@ -18,7 +19,7 @@ impl Groups {
     pub(super) fn of(book: &AddressBook, symbols: &mut Symbols) -> Self {
         let mut groups = Self::default();
         for (alias, name) in &book.groups {
-            let symbol = symbols.of(&format!("group:{name}"));
+            let symbol = symbols.of("group", name);
             let key = Uri::parse(alias).map_or_else(|_| alias.clone(), |uri| uri_key(&uri));
             groups.aliases.insert(key, symbol);
         }
@@ -26,19 +27,18 @@ impl Groups {
     }
 
     /// The group of a request, by everything in it that may name one.
-    pub(super) fn of_message(&mut self, request: &Message, places: &Places, symbols: &mut Symbols) -> Option<Symbol> {
+    pub(super) fn of_message(&mut self, head: &Head<'_>, places: &Places, symbols: &mut Symbols) -> Option<Symbol> {
+        let (request, contact, from) = (head.message, head.contact, head.from);
         let conversation = request.value(Name::ConversationId);
-        let contact = request.contact().ok();
         let focus = contact.filter(|contact| contact.is_focus()).map(|contact| uri_key(&contact.uri));
         let target = request.target().ok().map(|uri| uri_key(&uri));
-        let from = request.from().ok();
         let known = [conversation, focus.as_deref(), target.as_deref()]
             .into_iter()
             .flatten()
             .find_map(|alias| self.aliases.get(alias))
             .copied();
         let known = known.or_else(|| {
-            let ends = [request.to().ok(), from].into_iter().flatten();
+            let ends = [head.to, from].into_iter().flatten();
             ends.map(|end| uri_key(&end.uri)).find_map(|alias| self.aliases.get(&alias)).copied()
         });
         if known.is_none() && focus.is_none() && !names_group_service(request) {
@@ -46,7 +46,7 @@ impl Groups {
         }
         let symbol = known.or_else(|| {
             let name = conversation.or(focus.as_deref()).or(target.as_deref())?;
-            Some(symbols.of(&format!("group:{name}")))
+            Some(symbols.of("group", name))
         })?;
         if let Some(conversation) = conversation {
             self.learn(conversation, symbol, None);
@@ -62,12 +62,12 @@ impl Groups {
     }
 
     /// The group of a response: that of its request, or of the focus in its Contact.
-    pub(super) fn of_response(&mut self, response: &Message, group: Option<Symbol>, symbols: &mut Symbols) -> Option<Symbol> {
-        let Some(contact) = response.contact().ok().filter(|contact| contact.is_focus()) else { return group };
+    pub(super) fn of_response(&mut self, response: &Head<'_>, group: Option<Symbol>, symbols: &mut Symbols) -> Option<Symbol> {
+        let Some(contact) = response.contact.filter(|contact| contact.is_focus()) else { return group };
         let key = uri_key(&contact.uri);
         let symbol = group
             .or_else(|| self.aliases.get(&key).copied())
-            .unwrap_or_else(|| symbols.of(&format!("group:{}", response.value(Name::ConversationId).unwrap_or(&key))));
+            .unwrap_or_else(|| symbols.of("group", response.message.value(Name::ConversationId).unwrap_or(&key)));
         self.learn(&key, symbol, Some(contact.uri.text));
         Some(symbol)
     }

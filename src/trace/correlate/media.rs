@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::dialogs::DialogId;
 use super::{Answered, Facts, Symbol, Symbols, Whole, groups};
+use crate::engine::ConnectionId;
 use crate::trace::event::Link;
 use crate::wire::msrp::{Chunk, Flag, MsrpUri, paths};
 use crate::wire::sip::Message;
@@ -51,17 +53,34 @@ pub(super) struct Media {
     sessions: Vec<Session>,
     paths: BTreeMap<String, SessionId>,
     current: BTreeMap<DialogId, SessionId>,
-    /// By side, session or addresses, and Message-ID.
-    assembling: BTreeMap<String, usize>,
+    /// By Message-ID.
+    assembling: BTreeMap<Way, BTreeMap<String, usize>>,
     assemblies: Vec<Assembly>,
-    /// Requests that a response may answer, by side, connection and transaction identifier; oldest
-    /// first, should one identifier be used twice.
-    requests: BTreeMap<String, SmallVec<[Sent; 1]>>,
+    /// Requests that a response may answer, by transaction identifier; oldest first, should one
+    /// identifier be used twice.
+    requests: BTreeMap<Way, BTreeMap<String, SmallVec<[Sent; 1]>>>,
 }
 
-fn path_key(path: &str) -> Option<String> {
+/// On which way a request went: whether the IUT sent it, and over what.
+type Way = (bool, Line);
+
+/// What requests and responses have in common, as far as it is known.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Line {
+    Session(SessionId),
+    Connection(ConnectionId),
+    /// From the end that sent the request to the other.
+    Addresses(SocketAddr, SocketAddr),
+}
+
+fn path_key<'a>(scratch: &'a mut String, path: &str) -> Option<&'a str> {
     let uri = MsrpUri::parse(paths(path).last()?).ok()?;
-    Some(format!("{}:{}/{}", uri.host.0.to_ascii_lowercase(), uri.port, uri.session.unwrap_or("")))
+    scratch.clear();
+    scratch.push_str(uri.host.0);
+    scratch.make_ascii_lowercase();
+    write!(scratch, ":{}/", uri.port).ok()?;
+    scratch.push_str(uri.session.unwrap_or(""));
+    Some(scratch)
 }
 
 /// The value of the first `a=path` in a body, however the SDP is wrapped.
@@ -83,63 +102,72 @@ impl Media {
 
     /// Learns the path in an offer or answer. A path that differs from the one its side had
     /// before sets up a new session in the same dialog.
-    pub(super) fn learn(&mut self, dialog: DialogId, message: &Message, sent: bool, symbols: &mut Symbols) -> Option<Symbol> {
+    pub(super) fn learn(
+        &mut self,
+        dialog: DialogId,
+        message: &Message,
+        sent: bool,
+        symbols: &mut Symbols,
+        scratch: &mut String,
+    ) -> Option<Symbol> {
         let current = self.current.get(&dialog).copied();
         let body = message.body();
-        let Some(key) = sdp_path(&body).and_then(path_key) else { return current.map(|id| self.symbol(id)) };
+        let key = sdp_path(&body).and_then(|path| path_key(scratch, path));
+        let Some(key) = key else { return current.map(|id| self.symbol(id)) };
         let fits = current.filter(|id| {
             let session = &self.sessions[id.0];
             let side = if sent { &session.local } else { &session.remote };
             side.as_ref().is_none_or(|known| *known == key)
         });
         let id = fits.unwrap_or_else(|| {
-            let symbol = symbols.fresh(&format!("msrp:{key}"));
+            let symbol = symbols.fresh(key);
             self.sessions.push(Session { symbol, dialog, local: None, remote: None });
             SessionId(self.sessions.len() - 1)
         });
         self.current.insert(dialog, id);
         let session = &mut self.sessions[id.0];
         let side = if sent { &mut session.local } else { &mut session.remote };
-        *side = Some(key.clone());
-        self.paths.insert(key, id);
+        *side = Some(key.to_owned());
+        self.paths.insert(key.to_owned(), id);
         Some(self.symbol(id))
     }
 
     /// The session that a chunk belongs to. The path of the peer names it; that of the IUT is the
     /// same in all answers to a forked offer.
-    pub(super) fn session(&self, chunk: &Chunk, sent: bool) -> Option<SessionId> {
-        let by = |path: &str| path_key(path).and_then(|key| self.paths.get(&key)).copied();
+    pub(super) fn session(&self, chunk: &Chunk, sent: bool, scratch: &mut String) -> Option<SessionId> {
+        let mut by = |path: &str| path_key(scratch, path).and_then(|key| self.paths.get(key)).copied();
         let (own, peer) = if sent { (chunk.from_path(), chunk.to_path()) } else { (chunk.to_path(), chunk.from_path()) };
         by(peer).or_else(|| by(own))
     }
 
     /// Files a chunk or a response, and completes what is known of it.
-    pub(super) fn chunk(&mut self, filing: &Filing<'_>, facts: &mut Facts, symbols: &mut Symbols, scratch: &mut String) {
+    pub(super) fn chunk(&mut self, filing: &Filing<'_>, facts: &mut Facts, symbols: &mut Symbols) {
         match filing.chunk.method() {
-            Some("SEND") => self.send(filing, facts, symbols, scratch),
+            Some("SEND") => self.send(filing, facts, symbols),
             Some(_) => {
-                facts.transaction = Some(symbols.fresh(&format!("transaction:{}", filing.chunk.transact_id())));
-                let key = message_key(scratch, filing, !filing.sent);
-                facts.message = self.assembling.get(key).and_then(|at| self.assemblies[*at].message);
+                facts.transaction = Some(symbols.fresh(filing.chunk.transact_id()));
+                let known = self.assembling.get(&filing.way(!filing.sent));
+                let at = known.and_then(|known| known.get(filing.chunk.message_id().unwrap_or("")));
+                facts.message = at.and_then(|at| self.assemblies[*at].message);
             }
-            None => self.response(filing, facts, scratch),
+            None => self.response(filing, facts),
         }
     }
 
-    fn send(&mut self, filing: &Filing<'_>, facts: &mut Facts, symbols: &mut Symbols, scratch: &mut String) {
-        let chunk = filing.chunk;
-        let symbol = symbols.fresh(&format!("transaction:{}", chunk.transact_id()));
+    fn send(&mut self, filing: &Filing<'_>, facts: &mut Facts, symbols: &mut Symbols) {
+        let (chunk, way) = (filing.chunk, filing.way(filing.sent));
+        let symbol = symbols.fresh(chunk.transact_id());
         facts.transaction = Some(symbol);
         let range = chunk.byte_range();
         let start = range.map_or(1, |range| range.start);
-        let at = self.assembly(start, message_key(scratch, filing, filing.sent));
+        let at = self.assembly(start, way, chunk.message_id().unwrap_or(""));
         let assembly = &mut self.assemblies[at];
         let body = chunk.body();
         assembly.chunks.push(filing.number);
         assembly.has_content |= body.is_some();
         if let Some(body) = body {
             if assembly.message.is_none() {
-                assembly.message = groups::imdn_message_id(&body).map(|id| symbols.of(&format!("message:{id}")));
+                assembly.message = groups::imdn_message_id(&body).map(|id| symbols.of("message", id));
             }
             assembly.parts.push((start, body));
         }
@@ -148,29 +176,31 @@ impl Media {
         if chunk.flag() == Flag::Complete && assembly.has_content {
             facts.whole = Some(assembly.whole(range.and_then(|range| range.total)));
         }
-        let key = request_key(scratch, filing, filing.sent).to_owned();
-        self.requests.entry(key).or_default().push(Sent { event: filing.number, assembly: at, symbol });
+        let requests = self.requests.entry(way).or_default().entry(chunk.transact_id().to_owned()).or_default();
+        requests.push(Sent { event: filing.number, assembly: at, symbol });
     }
 
     /// The message that a chunk continues; one that starts at its first byte begins anew when the
     /// last one of this Message-ID is over.
-    fn assembly(&mut self, start: u64, key: &str) -> usize {
-        if let Some(at) = self.assembling.get(key).copied()
+    fn assembly(&mut self, start: u64, way: Way, message_id: &str) -> usize {
+        let known = self.assembling.entry(way).or_default();
+        if let Some(at) = known.get(message_id).copied()
             && (!self.assemblies[at].ended || start > 1)
         {
             return at;
         }
         self.assemblies.push(Assembly::default());
-        self.assembling.insert(key.to_owned(), self.assemblies.len() - 1);
+        known.insert(message_id.to_owned(), self.assemblies.len() - 1);
         self.assemblies.len() - 1
     }
 
-    fn response(&mut self, filing: &Filing<'_>, facts: &mut Facts, scratch: &mut String) {
-        let key = request_key(scratch, filing, !filing.sent);
-        let Some(waiting) = self.requests.get_mut(key) else { return };
+    fn response(&mut self, filing: &Filing<'_>, facts: &mut Facts) {
+        let Some(requests) = self.requests.get_mut(&filing.way(!filing.sent)) else { return };
+        let id = filing.chunk.transact_id();
+        let Some(waiting) = requests.get_mut(id) else { return };
         let request = waiting.remove(0);
         if waiting.is_empty() {
-            self.requests.remove(key);
+            requests.remove(id);
         }
         facts.answers = Some(request.event);
         facts.transaction = Some(request.symbol);
@@ -221,31 +251,15 @@ pub(super) struct Filing<'a> {
     pub(super) session: Option<SessionId>,
 }
 
-fn side_of(scratch: &mut String, filing: &Filing<'_>, sent: bool) {
-    scratch.clear();
-    let _ = writeln!(scratch, "{}", if sent { 'o' } else { 'i' });
-    let _ = match (filing.session, filing.link.connection) {
-        (Some(session), _) => writeln!(scratch, "s{}", session.0),
-        (None, Some(connection)) => writeln!(scratch, "c{}", connection.0),
-        (None, None) => {
-            let (low, high) = if filing.sent == sent {
-                (filing.link.source, filing.link.destination)
-            } else {
-                (filing.link.destination, filing.link.source)
-            };
-            writeln!(scratch, "{low} {high}")
-        }
-    };
-}
-
-fn message_key<'a>(scratch: &'a mut String, filing: &Filing<'_>, sent: bool) -> &'a str {
-    side_of(scratch, filing, sent);
-    scratch.push_str(filing.chunk.message_id().unwrap_or(""));
-    scratch
-}
-
-fn request_key<'a>(scratch: &'a mut String, filing: &Filing<'_>, sent: bool) -> &'a str {
-    side_of(scratch, filing, sent);
-    scratch.push_str(filing.chunk.transact_id());
-    scratch
+impl Filing<'_> {
+    /// The way of the request that this is, or, when the IUT is the other end of it, answers.
+    fn way(&self, sent: bool) -> Way {
+        let line = match (self.session, self.link.connection) {
+            (Some(session), _) => Line::Session(session),
+            (None, Some(connection)) => Line::Connection(connection),
+            (None, None) if self.sent == sent => Line::Addresses(self.link.source, self.link.destination),
+            (None, None) => Line::Addresses(self.link.destination, self.link.source),
+        };
+        (sent, line)
+    }
 }

@@ -6,6 +6,7 @@
 
 mod dialogs;
 mod groups;
+mod head;
 mod media;
 mod places;
 mod transactions;
@@ -22,6 +23,7 @@ use crate::pattern::ast::{End, Role};
 use crate::wire::{msrp, sip};
 use dialogs::Dialogs;
 use groups::Groups;
+use head::Head;
 use media::Media;
 use places::Places;
 pub use places::uri_key;
@@ -34,31 +36,39 @@ pub struct Symbol(u32);
 /// Names of symbols, for reports.
 #[derive(Clone, Debug, Default)]
 pub struct Symbols {
-    known: BTreeMap<String, Symbol>,
+    known: BTreeMap<&'static str, BTreeMap<String, Symbol>>,
     names: Vec<String>,
 }
 
 impl Symbols {
-    /// The symbol of `name`, a new one when it is not known.
-    pub(super) fn of(&mut self, name: &str) -> Symbol {
-        if let Some(symbol) = self.known.get(name) {
+    /// The symbol of a thing of this kind and name, a new one when it is not known.
+    fn of(&mut self, kind: &'static str, name: &str) -> Symbol {
+        if let Some(symbol) = self.known.get(kind).and_then(|known| known.get(name)) {
             return *symbol;
         }
         let symbol = self.fresh(name);
-        self.known.insert(name.to_owned(), symbol);
+        self.known.entry(kind).or_default().insert(name.to_owned(), symbol);
         symbol
     }
 
+    /// The symbol of a device.
+    fn of_device(&mut self, party: &Party) -> Symbol {
+        match &party.device {
+            None => self.of("device", &party.name),
+            Some(_) => self.of("device", &party.to_string()),
+        }
+    }
+
     /// A symbol that no other call returns; `name` is for people.
-    fn fresh(&mut self, name: &str) -> Symbol {
+    fn fresh(&mut self, name: impl Into<String>) -> Symbol {
         let symbol = Symbol(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
-        self.names.push(name.to_owned());
+        self.names.push(name.into());
         symbol
     }
 
     /// What a person calls it: an actor's name, a Call-ID, a Message-ID.
     pub fn name(&self, symbol: Symbol) -> &str {
-        self.names.get(symbol.0 as usize).map_or("", |name| name.split_once(':').map_or(name.as_str(), |(_, name)| name))
+        self.names.get(symbol.0 as usize).map_or("", String::as_str)
     }
 }
 
@@ -307,14 +317,15 @@ impl Correlation {
 
 impl Correlator {
     fn sip(&mut self, number: u32, link: &Link, sent: bool, message: &sip::Message) -> Facts {
+        let head = Head::of(message);
         if message.is_request() {
-            self.sip_request(number, link, sent, message)
+            self.sip_request(number, link, sent, &head)
         } else {
-            self.sip_response(number, link, sent, message)
+            self.sip_response(number, link, sent, &head)
         }
     }
 
-    fn sip_request(&mut self, number: u32, link: &Link, sent: bool, request: &sip::Message) -> Facts {
+    fn sip_request(&mut self, number: u32, link: &Link, sent: bool, request: &Head<'_>) -> Facts {
         let found = self.dialogs.find(request, &mut self.scratch);
         let original = self.transactions.original(request, sent, &mut self.scratch);
         let peer = self.request_peer(link, sent, request, found, original.as_ref());
@@ -333,16 +344,16 @@ impl Correlator {
             self.dialogs.enrich(dialog, &facts);
             self.describe_dialog(dialog, &mut facts);
             facts.subscription = self.dialogs.subscription(dialog, request, &mut self.symbols);
-            facts.msrp_session = self.media.learn(dialog, request, sent, &mut self.symbols);
+            facts.msrp_session = self.media.learn(dialog, request.message, sent, &mut self.symbols, &mut self.scratch);
         }
-        facts.message = groups::imdn_message_id(&request.body()).map(|id| self.symbols.of(&format!("message:{id}")));
+        facts.message = groups::imdn_message_id(&request.message.body()).map(|id| self.symbols.of("message", id));
         let reliable = link.transport.is_reliable();
         let filing = transactions::Filing { number, request, sent, reliable, original, dialog };
         self.transactions.request(&filing, &mut facts, &mut self.symbols, &mut self.scratch);
         facts
     }
 
-    fn sip_response(&mut self, number: u32, link: &Link, sent: bool, response: &sip::Message) -> Facts {
+    fn sip_response(&mut self, number: u32, link: &Link, sent: bool, response: &Head<'_>) -> Facts {
         let Some(found) = self.transactions.response(number, response, sent, link.transport.is_reliable(), &mut self.scratch)
         else {
             let peer = self.stray_peer(link, sent, response);
@@ -368,22 +379,22 @@ impl Correlator {
         let dialog = found.dialog.map(|dialog| self.dialogs.of_response(dialog, response, &mut self.symbols, &mut self.scratch));
         if let Some(dialog) = dialog {
             let peer = facts.peer(&self.iut).clone();
-            self.dialogs.refine(dialog, &facts, &peer, response);
+            self.dialogs.refine(dialog, &facts, &peer, response.message);
             self.describe_dialog(dialog, &mut facts);
             facts.subscription = self.dialogs.subscription_of(dialog, response);
-            facts.msrp_session = self.media.learn(dialog, response, sent, &mut self.symbols);
+            facts.msrp_session = self.media.learn(dialog, response.message, sent, &mut self.symbols, &mut self.scratch);
         }
         facts
     }
 
     /// A device that answers says which one it is (RFC 5626 4.1), or its Contact address does.
-    fn refine_device(&mut self, response: &sip::Message, facts: &mut Facts) {
+    fn refine_device(&mut self, response: &Head<'_>, facts: &mut Facts) {
         if facts.from.role != Role::Client {
             return;
         }
         if let Some(party) = self.places.device(response).filter(|party| party.name == facts.from.name) {
             facts.from = party.clone();
-            facts.device = Some(self.symbols.of(&format!("device:{party}")));
+            facts.device = Some(self.symbols.of_device(party));
         }
     }
 
@@ -391,7 +402,7 @@ impl Correlator {
         &self,
         link: &Link,
         sent: bool,
-        request: &sip::Message,
+        request: &Head<'_>,
         dialog: Option<dialogs::DialogId>,
         original: Option<&transactions::Original>,
     ) -> Party {
@@ -405,7 +416,8 @@ impl Correlator {
                 return party.clone();
             }
             // The S-CSCF itself tells who is registered; everything else it passes on.
-            let relayed = node.role == Role::Core && request.value(sip::Name::Event).is_none_or(|event| event.trim() != "reg");
+            let relayed =
+                node.role == Role::Core && request.message.value(sip::Name::Event).is_none_or(|event| event.trim() != "reg");
             return if relayed { self.places.target(request).cloned().unwrap_or(node) } else { node };
         }
         let origin = self.places.origin(request, &node).cloned();
@@ -417,28 +429,28 @@ impl Correlator {
         }
     }
 
-    fn stray_peer(&self, link: &Link, sent: bool, response: &sip::Message) -> Party {
+    fn stray_peer(&self, link: &Link, sent: bool, response: &Head<'_>) -> Party {
         let node = self.peer_of(link, sent);
         if node.role != Role::Core {
             return node;
         }
-        let user = if sent { response.from() } else { response.to() };
-        user.ok().and_then(|user| self.places.user(&user.uri)).cloned().unwrap_or(node)
+        let user = if sent { response.from } else { response.to };
+        user.and_then(|user| self.places.user(&user.uri)).cloned().unwrap_or(node)
     }
 
     /// The served user of a request outside dialogs: the IUT's side of a leg to the focus, the
     /// other side of a leg to a Client, and of an invitation from a Client to a user that user.
-    fn served(&mut self, sent: bool, peer: &Party, request: &sip::Message, facts: &mut Facts) {
+    fn served(&mut self, sent: bool, peer: &Party, request: &Head<'_>, facts: &mut Facts) {
         let target = |places: &Places| {
-            let of_uri = request.target().ok().and_then(|uri| places.user(&uri).cloned());
-            of_uri.or_else(|| request.to().ok().and_then(|to| places.user(&to.uri).cloned()))
+            let of_uri = request.message.target().ok().and_then(|uri| places.user(&uri).cloned());
+            of_uri.or_else(|| request.to.and_then(|to| places.user(&to.uri).cloned()))
         };
         let sender = |places: &Places| {
-            let of_from = request.from().ok().and_then(|from| places.user(&from.uri).cloned());
-            of_from.or_else(|| places.asserted(request).cloned())
+            let of_from = request.from.and_then(|from| places.user(&from.uri).cloned());
+            of_from.or_else(|| places.asserted(request.message).cloned())
         };
-        let is_register = request.method_token() == Some("REGISTER");
-        let invited = (!sent && peer.role == Role::Client && request.method_token() == Some("INVITE"))
+        let is_register = request.method == "REGISTER";
+        let invited = (!sent && peer.role == Role::Client && request.method == "INVITE")
             .then(|| target(&self.places))
             .flatten()
             .filter(|user| user.name != peer.name);
@@ -446,19 +458,19 @@ impl Correlator {
         let user = match peer.role {
             Role::Client if invited.is_some() => invited,
             Role::Client => Some(peer.clone()),
-            Role::Core if is_register => request.to().ok().and_then(|to| self.places.user(&to.uri).cloned()),
+            Role::Core if is_register => request.to.and_then(|to| self.places.user(&to.uri).cloned()),
             Role::Cf | Role::Core | Role::Pf if sent => sender(&self.places),
             Role::Cf | Role::Core | Role::Pf => target(&self.places),
         };
         let Some(user) = user else { return };
-        facts.user = Some(self.symbols.of(&format!("user:{}", user.name)));
+        facts.user = Some(self.symbols.of("user", &user.name));
         let device = if is_register { self.places.registered(request).cloned() } else { None };
         let device = device.or_else(|| (peer.role == Role::Client).then(|| peer.clone()));
-        facts.device = device.map(|party| self.symbols.of(&format!("device:{party}")));
+        facts.device = device.map(|party| self.symbols.of_device(&party));
     }
 
     fn msrp(&mut self, number: u32, link: &Link, sent: bool, chunk: &msrp::Chunk) -> Facts {
-        let session = self.media.session(chunk, sent);
+        let session = self.media.session(chunk, sent, &mut self.scratch);
         let peer = match session {
             Some(session) => self.dialogs.get(self.media.dialog(session)).peer.clone(),
             None => self.peer_of(link, sent),
@@ -471,7 +483,7 @@ impl Correlator {
             self.describe_session(session, &mut facts);
         }
         let filing = media::Filing { number, link, sent, chunk, session };
-        self.media.chunk(&filing, &mut facts, &mut self.symbols, &mut self.scratch);
+        self.media.chunk(&filing, &mut facts, &mut self.symbols);
         facts
     }
 }

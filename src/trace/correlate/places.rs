@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use super::head::Head;
 use crate::pattern::ast::Role;
 use crate::trace::event::{AddressBook, Party};
 use crate::wire::sip::{Host, Message, Name, Scheme, Uri, header};
@@ -24,13 +25,18 @@ pub fn uri_key(uri: &Uri<'_>) -> String {
     let user = uri.user.unwrap_or("");
     let number = user.split(';').next().unwrap_or("");
     let is_number = uri.scheme == Scheme::Tel || (number.len() > 3 && number.starts_with('+'));
-    if is_number {
-        return number.chars().filter(|char| char.is_ascii_digit() || *char == '+').collect();
-    }
+    let mut key = String::with_capacity(uri.text.len());
     match uri.host {
-        Some(host) => format!("{user}@{}", host.0.to_ascii_lowercase()),
-        None => uri.text.to_owned(),
+        _ if is_number => key.extend(number.chars().filter(|char| char.is_ascii_digit() || *char == '+')),
+        Some(host) => {
+            key.push_str(user);
+            key.push('@');
+            key.push_str(host.0);
+            key[user.len()..].make_ascii_lowercase();
+        }
+        None => key.push_str(uri.text),
     }
+    key
 }
 
 impl Places {
@@ -66,24 +72,24 @@ impl Places {
     fn at_host(&self, host: Host<'_>, port: Option<u16>) -> Option<&Party> {
         match host.ip() {
             Some(ip) => self.node(SocketAddr::new(ip, port.unwrap_or(5060))),
-            None => self.hosts.get(host.0.to_ascii_lowercase().as_str()),
+            None => self.hosts.get(host.0).or_else(|| self.hosts.get(host.0.to_ascii_lowercase().as_str())),
         }
     }
 
     /// The device of `+sip.instance`, or the one that the Contact address leads to.
-    pub(super) fn device(&self, message: &Message) -> Option<&Party> {
-        let contact = message.contact().ok()?;
+    pub(super) fn device(&self, head: &Head<'_>) -> Option<&Party> {
+        let contact = head.contact?;
         let by_instance = contact.instance().and_then(|instance| self.instances.get(instance));
         by_instance.or_else(|| self.at_host(contact.uri.host?, contact.uri.port)).filter(|party| party.role == Role::Client)
     }
 
     /// The device that a third-party REGISTER speaks of: a Contact instance, of its own or of the
     /// REGISTER that it encloses (TS 24.229 5.4.1.7).
-    pub(super) fn registered(&self, register: &Message) -> Option<&Party> {
+    pub(super) fn registered(&self, register: &Head<'_>) -> Option<&Party> {
         if let Some(party) = self.device(register) {
             return Some(party);
         }
-        let body = register.body();
+        let body = register.message.body();
         let at = memchr::memmem::find(&body, b"+sip.instance=")?;
         let rest = std::str::from_utf8(body.get(at + 14..)?).ok()?;
         let end = rest.find(['\r', '\n', ';', ',']).unwrap_or(rest.len());
@@ -93,27 +99,28 @@ impl Places {
     /// Who made a request that a relay brought: whoever wrote the bottom Via (RFC 3261 16.6 has
     /// each relay add one above), else the device of its Contact, else the user of its From.
     /// `None` when it came from its maker directly, who is `node`.
-    pub(super) fn origin(&self, request: &Message, node: &Party) -> Option<&Party> {
-        let (count, bottom) = request.elements(Name::Via).fold((0, None), |(count, _), via| (count + 1, Some(via)));
+    pub(super) fn origin(&self, request: &Head<'_>, node: &Party) -> Option<&Party> {
+        let (count, bottom) = request.message.elements(Name::Via).fold((0, None), |(count, _), via| (count + 1, Some(via)));
         if count < 2 && node.role != Role::Core {
             return None;
         }
         let via = bottom.and_then(|via| header::Via::parse(via).ok());
         let by_via = via.and_then(|via| self.at_host(via.host, via.port));
-        by_via.or_else(|| self.device(request)).or_else(|| self.user(&request.from().ok()?.uri))
+        by_via.or_else(|| self.device(request)).or_else(|| self.user(&request.from?.uri))
     }
 
     /// Whom a request is for that goes to the core: the device that it pins, the user or the
     /// contact address in its Request-URI.
-    pub(super) fn target(&self, request: &Message) -> Option<&Party> {
-        let uri = request.target().ok()?;
+    pub(super) fn target(&self, request: &Head<'_>) -> Option<&Party> {
+        let uri = request.message.target().ok()?;
         let user = self.user(&uri);
         let pinned = request
+            .message
             .elements(Name::AcceptContact)
             .filter_map(|value| header::AcceptContact::parse(value).ok())
             .find_map(|value| self.instances.get(value.instance()?))
             .filter(|party| user.is_none_or(|user| user.name == party.name));
-        pinned.or(user).or_else(|| self.at_host(uri.host?, uri.port)).or_else(|| self.user(&request.to().ok()?.uri))
+        pinned.or(user).or_else(|| self.at_host(uri.host?, uri.port)).or_else(|| self.user(&request.to?.uri))
     }
 
     /// The user that P-Asserted-Identity or P-Preferred-Identity names.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::dialogs::DialogId;
+use super::head::Head;
 use super::{Answered, Facts, Symbol, Symbols};
 use crate::trace::event::Party;
-use crate::wire::sip::Message;
 
 #[derive(Clone, Debug)]
 struct Transaction {
@@ -64,33 +64,33 @@ pub(super) struct Transactions {
     invites: BTreeMap<String, usize>,
 }
 
-fn branch_key<'a>(scratch: &'a mut String, message: &Message, client: bool, method: &str) -> Option<&'a str> {
+fn branch_key<'a>(scratch: &'a mut String, message: &Head<'_>, client: bool, method: &str) -> Option<&'a str> {
     scratch.clear();
     let side = if client { 'c' } else { 's' };
-    let via = message.via().ok()?;
+    let via = message.via?;
     match via.branch().filter(|branch| branch.len() > 7) {
         Some(branch) => write!(scratch, "{side}\n{branch}\n{method}").ok()?,
         // RFC 2543 style (RFC 3261 17.2.3): what else makes a request unique.
         None => {
-            let tag = message.from().ok().and_then(|from| from.tag()).unwrap_or("");
-            write!(scratch, "{side}\n{}\n{}\n{tag}\n{method}", message.call_id()?, message.cseq().ok()?.number).ok()?;
+            let tag = message.from_tag.unwrap_or("");
+            write!(scratch, "{side}\n{}\n{}\n{tag}\n{method}", message.call_id?, message.cseq?.number).ok()?;
         }
     }
     Some(scratch)
 }
 
-fn invite_key<'a>(scratch: &'a mut String, message: &Message, client: bool) -> Option<&'a str> {
+fn invite_key<'a>(scratch: &'a mut String, message: &Head<'_>, client: bool) -> Option<&'a str> {
     scratch.clear();
     let side = if client { 'c' } else { 's' };
-    let tag = message.from().ok()?.tag()?;
-    write!(scratch, "{side}\n{}\n{}\n{tag}", message.call_id()?, message.cseq().ok()?.number).ok()?;
+    let tag = message.from_tag?;
+    write!(scratch, "{side}\n{}\n{}\n{tag}", message.call_id?, message.cseq?.number).ok()?;
     Some(scratch)
 }
 
 impl Transactions {
     /// The transaction that a request repeats, acknowledges or cancels.
-    pub(super) fn original(&self, request: &Message, sent: bool, scratch: &mut String) -> Option<Original> {
-        let method = request.method_token()?;
+    pub(super) fn original(&self, request: &Head<'_>, sent: bool, scratch: &mut String) -> Option<Original> {
+        let method = request.method;
         let same = if method == "ACK" || method == "CANCEL" { "INVITE" } else { method };
         let by_branch = branch_key(scratch, request, sent, same).and_then(|key| self.branches.get(key)).copied();
         let at = match by_branch {
@@ -104,7 +104,7 @@ impl Transactions {
 
     /// Files a request and completes what is known of it.
     pub(super) fn request(&mut self, filing: &Filing<'_>, facts: &mut Facts, symbols: &mut Symbols, scratch: &mut String) {
-        let method = filing.request.method_token().unwrap_or("");
+        let method = filing.request.method;
         match &filing.original {
             Some(original) if method == "ACK" => return self.acknowledge(filing, original.at, facts),
             Some(original) if method == "CANCEL" => {
@@ -116,8 +116,8 @@ impl Transactions {
             Some(original) => return self.repeat(original.at, filing, facts),
             None => {}
         }
-        let branch = filing.request.via().ok().and_then(|via| via.branch()).unwrap_or("");
-        let symbol = symbols.fresh(&format!("transaction:{branch}"));
+        let branch = filing.request.via.and_then(|via| via.branch()).unwrap_or("");
+        let symbol = symbols.fresh(branch);
         facts.transaction = Some(symbol);
         let at = self.all.len();
         self.all.push(Transaction {
@@ -157,7 +157,7 @@ impl Transactions {
     /// An ACK. Each further 2xx, and each further final response, is acknowledged anew
     /// (RFC 3261 13.2.2.4, 17.1.1.2).
     fn acknowledge(&mut self, filing: &Filing<'_>, at: usize, facts: &mut Facts) {
-        let tag = to_tag(filing.request);
+        let tag = filing.request.to_tag.unwrap_or("");
         let transaction = &mut self.all[at];
         facts.transaction = Some(transaction.symbol);
         facts.answers = Some(transaction.request);
@@ -171,15 +171,15 @@ impl Transactions {
     pub(super) fn response(
         &mut self,
         number: u32,
-        response: &Message,
+        response: &Head<'_>,
         sent: bool,
         reliable: bool,
         scratch: &mut String,
     ) -> Option<Found> {
-        let method = response.cseq().ok()?.method;
+        let method = response.cseq?.method;
         let at = *self.branches.get(branch_key(scratch, response, !sent, method)?)?;
         let transaction = &mut self.all[at];
-        let (code, tag) = (response.status()?, to_tag(response));
+        let (code, tag) = (response.message.status()?, response.to_tag.unwrap_or(""));
         let earlier = transaction.responses.iter().find(|(known, status, _)| *status == code && known == tag);
         let earlier = earlier.map(|(_, _, event)| *event);
         let repeats_by_right = !reliable || (transaction.is_invite && (200..300).contains(&code));
@@ -209,13 +209,9 @@ impl Transactions {
 /// A request to be filed.
 pub(super) struct Filing<'a> {
     pub(super) number: u32,
-    pub(super) request: &'a Message,
+    pub(super) request: &'a Head<'a>,
     pub(super) sent: bool,
     pub(super) reliable: bool,
     pub(super) original: Option<Original>,
     pub(super) dialog: Option<DialogId>,
-}
-
-fn to_tag(message: &Message) -> &str {
-    message.to().ok().and_then(|to| to.tag()).unwrap_or("")
 }
