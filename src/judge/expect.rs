@@ -29,7 +29,7 @@ use std::time::Duration;
 use super::outcome::Miss;
 use super::verdict::Finding;
 use crate::pattern::ast::{Condition, Pattern, What};
-use crate::pattern::{Matcher, Names, View};
+use crate::pattern::{Contents, Matcher, Names, View};
 use crate::suite::scenario::{Act, Scenario, Sending, Step};
 use crate::time::Instant;
 use crate::trace::correlate::{Facts, Symbol};
@@ -373,8 +373,8 @@ impl<'s> Script<'s> {
         self.findings.push(finding);
     }
 
-    /// Shows the script the next event.
-    pub fn offer(&mut self, event: &Event, facts: &Facts) -> Reading {
+    /// Shows the script the next event; `contents` is what was decoded of it so far.
+    pub fn offer(&mut self, event: &Event, facts: &Facts, contents: &Contents) -> Reading {
         let content = match &event.kind {
             Kind::Message { content, .. } => Some(content),
             Kind::Closed { .. } if facts.lost => None,
@@ -386,6 +386,7 @@ impl<'s> Script<'s> {
         }
         let whole = facts.whole.as_ref().map(|whole| whole.body.clone());
         let view = content.map_or_else(|| Some(View::lost()), |content| view_of(content, whole));
+        let view = view.map(|view| view.knowing(contents));
         let seen = Seen { event, facts, view, now: event.at };
         self.note_end(&seen);
         let reading = self.read(&seen);
@@ -583,7 +584,7 @@ mod tests {
             let mut facts = Facts::between(party(from), party(to));
             facts.answers = answers;
             self.number += 1;
-            self.script.offer(&event, &facts);
+            self.script.offer(&event, &facts, &Contents::default());
             event.number
         }
 

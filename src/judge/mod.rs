@@ -12,12 +12,13 @@ mod rules;
 pub mod verdict;
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::pattern::Names;
+use crate::pattern::{Contents, Names, View};
 use crate::suite::catalogue::{Level, Requirement};
 use crate::time::Instant;
 use crate::trace::correlate::{Correlator, Facts, Symbols};
-use crate::trace::event::Event;
+use crate::trace::event::{Content, Event, Kind};
 use crate::trace::{Header, Trace};
 pub use rules::{Breach, Outcome, RuleResult, Setup, holds};
 use verdict::{Certainty, Fault, Finding, FindingKind};
@@ -33,8 +34,8 @@ pub struct Judge {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    id: String,
-    clause: String,
+    id: Arc<str>,
+    clause: Arc<str>,
     level: Level,
     rules: Range<usize>,
 }
@@ -44,8 +45,8 @@ impl Judge {
     pub fn new(catalogue: &[Requirement], names: Names, setup: Setup) -> Self {
         let mut rules = rules::Rules::default();
         let entry = |requirement: &Requirement| Entry {
-            id: requirement.id.clone(),
-            clause: requirement.clause.clone(),
+            id: requirement.id.as_str().into(),
+            clause: requirement.clause.as_str().into(),
             level: requirement.level,
             rules: rules.add(requirement),
         };
@@ -66,11 +67,35 @@ impl Judge {
             judge: self,
             correlator: Correlator::new(header),
             facts: Vec::new(),
+            contents: Vec::new(),
             names: self.names.clone(),
             learnt: Vec::new(),
             rules: rules::Run::new(&self.rules, header, self.setup),
             invariants: invariants::Run::default(),
         }
+    }
+}
+
+/// What there is to judge: the events so far, what is known of each, what was decoded of each.
+#[derive(Clone, Copy)]
+struct Record<'e> {
+    events: &'e [Event],
+    facts: &'e [Facts],
+    contents: &'e [Contents],
+}
+
+impl<'e> Record<'e> {
+    /// An event as patterns see it.
+    fn view(&self, at: usize) -> View<'e> {
+        let (event, facts) = (&self.events[at], &self.facts[at]);
+        let view = match &event.kind {
+            Kind::Message { content: Content::Sip(message), .. } => View::sip(message),
+            Kind::Message { content: Content::Msrp(chunk), .. } => {
+                View::msrp(chunk, facts.whole.as_ref().map(|whole| whole.body.clone()))
+            }
+            _ => View::lost(),
+        };
+        view.knowing(&self.contents[at])
     }
 }
 
@@ -80,6 +105,7 @@ pub struct Session<'j> {
     judge: &'j Judge,
     correlator: Correlator,
     facts: Vec<Facts>,
+    contents: Vec<Contents>,
     names: Names,
     learnt: Vec<(String, String)>,
     rules: rules::Run,
@@ -92,18 +118,25 @@ impl Session<'_> {
         for at in self.facts.len()..events.len() {
             let facts = self.correlator.push(&events[at]);
             self.facts.push(facts);
+            self.contents.push(Contents::default());
             for (group, uri) in self.correlator.learnt_uris() {
                 self.names.add_address(&group, uri.clone());
                 self.learnt.push((group, uri));
             }
-            self.rules.event(&self.judge.rules, events, &self.facts, at, &self.names);
-            self.invariants.event(events, &self.facts, at);
+            let record = Record { events, facts: &self.facts, contents: &self.contents };
+            self.rules.event(&self.judge.rules, record, at, &self.names);
+            self.invariants.event(record, at);
         }
     }
 
     /// What is known of each event so far.
     pub fn facts(&self) -> &[Facts] {
         &self.facts
+    }
+
+    /// What was decoded of each event so far.
+    pub fn contents(&self) -> &[Contents] {
+        &self.contents
     }
 
     /// The names of the symbols in the facts.
@@ -127,8 +160,8 @@ impl Session<'_> {
         let ended = events.last().map_or(ended, |event| event.at.max(ended));
         let results = self.rules.finish(&self.judge.rules, ended, complete);
         let requirements = self.judge.requirements.iter().map(|entry| RequirementResult {
-            id: entry.id.clone(),
-            clause: entry.clause.clone(),
+            id: Arc::clone(&entry.id),
+            clause: Arc::clone(&entry.clause),
             level: entry.level,
             rules: results[entry.rules.clone()].to_vec(),
         });
@@ -143,9 +176,9 @@ impl Session<'_> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RequirementResult {
     /// Its identifier.
-    pub id: String,
+    pub id: Arc<str>,
     /// Its clause number.
-    pub clause: String,
+    pub clause: Arc<str>,
     /// Its level.
     pub level: Level,
     /// What became of each of its rules.
@@ -161,11 +194,11 @@ impl RequirementResult {
     fn findings(&self) -> impl Iterator<Item = Finding> {
         self.rules.iter().filter_map(|rule| rule.breaches.first()).map(|breach| Finding {
             kind: FindingKind::Rule,
-            id: self.id.clone(),
+            id: self.id.to_string(),
             level: self.level,
             certainty: Certainty::Broken,
             event: breach.event.filter(|event| *event != u32::MAX),
-            cites: self.clause.clone(),
+            cites: self.clause.to_string(),
             expected: breach.expected.clone(),
             observed: breach.observed.clone(),
             fault: Fault::Iut,
@@ -187,13 +220,13 @@ pub struct Judgement {
 impl Judgement {
     /// What became of a requirement; `None` when the catalogue does not know it.
     pub fn outcome(&self, id: &str) -> Option<Outcome> {
-        self.requirements.iter().find(|requirement| requirement.id == id).map(RequirementResult::outcome)
+        self.requirements.iter().find(|requirement| *requirement.id == *id).map(RequirementResult::outcome)
     }
 
     /// What a scenario's claims come to: a requirement that it lists must be satisfied. Pending
     /// leaves the claim open, not triggered makes it empty.
     pub fn claims<'a>(&self, listed: impl IntoIterator<Item = &'a str>) -> Vec<Finding> {
-        let claims = listed.into_iter().filter_map(|id| self.requirements.iter().find(|requirement| requirement.id == id));
+        let claims = listed.into_iter().filter_map(|id| self.requirements.iter().find(|requirement| *requirement.id == *id));
         claims.filter_map(RequirementResult::claim).collect()
     }
 }
@@ -209,11 +242,11 @@ impl RequirementResult {
         };
         Some(Finding {
             kind: FindingKind::Rule,
-            id: self.id.clone(),
+            id: self.id.to_string(),
             level: Level::Shall,
             certainty,
             event: None,
-            cites: self.clause.clone(),
+            cites: self.clause.to_string(),
             expected: "a run that shows the requirement which the scenario lists".to_owned(),
             observed: observed.to_owned(),
             fault,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::grammar::Grammar;
 use super::path::Values;
 use super::view::View;
+use crate::wire::Fault;
 use crate::wire::cpim::{self, Cpim};
 use crate::wire::imdn::{self, Imdn};
 use crate::wire::mime;
@@ -19,13 +20,13 @@ use crate::wire::xml::conference_info::{self, ConferenceInfo, State, User};
 use crate::wire::xml::group_state::{self, GroupState};
 
 /// The bodies of one message, each decoded when it is first asked for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Bodies {
     content_type: Option<String>,
     bytes: Bytes,
     parts: OnceCell<Vec<mime::Part>>,
-    sdp: OnceCell<Option<Sdp>>,
-    cpim: OnceCell<Option<Cpim>>,
+    sdp: OnceCell<Option<Result<Sdp, Fault>>>,
+    cpim: OnceCell<Option<Result<Cpim, Fault>>>,
     imdn: OnceCell<Option<Imdn>>,
     conference: OnceCell<Option<ConferenceInfo>>,
     group: OnceCell<Option<GroupState>>,
@@ -55,12 +56,22 @@ impl Bodies {
         self.parts().iter().find(|part| part.is(essence))
     }
 
+    pub(super) fn description(&self) -> Option<Result<&Sdp, Fault>> {
+        let read = || Some(Sdp::parse(&self.part(sdp::MEDIA_TYPE)?.body));
+        self.sdp.get_or_init(read).as_ref().map(|sdp| sdp.as_ref().map_err(|fault| *fault))
+    }
+
+    pub(super) fn message(&self) -> Option<Result<&Cpim, Fault>> {
+        let read = || Some(Cpim::decode(self.part(cpim::MEDIA_TYPE)?.body.clone()));
+        self.cpim.get_or_init(read).as_ref().map(|cpim| cpim.as_ref().map_err(|fault| *fault))
+    }
+
     fn sdp(&self) -> Option<&Sdp> {
-        self.sdp.get_or_init(|| Sdp::parse(&self.part(sdp::MEDIA_TYPE)?.body).ok()).as_ref()
+        self.description()?.ok()
     }
 
     fn cpim(&self) -> Option<&Cpim> {
-        self.cpim.get_or_init(|| Cpim::decode(self.part(cpim::MEDIA_TYPE)?.body.clone()).ok()).as_ref()
+        self.message()?.ok()
     }
 
     /// A body of a type, alone, as a part, or as the content of a CPIM message.
@@ -320,7 +331,12 @@ fn body<'a>(bodies: &'a Bodies, rest: &str) -> Values<'a> {
     match rest {
         "content-type" => Values::one(bodies.content_type.as_deref()),
         "size" => Values::one(Some(bodies.bytes.len().to_string())),
-        "text" => Values::one((!bodies.bytes.is_empty()).then(|| String::from_utf8_lossy(&bodies.bytes))),
+        "text" if bodies.bytes.is_empty() => Values::none(),
+        // What is text, as nearly everything is, need not be looked at character by character.
+        "text" => match std::str::from_utf8(&bodies.bytes) {
+            Ok(text) => Values::one(Some(text)),
+            Err(_) => Values::one(Some(String::from_utf8_lossy(&bodies.bytes))),
+        },
         _ => Values::list(
             bodies.parts().iter().filter(|part| !mime::is_multipart(part.content_type())).map(mime::Part::content_type),
         ),

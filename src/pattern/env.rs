@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::ast::Path;
 
@@ -18,9 +19,17 @@ pub trait Env {
     fn values_of(&self, id: &str, path: &Path) -> Option<Vec<String>>;
 }
 
-/// The names that a literal may stand for.
+/// The names that a literal may stand for. Cloning shares what the suite says.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
+    known: Arc<Known>,
+    /// The addresses that the trace taught.
+    learnt: BTreeMap<String, Vec<String>>,
+}
+
+/// What the suite says.
+#[derive(Clone, Debug, Default)]
+struct Known {
     addresses: BTreeMap<String, Vec<String>>,
     displays: BTreeMap<String, String>,
     instances: BTreeMap<String, String>,
@@ -29,47 +38,55 @@ pub struct Names {
 impl Names {
     /// Gives `name` its addresses; the first one is used for sending.
     pub fn insert(&mut self, name: &str, addresses: Vec<String>, display: Option<String>) {
-        self.addresses.insert(name.to_owned(), addresses);
+        let known = Arc::make_mut(&mut self.known);
+        known.addresses.insert(name.to_owned(), addresses);
         if let Some(display) = display {
-            self.displays.insert(name.to_owned(), display);
+            known.displays.insert(name.to_owned(), display);
         }
     }
 
     /// Adds a further address of `name`, for matching.
     pub fn add_address(&mut self, name: &str, address: String) {
-        self.addresses.entry(name.to_owned()).or_default().push(address);
+        self.learnt.entry(name.to_owned()).or_default().push(address);
     }
 
     /// Gives a device (`bob.phone`, or `bob` for the only one) its instance.
     pub fn insert_device(&mut self, device: &str, instance: String) {
-        self.instances.insert(device.to_owned(), instance);
+        Arc::make_mut(&mut self.known).instances.insert(device.to_owned(), instance);
     }
 
-    /// The addresses that `name` stands for; empty when it is no name.
-    pub fn addresses(&self, name: &str) -> &[String] {
-        self.addresses.get(name).map_or(&[], Vec::as_slice)
+    /// The addresses that `name` stands for; none when it is no name.
+    pub fn addresses(&self, name: &str) -> impl Iterator<Item = &str> {
+        let (known, learnt) = (self.known.addresses.get(name), self.learnt.get(name));
+        known.into_iter().chain(learnt).flatten().map(String::as_str)
+    }
+
+    /// Whether `name` stands for an address.
+    pub fn has(&self, name: &str) -> bool {
+        self.address(name).is_some()
     }
 
     /// The address of `name` for sending.
     pub fn address(&self, name: &str) -> Option<&str> {
-        self.addresses(name).first().map(String::as_str)
+        self.addresses(name).next()
     }
 
     /// The display name of `name`.
     pub fn display(&self, name: &str) -> Option<&str> {
-        self.displays.get(name).map(String::as_str)
+        self.known.displays.get(name).map(String::as_str)
     }
 
     /// The bare instance (`urn:…`) of a device.
     pub fn instance(&self, device: &str) -> Option<&str> {
-        self.instances.get(device).map(String::as_str)
+        self.known.instances.get(device).map(String::as_str)
     }
 
     /// The name that a URI belongs to, for a person to read.
     pub fn name_of(&self, uri: &str) -> Option<&str> {
         let uri = crate::wire::sip::Uri::parse(uri).ok()?;
         let same = |address: &String| crate::wire::sip::Uri::parse(address).is_ok_and(|address| address.same_user(&uri));
-        self.addresses.iter().find(|(_, addresses)| addresses.iter().any(same)).map(|(name, _)| name.as_str())
+        let mut all = self.known.addresses.iter().chain(&self.learnt);
+        all.find(|(_, addresses)| addresses.iter().any(same)).map(|(name, _)| name.as_str())
     }
 }
 

@@ -114,11 +114,11 @@ pub fn bare_uri(text: &str) -> &str {
 
 fn same_uri(demanded: &str, observed: &str, names: &Names) -> bool {
     let Ok(observed_uri) = Uri::parse(observed) else { return demanded == observed };
-    let addresses = names.addresses(demanded);
-    if addresses.is_empty() {
+    let mut addresses = names.addresses(demanded).peekable();
+    if addresses.peek().is_none() {
         return Uri::parse(bare_uri(demanded)).is_ok_and(|uri| uri.equivalent(&observed_uri));
     }
-    addresses.iter().any(|address| Uri::parse(address).is_ok_and(|address| address.same_user(&observed_uri)))
+    addresses.any(|address| Uri::parse(address).is_ok_and(|address| address.same_user(&observed_uri)))
 }
 
 fn same_address(demanded: &str, observed: &str, names: &Names) -> bool {
@@ -126,7 +126,7 @@ fn same_address(demanded: &str, observed: &str, names: &Names) -> bool {
         return observed.trim() == demanded.trim();
     }
     let Ok(observed_address) = NameAddr::parse(observed) else { return demanded == observed };
-    if !names.addresses(demanded).is_empty() {
+    if names.has(demanded) {
         return same_uri(demanded, observed_address.uri.text, names);
     }
     let Ok(wanted) = NameAddr::parse(demanded) else { return false };
@@ -139,15 +139,27 @@ fn same_address(demanded: &str, observed: &str, names: &Names) -> bool {
 fn same_head_and_params(demanded: &str, observed: &str) -> bool {
     let cut = |text: &str| text.find(';').unwrap_or(text.len());
     let (left, right) = (cut(demanded), cut(observed));
-    let head = |text: &str, end: usize| text[..end].split_whitespace().collect::<Vec<_>>().join(" ");
-    head(demanded, left).eq_ignore_ascii_case(&head(observed, right))
-        && has_params(Params(&demanded[left..]), Params(&observed[right..]))
+    same_words(&demanded[..left], &observed[..right]) && has_params(Params(&demanded[left..]), Params(&observed[right..]))
+}
+
+/// Whether both are the same words, in any letter case.
+fn same_words(left: &str, right: &str) -> bool {
+    let (mut left, mut right) = (left.split_whitespace(), right.split_whitespace());
+    loop {
+        match (left.next(), right.next()) {
+            (None, None) => return true,
+            (Some(one), Some(other)) if one.eq_ignore_ascii_case(other) => {}
+            _ => return false,
+        }
+    }
 }
 
 /// Whether each parameter of `demanded` stands in `observed`; further ones do not matter.
 fn has_params(demanded: Params<'_>, observed: Params<'_>) -> bool {
     demanded.iter().all(|(name, value)| {
-        let value = header::unquote(value.unwrap_or(""));
-        observed.get(name).is_some_and(|found| header::unquote(found).eq_ignore_ascii_case(&value))
+        let value = value.unwrap_or("");
+        observed.get(name).is_some_and(|found| {
+            found.eq_ignore_ascii_case(value) || header::unquote(found).eq_ignore_ascii_case(&header::unquote(value))
+        })
     })
 }

@@ -24,8 +24,8 @@ pub use bodies::fields as part_fields;
 pub use env::{Env, Names, substitute};
 pub use grammar::{Grammar, bare_uri};
 pub use matcher::{Matcher, Mismatch};
-pub use path::{PREFIXES, PathFault, Values, Wanted, distance, read, wanted};
-pub use view::View;
+pub use path::{PREFIXES, PathFault, Reader, Values, Wanted, distance, read, wanted};
+pub use view::{Contents, View};
 
 use ast::Key;
 

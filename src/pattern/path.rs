@@ -237,15 +237,13 @@ impl Subject {
 fn field_elements<'a>(view: &View<'a>, name: Name, spelling: &str) -> SmallVec<[&'a str; 4]> {
     let mut out = SmallVec::new();
     if let Some(message) = view.as_sip() {
-        for field in message.fields() {
-            if field.name != name || (name == Name::Other && !field.token.eq_ignore_ascii_case(spelling)) {
-                continue;
+        match name {
+            Name::Other => {
+                let same = message.fields().filter(|field| field.name == name && field.token.eq_ignore_ascii_case(spelling));
+                out.extend(same.map(|field| field.value));
             }
-            if is_list(name) {
-                out.extend(header::list(field.value).filter(|element| !element.is_empty()));
-            } else {
-                out.push(field.value);
-            }
+            _ if is_list(name) => out.extend(message.elements(name).filter(|element| !element.is_empty())),
+            _ => out.extend(message.values(name)),
         }
     } else if let Some(chunk) = view.as_msrp() {
         out.extend(chunk.fields().filter(|(token, _)| token.eq_ignore_ascii_case(spelling)).map(|(_, value)| value));
@@ -413,10 +411,31 @@ pub fn wanted(path: &Path) -> Wanted {
     }
 }
 
-/// All values at a path: of all elements, in order. What `save:`, `same-as`, `relay: key` and
-/// `bind` outside a pattern read.
+/// A path, made ready to be read often.
+#[derive(Clone, Debug)]
+pub struct Reader(Selector);
+
+impl Reader {
+    /// Prepares a path.
+    pub fn of(path: &Path) -> Self {
+        Self(Selector::of(path))
+    }
+
+    /// All values at the path: of all elements, in order.
+    pub fn all(&self, view: &View<'_>) -> Vec<String> {
+        let elements = self.0.subject.elements(view);
+        elements.iter().flat_map(|element| self.0.read(view, element).items.into_iter().map(Cow::into_owned)).collect()
+    }
+
+    /// The first value at the path.
+    pub fn first(&self, view: &View<'_>) -> Option<String> {
+        let elements = self.0.subject.elements(view);
+        elements.iter().find_map(|element| self.0.read(view, element).items.into_iter().next()).map(Cow::into_owned)
+    }
+}
+
+/// All values at a path: of all elements, in order. What `save:`, `same-as` and `bind` outside a
+/// pattern read.
 pub fn read(view: &View<'_>, path: &Path) -> Vec<String> {
-    let selector = Selector::of(path);
-    let elements = selector.subject.elements(view);
-    elements.iter().flat_map(|element| selector.read(view, element).items.into_iter().map(Cow::into_owned)).collect()
+    Reader::of(path).all(view)
 }

@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::ast::What;
 use super::bodies::Bodies;
-use crate::wire::{msrp, sip};
+use crate::wire::cpim::Cpim;
+use crate::wire::sdp::Sdp;
+use crate::wire::{Fault, msrp, sip};
 
 /// What happened, for a pattern to look at.
 #[derive(Clone, Copy, Debug)]
@@ -16,30 +18,57 @@ enum Subject<'a> {
     Lost,
 }
 
+/// What was decoded of the bodies of one message so far. Whoever looks at a message more than once
+/// keeps it, so that nothing is decoded twice.
+#[derive(Clone, Debug, Default)]
+pub struct Contents(OnceCell<Box<Bodies>>);
+
+#[derive(Debug)]
+enum Held<'a> {
+    Own(Contents),
+    Lent(&'a Contents),
+}
+
 /// A message and what was found in it so far.
 #[derive(Debug)]
 pub struct View<'a> {
     subject: Subject<'a>,
     /// The whole message at its last chunk, put together from all chunks.
     whole: Option<Bytes>,
-    bodies: OnceCell<Bodies>,
+    contents: Held<'a>,
 }
 
 impl<'a> View<'a> {
     /// A SIP message.
     pub const fn sip(message: &'a sip::Message) -> Self {
-        Self { subject: Subject::Sip(message), whole: None, bodies: OnceCell::new() }
+        Self { subject: Subject::Sip(message), whole: None, contents: Held::Own(Contents(OnceCell::new())) }
     }
 
     /// An MSRP request or response; `whole` is the content of the whole message, known at the
     /// last chunk of a SEND, when the view stands for the message and not for the chunk alone.
     pub const fn msrp(chunk: &'a msrp::Chunk, whole: Option<Bytes>) -> Self {
-        Self { subject: Subject::Msrp(chunk), whole, bodies: OnceCell::new() }
+        Self { subject: Subject::Msrp(chunk), whole, contents: Held::Own(Contents(OnceCell::new())) }
     }
 
     /// A broken connection.
     pub const fn lost() -> Self {
-        Self { subject: Subject::Lost, whole: None, bodies: OnceCell::new() }
+        Self { subject: Subject::Lost, whole: None, contents: Held::Own(Contents(OnceCell::new())) }
+    }
+
+    /// The same view, of a message of which `contents` was decoded already.
+    #[must_use]
+    pub fn knowing(self, contents: &'a Contents) -> Self {
+        Self { contents: Held::Lent(contents), ..self }
+    }
+
+    /// The session description in the message, bare or as a part.
+    pub fn description(&self) -> Option<Result<&Sdp, Fault>> {
+        self.bodies().description()
+    }
+
+    /// The CPIM message in it, bare or as a part.
+    pub fn cpim(&self) -> Option<Result<&Cpim, Fault>> {
+        self.bodies().message()
     }
 
     /// The SIP message, if it is one.
@@ -83,7 +112,15 @@ impl<'a> View<'a> {
 
     /// The bodies of the message, decoded on first use.
     pub(super) fn bodies(&self) -> &Bodies {
-        self.bodies.get_or_init(|| match self.subject {
+        let contents = match &self.contents {
+            Held::Own(contents) => contents,
+            Held::Lent(contents) => contents,
+        };
+        contents.0.get_or_init(|| Box::new(self.decode()))
+    }
+
+    fn decode(&self) -> Bodies {
+        match self.subject {
             Subject::Sip(message) => {
                 Bodies::decode(message.content_type().map(|media| (media.essence, media.params)), message.body())
             }
@@ -93,6 +130,6 @@ impl<'a> View<'a> {
                 Bodies::decode(media.map(|media| (media.essence, media.params)), body)
             }
             Subject::Lost => Bodies::default(),
-        })
+        }
     }
 }

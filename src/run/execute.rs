@@ -98,12 +98,11 @@ impl<'a> Course<'a> {
         let mut rules = BTreeMap::new();
         if let Some(judgement) = judgement {
             findings.extend(judgement.claims(job.scenario.requirements.iter().map(String::as_str)));
-            for requirement in &judgement.requirements {
-                rules.insert(requirement.id.clone(), state(requirement.outcome()));
-            }
+            let states = judgement.requirements.iter().map(|requirement| (requirement, state(requirement.outcome())));
+            let triggered = states.filter(|(_, state)| *state != RuleState::NotTriggered);
+            rules.extend(triggered.map(|(requirement, state)| (requirement.id.to_string(), state)));
             findings.extend(judgement.findings);
         }
-        rules.retain(|_, state| *state != RuleState::NotTriggered);
         let gate = gate_of(&findings, self.fail_on);
         let mut outcome = Outcome {
             scenario: job.scenario.id.clone(),

@@ -202,7 +202,7 @@ impl<'c> Player<'c> {
                 self.speech.learn_address(group, uri, &self.course.names);
             }
             self.learnt = learnt.len();
-            let reading = self.script.offer(event, facts);
+            let reading = self.script.offer(event, facts, &self.session.contents()[at]);
             self.claim(at, reading);
         }
     }

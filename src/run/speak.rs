@@ -97,7 +97,7 @@ impl Speech {
     pub(super) fn learn_address(&mut self, group: &str, uri: &str, names: &Names) {
         let known = self.clients.get_or_insert_with(|| names.clone());
         let mut addresses = vec![uri.to_owned()];
-        addresses.extend(known.addresses(group).iter().filter(|address| *address != uri).cloned());
+        addresses.extend(known.addresses(group).filter(|address| *address != uri).map(str::to_owned));
         let display = known.display(group).map(str::to_owned);
         known.insert(group, addresses, display);
     }

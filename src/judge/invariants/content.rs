@@ -4,8 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
-
 use super::{Invariant, Report, Seen};
 use crate::wire::msrp::Chunk;
 use crate::wire::sip::Message;
@@ -36,7 +34,7 @@ fn fingerprint(bytes: &[u8]) -> u64 {
 impl State {
     pub(super) fn sip(&mut self, seen: &Seen<'_>, message: &Message, report: &mut Report) {
         if message.content_type().is_some_and(|media| media.is("message/cpim")) {
-            self.cpim(seen, message.body(), report);
+            self.cpim(seen, &message.body(), report);
         }
     }
 
@@ -44,12 +42,12 @@ impl State {
         let Some(whole) = &seen.facts.whole else { return };
         let essence = chunk.content_type().and_then(|text| text.split(';').next()).unwrap_or("").trim();
         if essence.eq_ignore_ascii_case("message/cpim") {
-            self.cpim(seen, whole.body.clone(), report);
+            self.cpim(seen, &whole.body, report);
         }
     }
 
-    fn cpim(&mut self, seen: &Seen<'_>, body: Bytes, report: &mut Report) {
-        let fingerprint = fingerprint(&body);
+    fn cpim(&mut self, seen: &Seen<'_>, body: &[u8], report: &mut Report) {
+        let fingerprint = fingerprint(body);
         if !seen.sent {
             self.received.insert(fingerprint);
             return;
@@ -57,9 +55,10 @@ impl State {
         if self.received.contains(&fingerprint) {
             return;
         }
-        match cpim::Cpim::decode(body) {
-            Err(fault) => report.broken(&READABLE, seen.number, fault.to_string()),
-            Ok(message) => own(seen, &message, report),
+        match seen.view.cpim() {
+            Some(Err(fault)) => report.broken(&READABLE, seen.number, fault.to_string()),
+            Some(Ok(message)) => own(seen, message, report),
+            None => {}
         }
     }
 }

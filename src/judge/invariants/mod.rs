@@ -18,7 +18,9 @@ mod transaction;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Record;
 use super::verdict::{Certainty, Fault, Finding, FindingKind};
+use crate::pattern::View;
 use crate::suite::catalogue::Level;
 use crate::time::Instant;
 use crate::trace::correlate::Facts;
@@ -79,6 +81,7 @@ struct Seen<'a> {
     facts: &'a Facts,
     link: &'a Link,
     events: &'a [Event],
+    view: View<'a>,
 }
 
 impl Seen<'_> {
@@ -156,11 +159,13 @@ pub(super) struct Run {
 
 impl Run {
     /// Sees the event at `at`.
-    pub(super) fn event(&mut self, events: &[Event], facts: &[Facts], at: usize) {
-        let (event, facts) = (&events[at], &facts[at]);
+    pub(super) fn event(&mut self, record: Record<'_>, at: usize) {
+        let Record { events, .. } = record;
+        let (event, facts) = (&events[at], &record.facts[at]);
         match &event.kind {
             Kind::Message { link, sent, content } => {
-                let seen = Seen { number: event.number, at: event.at, sent: *sent, facts, link, events };
+                let view = record.view(at);
+                let seen = Seen { number: event.number, at: event.at, sent: *sent, facts, link, events, view };
                 match content {
                     Content::Sip(message) => self.sip(&seen, message),
                     Content::Msrp(chunk) => self.msrp(&seen, chunk),
@@ -199,8 +204,8 @@ impl Run {
             session_timer::judge(seen, message, report);
         }
         self.dialogs.sip(seen, message, report);
-        let description = offer_answer::description(message);
-        if let Some(Ok(sdp)) = &description {
+        let description = seen.view.description();
+        if let Some(Ok(sdp)) = description {
             self.msrp.learn(seen, message, sdp);
         }
         self.offers.sip(seen, message, description, report);

@@ -8,7 +8,6 @@ use crate::engine::ConnectionId;
 use crate::time::Instant;
 use crate::trace::correlate::Symbol;
 use crate::trace::event::{Content, Kind, Link};
-use crate::wire::cpim;
 use crate::wire::msrp::{Chunk, FailureReport, Flag, MsrpUri, paths};
 use crate::wire::sdp::Sdp;
 use crate::wire::sip::Message;
@@ -115,10 +114,10 @@ fn same_path(one: &str, two: &str) -> bool {
     loop {
         match (one.next(), two.next()) {
             (None, None) => return true,
+            (Some(one), Some(two)) if one == two => {}
             (Some(one), Some(two)) => {
-                let equivalent =
-                    MsrpUri::parse(one).ok().zip(MsrpUri::parse(two).ok()).is_some_and(|(one, two)| one.equivalent(&two));
-                if one != two && !equivalent {
+                let parsed = MsrpUri::parse(one).ok().zip(MsrpUri::parse(two).ok());
+                if !parsed.is_some_and(|(one, two)| one.equivalent(&two)) {
                     return false;
                 }
             }
@@ -248,8 +247,10 @@ impl State {
         if !accepts(&session.accepts, media.essence) {
             return report.broken(&ACCEPTED, seen.number, media.essence.to_owned());
         }
-        let Some(whole) = seen.facts.whole.as_ref().filter(|_| media.is("message/cpim")) else { return };
-        let Ok(message) = cpim::Cpim::decode(whole.body.clone()) else { return };
+        if seen.facts.whole.is_none() || !media.is("message/cpim") {
+            return;
+        }
+        let Some(Ok(message)) = seen.view.cpim() else { return };
         let Some(inner) = message.content_type().and_then(|text| MediaType::parse(text).ok()) else { return };
         let fits = accepts(&session.accepts_wrapped, inner.essence) || accepts(&session.accepts, inner.essence);
         if !fits {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use super::{Invariant, Report, Seen};
 use crate::trace::correlate::Symbol;
+use crate::wire::sdp;
 use crate::wire::sdp::{Direction, Sdp};
 use crate::wire::sip::Message;
-use crate::wire::{mime, sdp};
 
 const ANSWERED: Invariant =
     Invariant::must("offer-answered", "RFC 3261 13.2.1, 13.3.1.4", "an answer to every offer, an offer where none was made");
@@ -31,13 +33,20 @@ struct Own {
     /// The o= line without its version: user, session, address.
     identity: String,
     version: u64,
-    /// Everything but the o= line.
-    rest: String,
+    text: Bytes,
+}
+
+/// What an answer is held against.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Description {
+    /// Kind and protocol of each media line.
+    medias: Vec<(String, String)>,
+    direction: Direction,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Exchange {
-    offer: Option<Sdp>,
+    offer: Option<Description>,
     offered_by_iut: bool,
     answered: bool,
     dialog: Option<Symbol>,
@@ -53,27 +62,28 @@ pub(super) struct State {
     open: BTreeMap<Symbol, u32>,
 }
 
-/// The description in a message, bare or as a part.
-pub(super) fn description(message: &Message) -> Option<Result<Sdp, crate::wire::Fault>> {
-    let media = message.content_type()?;
-    if media.is("application/sdp") {
-        return Some(Sdp::parse(&message.body()));
+impl Own {
+    fn of(sdp: &Sdp) -> Self {
+        let origin = &sdp.session().origin;
+        Self {
+            identity: format!("{} {} {}", origin.username.as_deref().unwrap_or("-"), origin.sess_id, origin.unicast_address),
+            version: origin.sess_version,
+            text: sdp.encode(),
+        }
     }
-    if !media.essence.to_ascii_lowercase().starts_with("multipart/") {
-        return None;
+
+    /// The lines but that of the origin, whatever ends them.
+    fn rest(&self) -> impl Iterator<Item = &[u8]> {
+        let lines = self.text.split_inclusive(|byte| *byte == b'\n');
+        let bare = lines.map(|line| line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).unwrap_or(line));
+        bare.filter(|line| !line.starts_with(b"o="))
     }
-    let content_type = message.value(crate::wire::sip::Name::ContentType)?;
-    mime::find(content_type, &message.body(), "application/sdp").map(|part| Sdp::parse(&part.body))
 }
 
-fn own_of(sdp: &Sdp) -> Own {
-    let origin = &sdp.session().origin;
-    let text = sdp.encode();
-    let text = String::from_utf8_lossy(&text);
-    Own {
-        identity: format!("{} {} {}", origin.username.as_deref().unwrap_or("-"), origin.sess_id, origin.unicast_address),
-        version: origin.sess_version,
-        rest: text.lines().filter(|line| !line.starts_with("o=")).collect::<Vec<_>>().join("\n"),
+impl Description {
+    fn of(sdp: &Sdp) -> Self {
+        let medias = sdp.medias().iter().map(|media| (media.media.clone(), media.proto.clone())).collect();
+        Self { medias, direction: sdp.direction() }
     }
 }
 
@@ -82,7 +92,7 @@ impl State {
         &mut self,
         seen: &Seen<'_>,
         message: &Message,
-        parsed: Option<Result<Sdp, crate::wire::Fault>>,
+        parsed: Option<Result<&Sdp, crate::wire::Fault>>,
         report: &mut Report,
     ) {
         let sdp = match parsed {
@@ -95,11 +105,12 @@ impl State {
             }
             None => None,
         };
-        if let Some(sdp) = sdp.as_ref().filter(|_| seen.sent) {
+        if let Some(sdp) = sdp.filter(|_| seen.sent) {
             report.violations(seen.number, sdp::validate(sdp));
             self.origin(seen, sdp, report);
         }
         let Some(transaction) = seen.facts.transaction else { return };
+        let sdp = sdp.map(Description::of);
         let method = message.method_token().unwrap_or("");
         match (message.is_request(), method) {
             (true, "INVITE" | "UPDATE") => self.request(seen, transaction, message, sdp, report),
@@ -111,9 +122,9 @@ impl State {
 
     fn origin(&mut self, seen: &Seen<'_>, sdp: &Sdp, report: &mut Report) {
         let Some(dialog) = seen.facts.dialog else { return };
-        let own = own_of(sdp);
+        let own = Own::of(sdp);
         if let Some(last) = self.own.get(&dialog) {
-            let expected = last.version + u64::from(last.rest != own.rest);
+            let expected = last.version + u64::from(!last.rest().eq(own.rest()));
             if last.identity != own.identity {
                 report.broken(&ORIGIN, seen.number, format!("`{}` after `{}`", own.identity, last.identity));
             } else if own.version != expected {
@@ -123,7 +134,7 @@ impl State {
         self.own.insert(dialog, own);
     }
 
-    fn request(&mut self, seen: &Seen<'_>, transaction: Symbol, message: &Message, sdp: Option<Sdp>, report: &mut Report) {
+    fn request(&mut self, seen: &Seen<'_>, transaction: Symbol, message: &Message, sdp: Option<Description>, report: &mut Report) {
         let dialog = seen.facts.dialog;
         let open = dialog.and_then(|dialog| self.open.get(&dialog)).copied().unwrap_or(0);
         if seen.sent && sdp.is_some() && open > 0 && message.has_to_tag() {
@@ -135,7 +146,7 @@ impl State {
         self.exchanges.insert(transaction, Exchange { offer: sdp, offered_by_iut: seen.sent, answered: false, dialog });
     }
 
-    fn response(&mut self, seen: &Seen<'_>, transaction: Symbol, message: &Message, sdp: Option<Sdp>, report: &mut Report) {
+    fn response(&mut self, seen: &Seen<'_>, transaction: Symbol, message: &Message, sdp: Option<Description>, report: &mut Report) {
         let Some(exchange) = self.exchanges.get_mut(&transaction) else { return };
         let status = message.status().unwrap_or(0);
         let is_invite = message.method_token() == Some("INVITE");
@@ -166,7 +177,7 @@ impl State {
         }
     }
 
-    fn ack(&mut self, seen: &Seen<'_>, transaction: Symbol, sdp: Option<&Sdp>, report: &mut Report) {
+    fn ack(&mut self, seen: &Seen<'_>, transaction: Symbol, sdp: Option<&Description>, report: &mut Report) {
         let Some(exchange) = self.exchanges.get(&transaction) else { return };
         // An offer still open at the ACK came in the 2xx.
         if let (Some(offer), false) = (&exchange.offer, exchange.answered) {
@@ -191,13 +202,11 @@ impl State {
     }
 }
 
-fn compare(seen: &Seen<'_>, offer: &Sdp, answer: &Sdp, report: &mut Report) {
-    let kinds = |sdp: &Sdp| sdp.medias().iter().map(|media| (media.media.clone(), media.proto.clone())).collect::<Vec<_>>();
-    let (offered, answered) = (kinds(offer), kinds(answer));
-    if offered != answered {
-        report.broken(&ANSWER_MEDIA, seen.number, format!("{} media lines to {}", answered.len(), offered.len()));
+fn compare(seen: &Seen<'_>, offer: &Description, answer: &Description, report: &mut Report) {
+    if offer.medias != answer.medias {
+        report.broken(&ANSWER_MEDIA, seen.number, format!("{} media lines to {}", answer.medias.len(), offer.medias.len()));
     }
-    let (asked, told): (Direction, Direction) = (offer.direction(), answer.direction());
+    let (asked, told) = (offer.direction, answer.direction);
     let allowed = (!told.sends() || asked.receives()) && (!told.receives() || asked.sends());
     if !allowed {
         report.broken(&ANSWER_DIRECTION, seen.number, format!("{told} to {asked}"));

@@ -1,6 +1,7 @@
 //! One SIP message and the request that it answers (RFC 3261 8, 12, 18).
 
 use super::{Invariant, Report, Seen};
+use crate::wire::sip::header::Via;
 use crate::wire::sip::{Message, Name, Scheme};
 
 const MANDATORY: Invariant =
@@ -122,13 +123,14 @@ fn copies(seen: &Seen<'_>, message: &Message, request: &Message, report: &mut Re
     }
     // The top Via gains `received` and `rport` on its way (RFC 3261 18.2.1), so values are counted
     // and the branches compared.
-    let branches = |message: &Message| {
-        let vias = message.elements(Name::Via).filter_map(|via| crate::wire::sip::header::Via::parse(via).ok());
-        vias.map(|via| via.branch().unwrap_or("").to_owned()).collect::<Vec<_>>()
-    };
-    if branches(message) != branches(request) {
+    if !branches(message).eq(branches(request)) {
         report.broken(&RESPONSE_COPIES, seen.number, "other Via values");
     }
+}
+
+fn branches(message: &Message) -> impl Iterator<Item = &str> {
+    let vias = message.elements(Name::Via).filter_map(|via| Via::parse(via).ok());
+    vias.map(|via| via.branch().unwrap_or(""))
 }
 
 fn refusal(seen: &Seen<'_>, message: &Message, status: u16, report: &mut Report) {

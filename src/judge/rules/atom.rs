@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use smallvec::SmallVec;
+
+use crate::judge::Record;
 use crate::pattern::ast::{Answers, Codes, End, Key, Path, Pattern, Value, What};
-use crate::pattern::{Bindings, Env, Matcher, View};
+use crate::pattern::{Bindings, Env, Matcher, Reader, View};
 use crate::trace::correlate::Facts;
-use crate::trace::event::{Content, Event, Kind};
+use crate::trace::event::{Content, Kind};
 use crate::wire::sip::Method;
 
 /// Kinds of events, coarse enough to be told at a glance.
@@ -38,7 +41,28 @@ pub(super) struct Occurrence<'e> {
     pub(super) code: u16,
     /// The event of the request that this message answers.
     pub(super) answers: Option<u32>,
+    /// The method of the SIP request that this message answers.
+    pub(super) answered_method: Option<&'e str>,
+    /// Whether this is a request, the first of its dialog as far as it knows.
+    pub(super) is_initial: bool,
     pub(super) view: View<'e>,
+}
+
+impl<'e> Occurrence<'e> {
+    fn of(bucket: Bucket, record: Record<'e>, at: usize, code: u16, answers: Option<u32>) -> Self {
+        let view = record.view(at);
+        let sip = view.as_sip();
+        Self {
+            bucket,
+            event: record.events[at].number,
+            facts: &record.facts[at],
+            code,
+            answers,
+            answered_method: sip.filter(|message| !message.is_request()).and_then(|message| message.method_token()),
+            is_initial: sip.is_some_and(|message| message.is_request() && !message.has_to_tag()),
+            view,
+        }
+    }
 }
 
 fn bucket_of(content: &Content) -> Option<Bucket> {
@@ -56,49 +80,32 @@ fn bucket_of(content: &Content) -> Option<Bucket> {
     }
 }
 
-pub(super) fn view<'e>(event: &'e Event, facts: &Facts) -> View<'e> {
-    match &event.kind {
-        Kind::Message { content: Content::Sip(message), .. } => View::sip(message),
-        Kind::Message { content: Content::Msrp(chunk), .. } => {
-            View::msrp(chunk, facts.whole.as_ref().map(|whole| whole.body.clone()))
-        }
-        _ => View::lost(),
-    }
-}
-
 /// Everything that an event is to the rules. What a transport repeats is nothing.
-pub(super) fn occurrences<'e>(events: &'e [Event], facts: &'e [Facts], at: usize) -> Vec<Occurrence<'e>> {
-    let (event, own) = (&events[at], &facts[at]);
-    let mut out = Vec::with_capacity(2);
-    let occurrence = |bucket, event: &'e Event, facts: &'e Facts, code, answers| Occurrence {
-        bucket,
-        event: event.number,
-        facts,
-        code,
-        answers,
-        view: view(event, facts),
-    };
+pub(super) fn occurrences(record: Record<'_>, at: usize) -> SmallVec<[Occurrence<'_>; 2]> {
+    let (event, own) = (&record.events[at], &record.facts[at]);
+    let mut out = SmallVec::new();
     match &event.kind {
-        Kind::Closed { .. } if own.lost => out.push(occurrence(Bucket::Lost, event, own, 0, None)),
+        Kind::Closed { .. } if own.lost => out.push(Occurrence::of(Bucket::Lost, record, at, 0, None)),
         Kind::Message { content, .. } if own.retransmission.is_none() => {
             if let Some(bucket) = bucket_of(content) {
-                out.push(occurrence(bucket, event, own, 0, own.answers));
+                out.push(Occurrence::of(bucket, record, at, 0, own.answers));
             }
             if own.whole.is_some() {
-                out.push(occurrence(Bucket::MsrpSend, event, own, 0, None));
+                out.push(Occurrence::of(Bucket::MsrpSend, record, at, 0, None));
             }
             let Some(answered) = own.answered else { return out };
-            let Some((asked, about)) = events.get(answered.request as usize).zip(facts.get(answered.request as usize)) else {
+            let asked = answered.request as usize;
+            if asked >= record.events.len().min(record.facts.len()) {
                 return out;
-            };
+            }
             match content {
                 Content::Msrp(_) => {
-                    out.push(occurrence(Bucket::MsrpResponse, event, own, answered.code, Some(answered.request)));
-                    out.push(occurrence(Bucket::AnsweredSend, asked, about, answered.code, None));
+                    out.push(Occurrence::of(Bucket::MsrpResponse, record, at, answered.code, Some(answered.request)));
+                    out.push(Occurrence::of(Bucket::AnsweredSend, record, asked, answered.code, None));
                 }
                 Content::Sip(message) => {
                     if let Some(method) = message.method() {
-                        out.push(occurrence(Bucket::Answered(method), asked, about, answered.code, None));
+                        out.push(Occurrence::of(Bucket::Answered(method), record, asked, answered.code, None));
                     }
                 }
                 Content::Broken { .. } => {}
@@ -123,7 +130,7 @@ pub(super) struct Atom {
     /// Keys that read a variable; all keys of their prefixes, which speak of one element.
     loose: Option<Matcher>,
     /// Where the loose keys demand just `path: $variable` of an identifier.
-    pub(super) join: Option<(Path, String)>,
+    pub(super) join: Option<(Reader, String)>,
 }
 
 impl Atom {
@@ -134,7 +141,7 @@ impl Atom {
         let loose: Vec<Key> = pattern.keys.iter().filter(is_loose).cloned().collect();
         let fixed: Vec<Key> = pattern.keys.iter().filter(|key| !is_loose(key)).cloned().collect();
         let join = match loose.as_slice() {
-            [Key { path, value: Value::Variable(name), .. }] if is_identifier(path) => Some((path.clone(), name.clone())),
+            [Key { path, value: Value::Variable(name), .. }] if is_identifier(path) => Some((Reader::of(path), name.clone())),
             _ => None,
         };
         Self {
@@ -165,7 +172,7 @@ impl Atom {
         let facts = occurrence.facts;
         let fits = facts.runs(&self.from, &self.to)
             && self.fits_moment(occurrence)
-            && self.initial.is_none_or(|initial| initial == is_initial(&occurrence.view))
+            && self.initial.is_none_or(|initial| initial == occurrence.is_initial)
             && self.fits_answers(occurrence);
         fits.then(|| self.fixed.matches(&occurrence.view, names)).flatten()
     }
@@ -198,10 +205,7 @@ impl Atom {
 
     fn fits_answers(&self, occurrence: &Occurrence<'_>) -> bool {
         match &self.answers {
-            Some(Answers::Method(method)) => occurrence
-                .view
-                .as_sip()
-                .is_some_and(|message| !message.is_request() && message.method_token() == Some(method.token())),
+            Some(Answers::Method(method)) => occurrence.answered_method == Some(method.token()),
             Some(Answers::Trigger) | None => true,
             // A step is known to a scenario only.
             Some(Answers::Step(_)) => false,
@@ -226,11 +230,6 @@ impl Atom {
             (What::Lost, _) => vec![Bucket::Lost],
         }
     }
-}
-
-/// Whether a request is the first of its dialog, as far as it knows.
-fn is_initial(view: &View<'_>) -> bool {
-    view.as_sip().is_some_and(|message| message.is_request() && !message.has_to_tag())
 }
 
 /// Paths whose values are compared byte by byte, so that equal means same.

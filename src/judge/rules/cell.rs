@@ -13,10 +13,9 @@ use super::instance::{Instance, Live, Scope, Variables};
 use super::outcome::{Breach, RuleResult};
 use super::relay::Ledger;
 use super::shape::{Shape, Slot, Start};
+use crate::judge::Record;
 use crate::pattern::{Bindings, Names};
 use crate::time::Instant;
-use crate::trace::correlate::Facts;
-use crate::trace::event::Event;
 
 /// A pattern of a rule that fits an occurrence, as far as no instance has a say.
 pub(super) struct Hit<'a> {
@@ -27,8 +26,7 @@ pub(super) struct Hit<'a> {
 
 /// The event that is weighed, and everything around it.
 pub(super) struct Moment<'a> {
-    pub(super) events: &'a [Event],
-    pub(super) facts: &'a [Facts],
+    pub(super) record: Record<'a>,
     pub(super) at: usize,
     pub(super) occurrence: &'a Occurrence<'a>,
     pub(super) atoms: &'a Atoms,
@@ -39,11 +37,11 @@ pub(super) struct Moment<'a> {
 
 impl Moment<'_> {
     fn now(&self) -> Instant {
-        self.events[self.at].at
+        self.record.events[self.at].at
     }
 
     fn number(&self) -> u32 {
-        self.events[self.at].number
+        self.record.events[self.at].number
     }
 }
 

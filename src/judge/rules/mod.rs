@@ -30,12 +30,12 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::Record;
 use crate::pattern::{Bindings, Names};
 use crate::suite::catalogue::{Per, Requirement};
 use crate::time::Instant;
 use crate::trace::Header;
 use crate::trace::correlate::{Facts, Symbol};
-use crate::trace::event::Event;
 use atom::Atoms;
 use cell::{Cell, Deadlines, Hit, Moment, Timer};
 pub use condition::holds;
@@ -118,8 +118,8 @@ struct State {
     active: bool,
     cells: Vec<(Key, Cell)>,
     by_key: BTreeMap<Key, usize>,
-    /// Cells by one part of their key.
-    by_part: BTreeMap<(usize, Symbol), Vec<usize>>,
+    /// Cells by one part of their key, where it has several.
+    by_part: BTreeMap<(usize, Symbol), SmallVec<[usize; 2]>>,
     /// Cells whose key has a gap.
     partial: Vec<usize>,
     result: RuleResult,
@@ -128,9 +128,10 @@ struct State {
 impl State {
     fn add(&mut self, key: Key, cell: Cell) -> usize {
         let at = self.cells.len();
-        for (part, symbol) in key.iter().enumerate() {
-            if let Some(symbol) = symbol {
-                self.by_part.entry((part, *symbol)).or_default().push(at);
+        // A key of one part is known whole or not at all.
+        if key.len() > 1 {
+            for (part, symbol) in key.iter().enumerate().filter_map(|(part, symbol)| Some((part, (*symbol)?))) {
+                self.by_part.entry((part, symbol)).or_default().push(at);
             }
         }
         if key.iter().any(Option::is_none) {
@@ -177,12 +178,11 @@ impl Run {
     }
 
     /// Weighs the event at `at`.
-    pub(super) fn event(&mut self, rules: &Rules, events: &[Event], facts: &[Facts], at: usize, names: &Names) {
-        self.expire(rules, events[at].at, false);
-        for occurrence in atom::occurrences(events, facts, at) {
+    pub(super) fn event(&mut self, rules: &Rules, record: Record<'_>, at: usize, names: &Names) {
+        self.expire(rules, record.events[at].at, false);
+        for occurrence in atom::occurrences(record, at) {
             let moment = Moment {
-                events,
-                facts,
+                record,
                 at,
                 occurrence: &occurrence,
                 atoms: &rules.atoms,

@@ -3,8 +3,8 @@
 use smallvec::SmallVec;
 
 use super::atom::Atoms;
-use crate::pattern::Matcher;
 use crate::pattern::ast::AnyOf;
+use crate::pattern::{Matcher, Reader};
 use crate::suite::catalogue::{Per, Rule, Trigger};
 
 /// The part that a pattern plays in a rule. The order is that in which one event is weighed.
@@ -50,6 +50,8 @@ pub(super) struct Shape {
     pub(super) is_one_to_one: bool,
     pub(super) start: Start,
     pub(super) must: Option<Matcher>,
+    /// What tells the messages of a relay apart.
+    pub(super) relay_key: Option<Reader>,
     pub(super) needs: bool,
     pub(super) has_after: bool,
 }
@@ -97,6 +99,7 @@ impl Shape {
             is_one_to_one: rule.per.contains(&Per::OneToOne),
             start,
             must: (!duty.must.is_empty()).then(|| Matcher::of(&duty.must)),
+            relay_key: duty.relay.as_ref().map(|relay| Reader::of(&relay.key)),
             needs: duty.needs.is_some(),
             has_after: scope.is_some_and(|scope| scope.after.is_some()),
             rule: rule.clone(),

@@ -7,7 +7,6 @@ use super::super::instance::{Instance, Scope};
 use super::super::outcome::{Breach, RuleResult, unordered};
 use super::super::shape::{Shape, Slot};
 use super::{Cell, Hit, Moment, breach_missing};
-use crate::pattern::read;
 
 impl Cell {
     /// The instances that a hit concerns: for most patterns all of them at once, or those that a
@@ -19,8 +18,8 @@ impl Cell {
         let candidates = if atom.answers_trigger() {
             moment.occurrence.answers.map(|answers| self.live.started_by(answers)).unwrap_or_default()
         } else if let Some((path, name)) = &atom.join {
-            let value = read(&moment.occurrence.view, path);
-            value.first().map(|value| self.live.with_value(name, value)).unwrap_or_default()
+            let value = path.first(&moment.occurrence.view);
+            value.map(|value| self.live.with_value(name, &value)).unwrap_or_default()
         } else {
             self.live.ids()
         };
@@ -142,7 +141,7 @@ impl Cell {
             return;
         }
         let Some(instance) = self.live.remove(id) else { return };
-        if unordered(moment.events, instance.event, moment.number(), moment.skew) {
+        if unordered(moment.record.events, instance.event, moment.number(), moment.skew) {
             result.pending += 1;
             return;
         }

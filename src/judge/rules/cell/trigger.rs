@@ -8,7 +8,7 @@ use super::super::outcome::{Breach, RuleResult, unordered};
 use super::super::relay::Wrong;
 use super::super::shape::{Shape, Slot, Start};
 use super::{Cell, Deadlines, Hit, Moment, Progress};
-use crate::pattern::{Bindings, read};
+use crate::pattern::Bindings;
 
 impl Cell {
     pub(super) fn trigger(
@@ -136,7 +136,7 @@ impl Cell {
         match &atom.join {
             _ if !atom.is_loose() => self.had_need = true,
             Some((path, _)) if !atom.answers_trigger() => {
-                let values = read(&moment.occurrence.view, path);
+                let values = path.all(&moment.occurrence.view);
                 self.needed_values.entry(hit.atom).or_default().extend(values);
             }
             _ => self.needs.push((hit.atom, moment.number())),
@@ -151,7 +151,7 @@ impl Cell {
         self.had_need
             || self.needed_values.iter().any(came)
             || self.needs.iter().rev().any(|(atom, event)| {
-                let seen = occurrences(moment.events, moment.facts, *event as usize);
+                let seen = occurrences(moment.record, *event as usize);
                 let atom = moment.atoms.get(*atom);
                 seen.iter().any(|occurrence| {
                     atom.matches(occurrence, moment.names).is_some()
@@ -161,8 +161,7 @@ impl Cell {
     }
 
     pub(super) fn relay_key(shape: &Shape, moment: &Moment<'_>) -> Option<String> {
-        let key = &shape.rule.duty.relay.as_ref()?.key;
-        read(&moment.occurrence.view, key).into_iter().next()
+        shape.relay_key.as_ref()?.first(&moment.occurrence.view)
     }
 
     pub(super) fn relay_in(&mut self, shape: &Shape, hit: &Hit<'_>, moment: &Moment<'_>) -> Deadlines {
@@ -196,7 +195,7 @@ impl Cell {
                 ));
             }
             Err(Wrong::Before(earlier)) => {
-                if unordered(moment.events, earlier, number, moment.skew) {
+                if unordered(moment.record.events, earlier, number, moment.skew) {
                     result.pending += 1;
                 } else {
                     result.breach(breach(
