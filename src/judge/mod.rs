@@ -23,6 +23,9 @@ use crate::trace::{Header, Trace};
 pub use rules::{Breach, Outcome, RuleResult, Setup, holds};
 use verdict::{Certainty, Fault, Finding, FindingKind};
 
+/// How many events back bodies are kept as they were decoded; who looks farther decodes again.
+const RECENT: usize = 64;
+
 /// Judges traces by the invariants of the base protocols and the rules of a catalogue.
 #[derive(Clone, Debug, Default)]
 pub struct Judge {
@@ -119,6 +122,9 @@ impl Session<'_> {
             let facts = self.correlator.push(&events[at]);
             self.facts.push(facts);
             self.contents.push(Contents::default());
+            if let Some(past) = at.checked_sub(RECENT) {
+                self.contents[past] = Contents::default();
+            }
             for (group, uri) in self.correlator.learnt_uris() {
                 self.names.add_address(&group, uri.clone());
                 self.learnt.push((group, uri));
@@ -134,7 +140,7 @@ impl Session<'_> {
         &self.facts
     }
 
-    /// What was decoded of each event so far.
+    /// What was decoded of each event so far, as far as it is kept.
     pub fn contents(&self) -> &[Contents] {
         &self.contents
     }

@@ -141,7 +141,7 @@ impl Run<'_> {
         Soaked {
             seed,
             messages: self.messages,
-            satisfied: satisfied.map(|result| result.id.clone()).collect(),
+            satisfied: satisfied.map(|result| result.id.to_string()).collect(),
             findings: judgement.findings,
             orders: self.orders,
             trace: Trace { header, events, ended, complete: true },
