@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
+use super::clock::Stopwatch;
 use super::knobs::policies;
 use super::load::{SuiteArgs, count};
 use super::{Console, Exit};
@@ -67,7 +67,7 @@ fn soak(args: &Args, console: &Console) -> Result<Exit, Exit> {
     policy.extend(turned);
     let size = Size { users: args.users, groups: args.groups, messages: args.messages };
     let stage = Stage::new(&suite.catalogue, &policy, size);
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     let next = AtomicU64::new(0);
     let totals = Mutex::new((0_usize, 0_u64, BTreeSet::new()));
     std::thread::scope(|scope| {

@@ -290,7 +290,7 @@ fn defaults(size: Size) -> Defaults {
         defaults.identities.insert(user_name(number), identity);
     }
     for number in 0..size.groups {
-        let is_in = |user: &u8| (user + number) % 3 == 0 || size.users < 6;
+        let is_in = |user: &u8| (user + number).is_multiple_of(3) || size.users < 6;
         let group = Group {
             focus: format!("sip:gc-{number:02}@cf.home1.example"),
             conversation_id: format!("c0000000-0000-4000-8000-0000000000{number:02x}"),
