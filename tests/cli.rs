@@ -1,8 +1,11 @@
 //! What the commands print, and that one seed gives one run file.
 
 mod common;
+#[path = "common/runs.rs"]
+mod runs;
 
-use common::{UNCOMPARED, cpmcheck, run, suite};
+use common::{cpmcheck, suite};
+use runs::{UNCOMPARED, run};
 
 fn stdout(command: &mut assert_cmd::Command) -> String {
     String::from_utf8_lossy(&command.output().expect("it runs").stdout).into_owned()

@@ -1,11 +1,14 @@
 //! Every exit code that can be provoked, and which of two goes first.
 
 mod common;
+#[path = "common/runs.rs"]
+mod runs;
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use common::{UNCOMPARED, cpmcheck, run, suite};
+use common::{cpmcheck, suite};
+use runs::{UNCOMPARED, run};
 
 #[test]
 fn zero_when_all_gates_pass() {

@@ -142,6 +142,9 @@ fn reached(state: Option<(Coverage, usize, usize)>) -> String {
     }
 }
 
+/// A table with its name, its rows and their head.
+type Section<'a> = (&'a str, Vec<Vec<String>>, &'a [&'a str]);
+
 /// As a comment on a change: tables, and two diagrams for each flow that changes.
 pub fn to_markdown(difference: &Difference) -> String {
     let mut out = format!("## {} → {}\n", markdown::text(&difference.before), markdown::text(&difference.after));
@@ -156,7 +159,7 @@ pub fn to_markdown(difference: &Difference) -> String {
             let _ = writeln!(out, "- {}", markdown::text(objection));
         });
     }
-    let tables: [(&str, Vec<Vec<String>>, &[&str]); 4] = [
+    let tables: [Section<'_>; 4] = [
         ("Requirements", requirement_rows(difference), &["", "requirement", "level", "differs in", "summary"]),
         ("Scenarios", scenario_rows(difference), &["", "scenario", "title"]),
         ("Verdicts", verdict_rows(difference), &["", "scenario", "before", "after"]),

@@ -89,13 +89,3 @@ pub(crate) fn cpmcheck() -> Command {
     command.current_dir(std::env::temp_dir());
     command
 }
-
-/// `cpmcheck run --suite DIR` with further arguments.
-pub(crate) fn run(dir: &Path, arguments: &[&str]) -> Command {
-    let mut command = cpmcheck();
-    command.arg("run").arg("--suite").arg(dir).args(arguments);
-    command
-}
-
-/// Another seed than the suite's: traces are then judged and not compared.
-pub(crate) const UNCOMPARED: [&str; 2] = ["--seed", "18"];
