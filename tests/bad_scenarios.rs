@@ -76,8 +76,8 @@ fn nearly_every_code_is_shown_by_a_fixture() {
     }
     let codes = cpmcheck::suite::codes::CODES;
     let missing: Vec<&str> = codes.iter().map(|code| code.code).filter(|code| !told.contains(code)).collect();
-    // A file that is no UTF-8 cannot be kept as a fixture.
-    assert_eq!(missing, ["Y0070"]);
+    // A file that is no UTF-8 cannot be kept as a fixture; strays are a matter of `cpmcheck lint`.
+    assert_eq!(missing, ["Y0070", "Y0090"]);
 }
 
 /// Whatever stands in a file, reading and showing it ends without a panic.

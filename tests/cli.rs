@@ -100,7 +100,7 @@ fn the_built_in_suite_is_listed_and_explained() {
     let list: serde_json::Value = serde_json::from_str(&stdout(cpmcheck().args(["list", "--format", "json"]))).expect("JSON");
     assert!(list["scenarios"].as_array().expect("scenarios").len() >= 50);
     let text = stdout(cpmcheck().args(["explain", "DGC-9-02"]));
-    assert!(text.contains("SHALL") && text.contains("scenario group/missed-messages"), "{text}");
+    assert!(text.contains("SHALL") && text.contains("group/missed-messages"), "{text}");
     assert!(stdout(cpmcheck().args(["explain", "C0201"])).contains("another answer"));
     assert!(stdout(cpmcheck().args(["explain", "--policies"])).contains("bye.no-reason"));
     cpmcheck().args(["explain", "DGC-9-99"]).assert().code(2);
@@ -127,4 +127,13 @@ fn a_flag_goes_before_the_environment() {
 fn only_the_last_line_is_left_when_quiet() {
     let dir = suite(&["pass"]);
     assert_eq!(stdout(&mut run(dir.path(), &["--seed", "18", "-q"])), "1 passed, 0 failed\n");
+}
+
+#[test]
+fn lint_tells_of_files_that_have_no_place_in_a_suite() {
+    let dir = suite(&["pass"]);
+    std::fs::write(dir.path().join("pass.snap.new"), "---\n---\n").expect("it is written");
+    let output = cpmcheck().arg("lint").arg("--suite").arg(dir.path()).output().expect("it runs");
+    let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    assert!(told.contains("Y0090") && told.contains("pass.snap.new"), "{told}");
 }
