@@ -87,7 +87,8 @@ impl Grammar {
             },
             Self::Instance => {
                 let demanded = names.instance(demanded).unwrap_or_else(|| bare_instance(demanded));
-                demanded.eq_ignore_ascii_case(bare_instance(observed))
+                // Instances are strings that are equal or are not; letter case tells two devices apart.
+                demanded == bare_instance(observed)
             }
             Self::Text => demanded == observed || demanded.split_whitespace().eq(observed.split_whitespace()),
             Self::Exact => demanded == observed,

@@ -200,9 +200,7 @@ impl Core {
             Side::Client => super::headers::group_contact(&self[group].shown),
             Side::Focus => own_contact(&self.address()),
         };
-        let response = self.endpoint.response(transaction, 200).set("Contact", contact);
-        let response = with_session_timer(response, request);
-        let Some(dialog) = self.endpoint.respond(now, transaction, with_body(response, &sdp, &[])) else {
+        let Some(dialog) = self.reply_with_sdp(now, transaction, contact, request, Some(&sdp)) else {
             self.close_media(now, media.session);
             return false;
         };
@@ -210,6 +208,23 @@ impl Core {
         let leg = Leg::new(dialog, media, request, false);
         self.attach(now, group, side, leg);
         true
+    }
+
+    /// Answers an INVITE or UPDATE 200, with our Contact, a session timer and what SDP there is.
+    pub(super) fn reply_with_sdp(
+        &mut self,
+        now: Instant,
+        asked: TransactionId,
+        contact: String,
+        request: &Message,
+        sdp: Option<&str>,
+    ) -> Option<DialogId> {
+        let response = with_session_timer(self.endpoint.response(asked, 200).set("Contact", contact), request);
+        let response = match sdp {
+            Some(sdp) => with_body(response, sdp, &[]),
+            None => response,
+        };
+        self.endpoint.respond(now, asked, response)
     }
 
     /// Makes the leg of a 2xx to our INVITE from the medium that it offered. When the answer has

@@ -26,14 +26,18 @@ pub(in crate::peers) struct Focus {
 
 impl Focus {
     pub(super) fn before(&mut self, actor: &mut Scripted, now: Instant, event: &Event) -> bool {
-        let Event::Request { transaction, message, .. } = event else { return false };
-        if message.method() != Some(Method::Invite) || message.has_to_tag() {
-            return false;
-        }
-        let refusal = match group_of(actor, message) {
-            None => Some(404),
-            Some(group) if !is_member(group, &sender(message)) => Some(403),
-            Some(_) => None,
+        let Event::Request { transaction, dialog, message } = event else { return false };
+        let refusal = match message.method() {
+            Some(Method::Invite) if !message.has_to_tag() => match group_of(actor, message) {
+                None => Some(404),
+                Some(group) if !is_member(group, &sender(message)) => Some(403),
+                Some(_) => None,
+            },
+            // A refresh that crosses the last NOTIFY finds no subscription (RFC 6665 4.2.1).
+            Some(Method::Subscribe) if message.has_to_tag() => {
+                dialog.is_none_or(|dialog| !actor.is_subscribed(dialog)).then_some(481)
+            }
+            _ => None,
         };
         refusal.is_some_and(|status| {
             actor.answer(now, *transaction, status);

@@ -232,6 +232,11 @@ impl Scripted {
         self.notifiers.keys().copied().filter(is_of).collect()
     }
 
+    /// Whether a subscription lives in a dialog.
+    pub(super) fn is_subscribed(&self, dialog: DialogId) -> bool {
+        self.notifiers.contains_key(&dialog)
+    }
+
     /// A group as its roster shows it: those who take part, where that is known.
     fn roster_of(&self, group: &str) -> Option<GroupProfile> {
         let mut profile = self.profile.group(group)?.clone();

@@ -24,14 +24,15 @@ use crate::clause::Clause;
 use crate::endpoint::{DialogId, MsrpId, TransactionId};
 use crate::msrp::Outcome;
 use crate::pf::core::{Call, Core};
-use crate::pf::headers::{self, ELSEWHERE, Part, with_body};
-use crate::pf::leg::{Leg, Media};
+use crate::pf::headers::{self, Deferring, ELSEWHERE, Part, with_body};
+use crate::pf::leg::{Leg, Media, SESSION_EXPIRES};
 use crate::pf::media;
 use crate::pf::policy::{Delivered, FirstMessage};
 use crate::pf::procedures::deferred_handling::{self, Departure};
 use crate::pf::procedures::{inactive_group, notification_sending, one_to_one_delivery};
 use crate::pf::relay::{Flight, ends_session};
 use crate::pf::schedule::Alarm;
+use crate::pf::state::UserId;
 use crate::time::Instant;
 use crate::wire::sip::{Builder, Message, Name};
 
@@ -122,6 +123,47 @@ pub(in crate::pf) struct Recipe {
     pub(in crate::pf) template: String,
     /// The stored message that the INVITE is to carry.
     pub(in crate::pf) carried: Option<u64>,
+}
+
+/// What tells one delivery session of the PF from another.
+#[derive(Debug)]
+pub(in crate::pf) struct Particulars<'a> {
+    /// Whom it is for.
+    pub(in crate::pf) user: UserId,
+    /// Whose messages they are.
+    pub(in crate::pf) referred_by: &'a str,
+    /// The service.
+    pub(in crate::pf) service: &'a str,
+    /// The values of Accept-Contact.
+    pub(in crate::pf) accept_contact: Vec<String>,
+    /// Conversation-ID, Contribution-ID and the like.
+    pub(in crate::pf) identifiers: &'a [(String, String)],
+    /// The first message that is stored.
+    pub(in crate::pf) first: Option<u64>,
+    /// The SDP of the original offer; empty when there was none.
+    pub(in crate::pf) sdp: &'a str,
+}
+
+impl Recipe {
+    /// The INVITE V3 for these particulars, under the policy of the PF.
+    pub(in crate::pf) fn of(core: &Core, parts: Particulars<'_>) -> Self {
+        let user = &core.users[parts.user];
+        let invite = headers::deferred_invite(&Deferring {
+            target: &user.uri,
+            route: &user.route,
+            identity: &core.config.identity,
+            from: if core.policy.from_sender { parts.referred_by } else { &core.config.identity },
+            referred_by: parts.referred_by,
+            contact: &core.address(),
+            service: parts.service,
+            accept_contact: parts.accept_contact,
+            identifiers: parts.identifiers,
+            interval: SESSION_EXPIRES,
+        });
+        let carried = parts.first.filter(|_| core.policy.first_message != FirstMessage::MsrpOnly);
+        let template = if parts.sdp.is_empty() { core.default_sdp() } else { parts.sdp.to_owned() };
+        Self { invite, template, carried }
+    }
 }
 
 /// Sends the INVITE. There is one session for each shelf at a time.

@@ -10,7 +10,7 @@ use crate::endpoint::{DialogId, MsrpId, TransactionId};
 use crate::msrp;
 use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, own_contact, with_body};
-use crate::pf::leg::{Leg, MIN_SE, Media, interval_too_small, with_session_timer};
+use crate::pf::leg::{Leg, MIN_SE, Media, interval_too_small};
 use crate::pf::media;
 use crate::pf::procedures::notification_session;
 use crate::pf::schedule::Alarm;
@@ -127,9 +127,8 @@ impl Core {
             (Some(offer), Some(remote)) => media.answer(config, &offer, remote, attributes),
             _ => media.offer(config, attributes, None),
         };
-        let response = self.endpoint.response(transaction, 200).set("Contact", own_contact(&self.address()));
-        let response = with_body(with_session_timer(response, request), &sdp, &[]);
-        let Some(dialog) = self.endpoint.respond(now, transaction, response) else {
+        let contact = own_contact(&self.address());
+        let Some(dialog) = self.reply_with_sdp(now, transaction, contact, request, Some(&sdp)) else {
             self.close_offer(now, &media);
             return None;
         };
@@ -182,13 +181,7 @@ fn modify(core: &mut Core, now: Instant, asked: TransactionId, place: Place, mes
         _ => Some(leg.media.sdp.clone()),
     };
     leg.learn(message);
-    let response = core.endpoint.response(asked, 200).set("Contact", contact);
-    let response = with_session_timer(response, message);
-    let response = match sdp {
-        Some(sdp) => with_body(response, &sdp, &[]),
-        None => response,
-    };
-    core.endpoint.respond(now, asked, response);
+    core.reply_with_sdp(now, asked, contact, message, sdp.as_deref());
     start_media(core, now, place);
     pump(core, now, place);
 }

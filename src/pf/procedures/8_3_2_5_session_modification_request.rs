@@ -15,7 +15,7 @@ use crate::clause::Clause;
 use crate::endpoint::TransactionId;
 use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, group_contact, own_contact, with_body};
-use crate::pf::leg::{MIN_SE, SESSION_EXPIRES, interval_too_small, with_session_timer};
+use crate::pf::leg::{MIN_SE, SESSION_EXPIRES, interval_too_small};
 use crate::pf::media;
 use crate::pf::procedures::deferred_handling::{self, Silence};
 use crate::pf::schedule::Alarm;
@@ -80,13 +80,7 @@ fn finish(
     sdp: Option<String>,
 ) {
     let contact = contact_of(core, group, side);
-    let response = core.endpoint.response(asked, 200).set("Contact", contact);
-    let response = with_session_timer(response, message);
-    let response = match sdp {
-        Some(sdp) => with_body(response, &sdp, &[]),
-        None => response,
-    };
-    core.endpoint.respond(now, asked, response);
+    core.reply_with_sdp(now, asked, contact, message, sdp.as_deref());
     let Some(leg) = core[group].leg_mut(side) else { return };
     leg.learn(message);
     core.journal.touch(group);

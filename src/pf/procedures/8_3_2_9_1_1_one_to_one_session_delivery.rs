@@ -13,12 +13,11 @@
 
 use crate::clause::Clause;
 use crate::pf::core::Core;
-use crate::pf::headers::{self, Deferring};
-use crate::pf::leg::SESSION_EXPIRES;
-use crate::pf::one_to_one::delivery::{self, Ending, Recipe};
+use crate::pf::headers;
+use crate::pf::one_to_one::delivery::{self, Ending, Particulars, Recipe};
 use crate::pf::one_to_one::session::{self, Phase};
 use crate::pf::one_to_one::{Place, SenderId, SessionId, Shelf};
-use crate::pf::policy::{FirstMessage, SenderOrder};
+use crate::pf::policy::SenderOrder;
 use crate::pf::procedures::deferred_handling::Departure;
 use crate::pf::procedures::notification_sending::{self, About};
 use crate::pf::schedule::Alarm;
@@ -122,25 +121,18 @@ fn deliver(core: &mut Core, now: Instant, sender: SenderId) {
 
 fn recipe(core: &Core, sender: SenderId) -> Recipe {
     let own = &core.one[sender];
-    let user = &core.users[own.user];
     let first = own.deferred.first_durable();
     let hidden = own.private && core.policy.honour_privacy;
-    let referred_by = if hidden { headers::ANONYMOUS } else { &own.address };
-    let invite = headers::deferred_invite(&Deferring {
-        target: &user.uri,
-        route: &user.route,
-        identity: &core.config.identity,
-        from: if core.policy.from_sender { referred_by } else { &core.config.identity },
-        referred_by,
-        contact: &core.address(),
+    let particulars = Particulars {
+        user: own.user,
+        referred_by: if hidden { headers::ANONYMOUS } else { &own.address },
         service: headers::SESSION_SERVICE,
         accept_contact: vec![format!("*;{}", headers::FEATURE_TAG)],
         identifiers: first.map(|(_, item)| item.identifiers.as_slice()).unwrap_or_default(),
-        interval: SESSION_EXPIRES,
-    });
-    let carried = first.map(|(number, _)| number).filter(|_| core.policy.first_message != FirstMessage::MsrpOnly);
-    let template = if own.sdp.is_empty() { core.default_sdp() } else { own.sdp.clone() };
-    Recipe { invite, template, carried }
+        first: first.map(|(number, _)| number),
+        sdp: &own.sdp,
+    };
+    Recipe::of(core, particulars)
 }
 
 /// Item 8.a: the Client accepted.

@@ -23,11 +23,10 @@ use crate::clause::Clause;
 use crate::pf::core::Core;
 use crate::pf::deferred::{Deferred, Item};
 use crate::pf::group_state;
-use crate::pf::headers::{self, Deferring, GROUP_SERVICE};
-use crate::pf::leg::SESSION_EXPIRES;
-use crate::pf::one_to_one::delivery::{self, Ending, Recipe};
+use crate::pf::headers::{self, GROUP_SERVICE};
+use crate::pf::one_to_one::delivery::{self, Ending, Particulars, Recipe};
 use crate::pf::one_to_one::{Place, Shelf};
-use crate::pf::policy::{FirstMessage, Referrer};
+use crate::pf::policy::Referrer;
 use crate::pf::procedures::deferred_handling::Departure;
 use crate::pf::procedures::group_delivery;
 use crate::pf::schedule::Alarm;
@@ -107,26 +106,19 @@ pub(in crate::pf) fn adopt(core: &mut Core, now: Instant, group: GroupId, farewe
 /// V4: the INVITE of a 1-1 delivery with what identifies the group.
 fn recipe(core: &Core, group: GroupId, device: Option<&str>) -> Recipe {
     let own = &core[group];
-    let user = &core.users[own.user];
     let first = own.parcel.queue.first_durable();
     let by_sender = core.policy.inactive_referrer != Referrer::Focus;
     let sender = first.filter(|_| by_sender).and_then(|(_, item)| sender_of(item));
-    let referred_by = sender.as_deref().unwrap_or(&own.focus);
-    let invite = headers::deferred_invite(&Deferring {
-        target: &user.uri,
-        route: &user.route,
-        identity: &core.config.identity,
-        from: if core.policy.from_sender { referred_by } else { &core.config.identity },
-        referred_by,
-        contact: &core.address(),
+    let particulars = Particulars {
+        user: own.user,
+        referred_by: sender.as_deref().unwrap_or(&own.focus),
         service: GROUP_SERVICE,
         accept_contact: headers::accept_contact(device, core.policy.merge_accept_contact),
         identifiers: &own.invitation.identifiers(),
-        interval: SESSION_EXPIRES,
-    });
-    let carried = first.map(|(number, _)| number).filter(|_| core.policy.first_message != FirstMessage::MsrpOnly);
-    let template = if own.invitation.sdp.is_empty() { core.default_sdp() } else { own.invitation.sdp.clone() };
-    Recipe { invite, template, carried }
+        first: first.map(|(number, _)| number),
+        sdp: &own.invitation.sdp,
+    };
+    Recipe::of(core, particulars)
 }
 
 /// Who wrote a message (AMB-06).
