@@ -28,6 +28,16 @@ pub trait Store {
     fn records(&self) -> io::Result<Vec<(Vec<u8>, Bytes)>>;
 }
 
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn commit(&mut self, writes: &[Write]) -> io::Result<()> {
+        (**self).commit(writes)
+    }
+
+    fn records(&self) -> io::Result<Vec<(Vec<u8>, Bytes)>> {
+        (**self).records()
+    }
+}
+
 /// A store that lasts as long as its owner: the simulator's.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MemoryStore {

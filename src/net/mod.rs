@@ -5,6 +5,7 @@
 //! way and in nothing else. [`sim::Simulator`] moves hubs in virtual time.
 
 mod commits;
+pub mod disk;
 mod edge;
 mod link;
 pub mod sim;

@@ -57,5 +57,11 @@ pub const RUN_CODES: &[(&str, &str, &str)] = &[
     ("R0002", "an incomplete run file", "Without a footer nobody knows what is missing; such a file never passes."),
     ("E0703", "a file cannot be read", "The message of the operating system follows."),
     ("E0704", "a file cannot be written", "The message of the operating system follows."),
+    (
+        "E0705",
+        "the store cannot be used",
+        "It is no store, a damaged one, a later version's or somebody else's. The file is left as it is.",
+    ),
+    ("E0706", "the store cannot be opened", "Another process has it, or the operating system does not let us."),
     ("H0070", "a defect of cpmcheck", "A panic. It says nothing about the IUT; the seed repeats it."),
 ];
