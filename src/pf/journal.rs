@@ -88,6 +88,8 @@ pub(super) struct Journal {
     pub(super) last_number: u64,
     waiting: BTreeMap<BatchId, Waiting>,
     changes: Changes,
+    /// Groups whose records the store has.
+    recorded: BTreeSet<GroupId>,
     /// What could not be written.
     failed: Changes,
 }
@@ -101,6 +103,11 @@ impl Journal {
     /// Takes up again what could not be written.
     pub(super) fn write_again(&mut self) {
         self.changes.add(std::mem::take(&mut self.failed));
+    }
+
+    /// Notes that the store has the record of a group.
+    pub(super) fn has(&mut self, group: GroupId) {
+        self.recorded.insert(group);
     }
 
     /// Notes that a group has changed.
@@ -129,9 +136,14 @@ impl Core {
 
     /// Asks for a message to be made durable; it is answered when that is done.
     pub(super) fn commit_message(&mut self, group: GroupId, number: u64, item: &Item, session: MsrpId, incoming: Incoming) {
-        let key = Key::Message(group.0, number).encode();
-        let value = store::encode_message(item);
-        self.commit(vec![Write::Put { key, value }], Waiting::Message { group, number, session, incoming });
+        let put = |key: Key, value| Write::Put { key: key.encode(), value };
+        let mut writes = vec![put(Key::Message(group.0, number), store::encode_message(item))];
+        // A message without its group could not be taken up again. The batch with the group may still
+        // be under way, or fail.
+        if !self.journal.recorded.contains(&group) {
+            writes.push(put(Key::Group(group.0), store::GroupRecord::of(self, group).encode()));
+        }
+        self.commit(writes, Waiting::Message { group, number, session, incoming });
     }
 
     /// Writes down what has changed since the last time.
@@ -152,6 +164,7 @@ impl Core {
     pub(super) fn on_committed(&mut self, now: Instant, batch: BatchId, outcome: CommitOutcome) {
         match (self.journal.waiting.remove(&batch), outcome) {
             (Some(Waiting::Message { group, number, session, incoming }), CommitOutcome::Durable) => {
+                self.journal.has(group);
                 self.acknowledge_message(now, session, &incoming);
                 self.watch_age(self[group].user);
                 match self[group].make_durable(number) {
@@ -182,7 +195,8 @@ impl Core {
                 self.journal.failed.add(changes);
                 self.schedule.set(Alarm::WriteAgain, now + WRITE_AGAIN);
             }
-            (Some(Waiting::Nothing(_)), CommitOutcome::Durable) | (None, _) => {}
+            (Some(Waiting::Nothing(changes)), CommitOutcome::Durable) => self.journal.recorded.extend(changes.groups),
+            (None, _) => {}
         }
     }
 
@@ -214,5 +228,29 @@ impl Core {
             self.users[user].stored -= 1;
             self.journal.delete(Key::Message(group.0, number));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::CommitOutcome;
+    use crate::pf::testing::{BOB, FOCUS, PHONE, World};
+
+    #[test]
+    fn a_message_takes_its_group_along_while_the_store_has_not_got_it() {
+        let mut world = World::new();
+        world.commits.resize(100, CommitOutcome::Failed);
+        let (mut focus, bob, _) = world.established();
+        world.lose(&bob);
+        world.subscribed();
+        world.commits.clear();
+        world.missed(&focus, &["one"]);
+        world.restart();
+        let (repair, _) = world.skip_to_request(FOCUS, "INVITE");
+        world.repaired(&mut focus, repair);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        world.delivered(&["one"]);
     }
 }

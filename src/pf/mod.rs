@@ -36,6 +36,7 @@ use crate::engine::{Engine, Input, Output};
 use crate::time::Instant;
 
 pub use policy::Policy;
+pub use store::BadRecord;
 
 /// The value of User-Agent and Server (Appendix D: CPM release 2.0).
 pub const AGENT: &str = "CPM-serv/OMA2.0";
@@ -76,8 +77,17 @@ impl Pf {
 
     /// A PF that takes up where a process that died left off: `records` are those of its store.
     /// It acts at its first deadline, which is at once.
-    pub fn restored(config: Config, pf: PfConfig, policy: Policy, records: impl IntoIterator<Item = (Vec<u8>, Bytes)>) -> Self {
-        Self { core: restore::restored(as_pf(config), pf, policy, records) }
+    ///
+    /// # Errors
+    ///
+    /// When it cannot take up all of them.
+    pub fn restored(
+        config: Config,
+        pf: PfConfig,
+        policy: Policy,
+        records: impl IntoIterator<Item = (Vec<u8>, Bytes)>,
+    ) -> Result<Self, BadRecord> {
+        Ok(Self { core: restore::restored(as_pf(config), pf, policy, records)? })
     }
 }
 

@@ -8,20 +8,20 @@ use super::leg::{Leg, Media};
 use super::notifications::Notification;
 use super::one_to_one::SenderId;
 use super::schedule::Alarm;
-use super::state::{GroupId, Phase, Side};
-use super::store::{GroupRecord, LegRecord, Record, SenderRecord, decode};
+use super::state::{GroupId, Phase, Side, Users};
+use super::store::{self, BadRecord, GroupRecord, LegRecord, Record, SenderRecord};
 use super::{PfConfig, Policy};
 use crate::endpoint::Config;
 use crate::time::Instant;
 
-/// The core with the state that the records tell.
+/// The core with the state that the records tell; all of them or none.
 pub(super) fn restored(
     mut config: Config,
     pf: PfConfig,
     policy: Policy,
     records: impl IntoIterator<Item = (Vec<u8>, Bytes)>,
-) -> Core {
-    let records: Vec<Record> = records.into_iter().filter_map(|(key, value)| decode(&key, value)).collect();
+) -> Result<Core, BadRecord> {
+    let records = store::read(records, &Users::new(&pf))?;
     let lives = records.iter().map(|record| if let Record::Life(number) = record { *number } else { 0 }).max().unwrap_or(0) + 1;
     // Each life has identifiers of its own: a branch or tag that comes again would be mistaken for
     // the one of the life before (RFC 3261 8.1.1.7, 19.3).
@@ -48,7 +48,7 @@ pub(super) fn restored(
         core.watch_age(user);
     }
     core.schedule.set(Alarm::Restore, Instant::ZERO);
-    core
+    Ok(core)
 }
 
 fn restore_group(core: &mut Core, number: u32, record: GroupRecord<'static>) {
@@ -67,6 +67,7 @@ fn restore_group(core: &mut Core, number: u32, record: GroupRecord<'static>) {
     group.roster = record.roster.into_owned();
     group.phase = if record.left { Phase::Gone } else { Phase::Dormant };
     core.index_group(id);
+    core.journal.has(id);
     let [client, focus] = record.legs;
     restore_leg(core, id, Side::Client, client);
     restore_leg(core, id, Side::Focus, focus);

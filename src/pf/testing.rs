@@ -241,7 +241,7 @@ impl World {
         self.pending.clear();
         self.queue.retain(|(node, _)| *node != PF);
         let records = self.store.records().expect("memory");
-        self.pf = Pf::restored(config(PF, "pf"), pf_config(), self.policy.clone(), records);
+        self.pf = Pf::restored(config(PF, "pf"), pf_config(), self.policy.clone(), records).expect("its own records");
         self.settle();
         self.pass(Duration::ZERO);
     }

@@ -342,7 +342,8 @@ impl World {
         let config = endpoint::Config { seed: self.pf_config.seed.wrapping_add(self.restarts), ..self.pf_config.clone() };
         // The simulator's store is in memory: reading it does not fail.
         let records = self.sim.store(self.pf).records().unwrap_or_default();
-        let pf = Pf::restored(config, self.pf_settings.clone(), self.policy.clone(), records);
+        let pf = Pf::restored(config, self.pf_settings.clone(), self.policy.clone(), records)
+            .expect("the PF takes up what it has written itself");
         self.sim.start(self.pf, Inhabitant::Pf(Box::new(pf)));
     }
 

@@ -4,9 +4,12 @@
 //! [`crate::engine::Store`] and hands its records to [`super::Pf::restored`]. The PF never waits
 //! for it.
 
+mod check;
 mod record;
 
+pub use check::BadRecord;
+pub(super) use check::read;
+
 pub(super) use record::{
-    GroupRecord, Key, LegRecord, Record, SenderRecord, decode, encode_life, encode_message, encode_notification, encode_sender,
-    encode_user,
+    GroupRecord, Key, LegRecord, Record, SenderRecord, encode_life, encode_message, encode_notification, encode_sender, encode_user,
 };

@@ -17,7 +17,7 @@ use crate::wire::xml::conference_info::ConferenceInfo;
 use crate::wire::xml::roster::Roster;
 
 /// The key of a record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(in crate::pf) enum Key {
     /// How often the PF was started.
     Life,
@@ -72,7 +72,7 @@ impl Key {
         out
     }
 
-    fn decode(mut key: &[u8]) -> Option<Self> {
+    pub(super) fn decode(mut key: &[u8]) -> Option<Self> {
         match (key.try_get_u8().ok()?, key.len()) {
             (b'L', 0) => Some(Self::Life),
             (b'a', 4) => Some(Self::User(key.get_u32())),
@@ -82,6 +82,25 @@ impl Key {
             (b'u', 12) => Some(Self::Notification(key.get_u32(), key.get_u64())),
             (b'm', 12) => Some(Self::Message(key.get_u32(), key.get_u64())),
             _ => None,
+        }
+    }
+}
+
+impl Key {
+    /// The record without which this one means nothing.
+    pub(super) const fn owner(self) -> Option<Self> {
+        match self {
+            Self::Message(group, _) => Some(Self::Group(group)),
+            Self::OneToOne(sender, _) => Some(Self::Sender(sender)),
+            Self::Life | Self::User(_) | Self::Group(_) | Self::Sender(_) | Self::Notification(..) => None,
+        }
+    }
+
+    /// The number of the user whose record it is, where the key has it.
+    pub(super) const fn user(self) -> Option<u32> {
+        match self {
+            Self::User(user) | Self::Notification(user, _) => Some(user),
+            Self::Life | Self::Group(_) | Self::Message(..) | Self::Sender(_) | Self::OneToOne(..) => None,
         }
     }
 }
@@ -105,6 +124,18 @@ pub(in crate::pf) enum Record {
     Notification(String, u64, Notification),
 }
 
+impl Record {
+    /// The address of the user whose record it is, where the record has it.
+    pub(super) fn user(&self) -> Option<&str> {
+        match self {
+            Self::User(user, ..) | Self::Notification(user, ..) => Some(user),
+            Self::Group(_, group) => Some(&group.user),
+            Self::Sender(_, sender) => Some(&sender.user),
+            Self::Life(_) | Self::Message(..) | Self::OneToOne(..) => None,
+        }
+    }
+}
+
 /// What is kept of an original sender.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::pf) struct SenderRecord {
@@ -114,13 +145,17 @@ pub(in crate::pf) struct SenderRecord {
     pub(in crate::pf) sdp: String,
 }
 
-/// Reads a record; `None` for one that this version does not know.
-pub(in crate::pf) fn decode(key: &[u8], value: Bytes) -> Option<Record> {
+/// Reads a record, all of it; `None` for one that this version does not know.
+pub(super) fn decode(key: &[u8], value: Bytes) -> Option<Record> {
     let mut fields = Fields(value);
+    decode_fields(key, &mut fields).filter(|_| fields.0.is_empty())
+}
+
+fn decode_fields(key: &[u8], fields: &mut Fields) -> Option<Record> {
     Some(match Key::decode(key)? {
         Key::Life => Record::Life(fields.number()?),
         Key::User(_) => Record::User(fields.text()?, fields.text()?, fields.registration()?),
-        Key::Group(group) => Record::Group(group, Box::new(GroupRecord::decode(&mut fields)?)),
+        Key::Group(group) => Record::Group(group, Box::new(GroupRecord::decode(fields)?)),
         Key::Message(group, number) => Record::Message(group, number, fields.item()?),
         Key::Sender(sender) => Record::Sender(sender, fields.sender()?),
         Key::OneToOne(sender, number) => Record::OneToOne(sender, number, fields.item()?),
@@ -248,8 +283,8 @@ impl GroupRecord<'static> {
             .many(|fields| Some(Part { content_type: fields.text()?, disposition: fields.option()?, body: fields.bytes()? }))?;
         let (device, document) = (fields.option()?, fields.option()?);
         let mut roster = Roster::default();
-        if let Some(info) = document.and_then(|document| ConferenceInfo::parse(document.as_bytes()).ok()) {
-            roster.apply(&info);
+        if let Some(document) = document {
+            roster.apply(&ConferenceInfo::parse(document.as_bytes()).ok()?);
         }
         let legs = [fields.leg()?, fields.leg()?];
         let (invitation, roster) = (Cow::Owned(Invitation { fields: repeated, from, sdp, parts }), Cow::Owned(roster));
