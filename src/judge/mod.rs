@@ -11,13 +11,14 @@ pub mod revision;
 mod rules;
 pub mod verdict;
 
-use std::ops::Range;
 use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use crate::pattern::{Contents, Names, View};
 use crate::suite::catalogue::{Level, Requirement};
 use crate::time::Instant;
-use crate::trace::correlate::{Correlator, Facts, Symbols};
+use crate::trace::correlate::{Correlator, Facts, Head, Symbols};
 use crate::trace::event::{Content, Event, Kind};
 use crate::trace::{Header, Trace};
 pub use rules::{Breach, Outcome, RuleResult, Setup, holds};
@@ -25,6 +26,9 @@ use verdict::{Certainty, Fault, Finding, FindingKind};
 
 /// How many events back bodies are kept as they were decoded; who looks farther decodes again.
 const RECENT: usize = 64;
+
+/// How many events a trace of one scenario mostly has.
+const USUAL: usize = 128;
 
 /// Judges traces by the invariants of the base protocols and the rules of a catalogue.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +44,8 @@ struct Entry {
     id: Arc<str>,
     clause: Arc<str>,
     level: Level,
-    rules: Range<usize>,
+    /// How many rules it has.
+    rules: usize,
 }
 
 impl Judge {
@@ -69,8 +74,8 @@ impl Judge {
         Session {
             judge: self,
             correlator: Correlator::new(header),
-            facts: Vec::new(),
-            contents: Vec::new(),
+            facts: Vec::with_capacity(USUAL),
+            contents: Vec::with_capacity(USUAL),
             names: self.names.clone(),
             learnt: Vec::new(),
             rules: rules::Run::new(&self.rules, header, self.setup),
@@ -119,7 +124,8 @@ impl Session<'_> {
     /// Weighs what was added to `events` since the last call.
     pub fn advance(&mut self, events: &[Event]) {
         for at in self.facts.len()..events.len() {
-            let facts = self.correlator.push(&events[at]);
+            let head = Head::of_event(&events[at]);
+            let facts = self.correlator.push_read(&events[at], head.as_ref());
             self.facts.push(facts);
             self.contents.push(Contents::default());
             if let Some(past) = at.checked_sub(RECENT) {
@@ -131,7 +137,7 @@ impl Session<'_> {
             }
             let record = Record { events, facts: &self.facts, contents: &self.contents };
             self.rules.event(&self.judge.rules, record, at, &self.names);
-            self.invariants.event(record, at);
+            self.invariants.event(record, at, head.as_ref());
         }
     }
 
@@ -164,12 +170,13 @@ impl Session<'_> {
     pub fn finish(mut self, events: &[Event], ended: Instant, complete: bool) -> Judgement {
         self.advance(events);
         let ended = events.last().map_or(ended, |event| event.at.max(ended));
-        let results = self.rules.finish(&self.judge.rules, ended, complete);
+        let mut results = self.rules.finish(&self.judge.rules, ended, complete).into_iter();
         let requirements = self.judge.requirements.iter().map(|entry| RequirementResult {
             id: Arc::clone(&entry.id),
             clause: Arc::clone(&entry.clause),
             level: entry.level,
-            rules: results[entry.rules.clone()].to_vec(),
+            // Rules are numbered in the order of their requirements.
+            rules: results.by_ref().take(entry.rules).collect(),
         });
         let requirements: Vec<_> = requirements.collect();
         let mut findings: Vec<_> = requirements.iter().flat_map(RequirementResult::findings).collect();
@@ -188,7 +195,7 @@ pub struct RequirementResult {
     /// Its level.
     pub level: Level,
     /// What became of each of its rules.
-    pub rules: Vec<RuleResult>,
+    pub rules: SmallVec<[RuleResult; 1]>,
 }
 
 impl RequirementResult {

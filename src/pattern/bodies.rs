@@ -27,14 +27,16 @@ pub(super) struct Bodies {
     parts: OnceCell<Vec<mime::Part>>,
     sdp: OnceCell<Option<Result<Sdp, Fault>>>,
     cpim: OnceCell<Option<Result<Cpim, Fault>>>,
-    imdn: OnceCell<Option<Imdn>>,
-    conference: OnceCell<Option<ConferenceInfo>>,
-    group: OnceCell<Option<GroupState>>,
+    imdn: OnceCell<Option<Box<Imdn>>>,
+    // What few messages hold is kept apart, so that what all have stays small.
+    conference: OnceCell<Option<Box<ConferenceInfo>>>,
+    group: OnceCell<Option<Box<GroupState>>>,
 }
 
 impl Bodies {
     pub(super) fn decode(content_type: Option<(&str, Params<'_>)>, bytes: Bytes) -> Self {
-        Self { content_type: content_type.map(|(essence, params)| format!("{essence}{}", params.0)), bytes, ..Self::default() }
+        let content_type = content_type.map(|(essence, params)| [essence, params.0].concat());
+        Self { content_type, bytes, ..Self::default() }
     }
 
     /// The parts, those of nested multiparts after the one that holds them.
@@ -85,16 +87,17 @@ impl Bodies {
     }
 
     fn imdn(&self) -> Option<&Imdn> {
-        self.imdn.get_or_init(|| self.within(imdn::MEDIA_TYPE, |body| Imdn::parse(body).ok())).as_ref()
+        self.imdn.get_or_init(|| self.within(imdn::MEDIA_TYPE, |body| Imdn::parse(body).ok().map(Box::new))).as_deref()
     }
 
     fn conference(&self) -> Option<&ConferenceInfo> {
-        let read = || self.within(conference_info::MEDIA_TYPE, |body| ConferenceInfo::parse(body).ok());
-        self.conference.get_or_init(read).as_ref()
+        let read = || self.within(conference_info::MEDIA_TYPE, |body| ConferenceInfo::parse(body).ok().map(Box::new));
+        self.conference.get_or_init(read).as_deref()
     }
 
     fn group(&self) -> Option<&GroupState> {
-        self.group.get_or_init(|| self.within(group_state::MEDIA_TYPE, |body| GroupState::parse(body).ok())).as_ref()
+        let read = || self.within(group_state::MEDIA_TYPE, |body| GroupState::parse(body).ok().map(Box::new));
+        self.group.get_or_init(read).as_deref()
     }
 }
 
@@ -227,15 +230,15 @@ fn msrp<'a>(view: &'a View<'_>, rest: &str) -> Values<'a> {
 
 fn of_sdp<'a>(sdp: &'a Sdp, rest: &str) -> Values<'a> {
     let number = |number: Option<u64>| Values::one(number.map(|number| number.to_string()));
-    let listed = |name: &str, types: Vec<&'a str>| if sdp.attribute(name).is_some() { Values::list(types) } else { Values::none() };
     match rest {
         "direction" => Values::one(sdp.media().map(|_| sdp.direction().token())),
         "path" => Values::one(sdp.path()),
         "port" => number(sdp.port().map(u64::from)),
         "protocol" => Values::one(sdp.proto()),
         "media" => Values::one(sdp.media().map(|media| media.media.as_str())),
-        "accept-types" => listed(rest, sdp.accept_types().collect()),
-        "accept-wrapped-types" => listed(rest, sdp.accept_wrapped_types().collect()),
+        "accept-types" | "accept-wrapped-types" if sdp.attribute(rest).is_none() => Values::none(),
+        "accept-types" => Values::list(sdp.accept_types()),
+        "accept-wrapped-types" => Values::list(sdp.accept_wrapped_types()),
         "address" => Values::one(sdp.connection()),
         "session-id" => Values::one(Some(sdp.origin().sess_id.as_str())),
         "version" => number(Some(sdp.origin().sess_version)),
@@ -266,15 +269,13 @@ fn of_cpim<'a>(cpim: &'a Cpim, rest: &str) -> Values<'a> {
         _ if rest.starts_with("Content-") => Values::one(cpim.mime(rest)),
         _ => {
             let header = cpim_header(rest);
-            let values: Vec<&str> =
-                if header.starts_with("imdn.") { cpim.header(header).into_iter().collect() } else { values_of(cpim, header) };
-            Values { items: values.into_iter().map(Cow::Borrowed).collect(), listed: matches!(header, "To" | "Cc") }
+            if header.starts_with("imdn.") {
+                return Values::one(cpim.header(header));
+            }
+            let values = cpim.headers().filter(|(own, _)| own.eq_ignore_ascii_case(header)).map(|(_, value)| Cow::Borrowed(value));
+            Values { items: values.collect(), listed: matches!(header, "To" | "Cc") }
         }
     }
-}
-
-fn values_of<'a>(cpim: &'a Cpim, name: &str) -> Vec<&'a str> {
-    cpim.headers().filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
 }
 
 fn of_imdn<'a>(imdn: &'a Imdn, rest: &str) -> Values<'a> {

@@ -107,7 +107,7 @@ impl Env for Names {
 
 /// Puts `${variable}` and `${step.path}` in; what has no value stays as it is written.
 pub fn substitute<'a>(text: &'a str, env: &dyn Env) -> Cow<'a, str> {
-    if !text.contains("${") {
+    if memchr::memchr(b'$', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);

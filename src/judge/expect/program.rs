@@ -14,11 +14,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::ids::Ids;
 use crate::pattern::ast::{Codes, Condition, End, Pattern, What};
 use crate::suite::catalogue::Level;
 use crate::suite::scenario::{Act, Expectation, Scenario, Sending, Step};
 use crate::wire::sip::Method;
+
+/// Operations, by their place in the program. Most stand behind one or two others.
+pub(super) type Places = SmallVec<[usize; 2]>;
 
 /// One step that something has to happen for.
 #[derive(Debug)]
@@ -28,11 +33,11 @@ pub(super) struct Op<'s> {
     /// What it does.
     pub(super) task: Task<'s>,
     /// What has to be settled before.
-    pub(super) behind: Vec<usize>,
+    pub(super) behind: Places,
     /// Who is to be asked again when this one is settled.
-    pub(super) ahead: Vec<usize>,
+    pub(super) ahead: Places,
     /// The steps of the chain above: an expectation's time runs from them.
-    pub(super) clock: Vec<usize>,
+    pub(super) clock: Places,
     /// The branch that it stands in, if any.
     pub(super) guard: Option<Guard>,
 }
@@ -108,19 +113,19 @@ enum Flow {
 #[derive(Clone, Default)]
 struct Cursor {
     /// The last steps of the chain.
-    chain: Vec<usize>,
+    chain: Places,
     /// The last steps of the chain that can cause something.
-    barrier: Vec<usize>,
+    barrier: Places,
     /// The last steps of the chain that changed the world.
-    world: Vec<usize>,
+    world: Places,
     /// Expectations since `chain`.
-    open: Vec<usize>,
+    open: Places,
     /// The last expectations of each channel since `world`.
-    channels: BTreeMap<Channel, Vec<usize>>,
+    channels: BTreeMap<Channel, Places>,
     /// The last answers between two ends that set up a session.
-    sessions: BTreeMap<(End, End), Vec<usize>>,
+    sessions: BTreeMap<(End, End), Places>,
     /// Inside `in-order`: what came last, whatever it was.
-    strict: Option<Vec<usize>>,
+    strict: Option<Places>,
     /// The branch that encloses.
     guard: Option<Guard>,
 }
@@ -220,7 +225,7 @@ impl<'s> Compiler<'s, '_> {
                 self.side_by_side(&runs, cursor);
             }
             Act::InOrder(steps) => {
-                let outer = cursor.strict.replace(Vec::new());
+                let outer = cursor.strict.replace(Places::new());
                 self.block(steps, cursor);
                 cursor.strict = outer;
             }
@@ -246,13 +251,13 @@ impl<'s> Compiler<'s, '_> {
     fn control(&mut self, step: &'s Step, task: Task<'s>, effect: Effect, cursor: &mut Cursor) {
         let mut behind = std::mem::take(&mut cursor.open);
         behind.append(&mut cursor.chain);
-        let at = self.add(step, task, behind, Vec::new(), cursor);
-        cursor.chain = vec![at];
+        let at = self.add(step, task, behind, Places::new(), cursor);
+        cursor.chain = smallvec![at];
         if effect >= Effect::Message {
-            cursor.barrier = vec![at];
+            cursor.barrier = smallvec![at];
         }
         if effect == Effect::World {
-            cursor.world = vec![at];
+            cursor.world = smallvec![at];
             cursor.channels.clear();
         }
     }
@@ -262,7 +267,7 @@ impl<'s> Compiler<'s, '_> {
         let pair = (channel.0.clone(), channel.1.clone());
         let answered = expectation.answers.and_then(|step| self.by_step.get(&step));
         let cause = match (&expectation.pattern.what, answered, cursor.sessions.get(&pair)) {
-            (What::Response(_) | What::MsrpResponse(_), Some(request), _) => vec![*request],
+            (What::Response(_) | What::MsrpResponse(_), Some(request), _) => smallvec![*request],
             (What::MsrpSend | What::MsrpChunk, _, Some(session)) => session.clone(),
             _ => cursor.barrier.clone(),
         };
@@ -270,22 +275,22 @@ impl<'s> Compiler<'s, '_> {
         let behind = cause.into_iter().chain(cursor.world.iter().copied()).chain(before).collect();
         let at = self.add(step, Task::Expect(expectation), behind, cursor.chain.clone(), cursor);
         if self.sets_up(&expectation.pattern.what, expectation.answers) {
-            cursor.sessions.insert(pair, vec![at]);
+            cursor.sessions.insert(pair, smallvec![at]);
         }
-        cursor.channels.insert(channel, vec![at]);
+        cursor.channels.insert(channel, smallvec![at]);
         cursor.open.push(at);
     }
 
-    fn add(&mut self, step: &'s Step, task: Task<'s>, mut behind: Vec<usize>, clock: Vec<usize>, cursor: &mut Cursor) -> usize {
+    fn add(&mut self, step: &'s Step, task: Task<'s>, mut behind: Places, clock: Places, cursor: &mut Cursor) -> usize {
         let at = self.program.ops.len();
         self.by_step.insert(step.number, at);
         if let Some(last) = &mut cursor.strict {
             behind.extend(last.iter().copied());
-            *last = vec![at];
+            *last = smallvec![at];
         }
         behind.sort_unstable();
         behind.dedup();
-        self.program.ops.push(Op { step, task, behind, ahead: Vec::new(), clock, guard: cursor.guard });
+        self.program.ops.push(Op { step, task, behind, ahead: Places::new(), clock, guard: cursor.guard });
         at
     }
 
@@ -347,7 +352,7 @@ impl<'s> Compiler<'s, '_> {
         }
         *cursor = join(start, ends);
         // Whatever stands below may be caused by the first of the sends already.
-        cursor.barrier = first_drawn.map_or_else(|| cursor.barrier.clone(), |op| vec![op]);
+        cursor.barrier = first_drawn.map_or_else(|| cursor.barrier.clone(), |op| smallvec![op]);
     }
 
     /// Whether this is the answer that makes a session of an INVITE.
@@ -389,7 +394,7 @@ fn join(start: Cursor, ends: Vec<Cursor>) -> Cursor {
             all.extend(last);
         }
     }
-    let tidy = |list: &mut Vec<usize>| {
+    let tidy = |list: &mut Places| {
         list.sort_unstable();
         list.dedup();
     };

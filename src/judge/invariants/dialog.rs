@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Invariant, PATIENCE, Report, Seen};
 use crate::time::Instant;
-use crate::trace::correlate::Symbol;
+use crate::trace::correlate::{Head, Symbol};
 use crate::wire::sip::header::NameAddr;
 use crate::wire::sip::{Message, Name, Uri};
 
@@ -46,17 +46,17 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn sip(&mut self, seen: &Seen<'_>, message: &Message, report: &mut Report) {
+    pub(super) fn sip(&mut self, seen: &Seen<'_>, head: &Head<'_>, report: &mut Report) {
         let Some(symbol) = seen.facts.dialog else { return };
         let dialog = self.all.entry(symbol).or_default();
         dialog.has_subscription |= seen.facts.subscription.is_some();
-        match (message.is_request(), seen.sent) {
-            (true, true) => dialog.request_sent(seen, message, report),
-            (true, false) => dialog.request_received(message),
+        match (head.message.is_request(), seen.sent) {
+            (true, true) => dialog.request_sent(seen, head, report),
+            (true, false) => dialog.request_received(head),
             (false, sent) => {
                 let request = seen.facts.answers.and_then(|event| seen.message(event));
                 if let Some(request) = request {
-                    dialog.response(seen, message, request, sent);
+                    dialog.response(seen, head, request, sent);
                 }
             }
         }
@@ -67,8 +67,8 @@ fn is_target_refresh(method: &str) -> bool {
     matches!(method, "INVITE" | "UPDATE" | "SUBSCRIBE" | "NOTIFY" | "REFER")
 }
 
-fn contact(message: &Message) -> Option<String> {
-    message.contact().ok().map(|contact| contact.uri.text.to_owned())
+fn contact(head: &Head<'_>) -> Option<String> {
+    head.contact.map(|contact| contact.uri.text.to_owned())
 }
 
 fn routes(message: &Message, name: Name) -> Vec<String> {
@@ -76,24 +76,19 @@ fn routes(message: &Message, name: Name) -> Vec<String> {
     message.elements(name).filter(|value| !value.is_empty()).map(uri).collect()
 }
 
-fn tag(address: Result<NameAddr<'_>, crate::wire::Fault>) -> Option<String> {
-    address.ok().and_then(|address| address.tag().map(str::to_owned))
-}
-
 fn equivalent(one: &str, two: &str) -> bool {
     one == two || Uri::parse(one).ok().zip(Uri::parse(two).ok()).is_some_and(|(one, two)| one.equivalent(&two))
 }
 
 impl Dialog {
-    fn request_sent(&mut self, seen: &Seen<'_>, message: &Message, report: &mut Report) {
-        let method = message.method_token().unwrap_or("");
-        let in_dialog = message.has_to_tag();
+    fn request_sent(&mut self, seen: &Seen<'_>, head: &Head<'_>, report: &mut Report) {
+        let (method, in_dialog) = (head.method, head.to_tag.is_some());
         // A CANCEL and the ACK of a refusal belong to their INVITE (RFC 3261 9.1, 17.1.1.3).
-        let own_transaction = method != "CANCEL" && !(method == "ACK" && is_ack_of_refusal(seen, message));
+        let own_transaction = method != "CANCEL" && !(method == "ACK" && is_ack_of_refusal(seen, head));
         if !own_transaction {
             return;
         }
-        let number = message.cseq().ok().map(|cseq| cseq.number);
+        let number = head.cseq.map(|cseq| cseq.number);
         if method != "ACK" {
             if let Some((last, number)) = self.cseq.zip(number)
                 && in_dialog
@@ -104,15 +99,15 @@ impl Dialog {
             self.cseq = number.or(self.cseq);
         }
         if self.local_tag.is_none() {
-            self.local_tag = tag(message.from());
+            self.local_tag = head.from_tag.map(str::to_owned);
         }
         if !in_dialog {
             return;
         }
-        if self.local_tag.is_some() && tag(message.from()) != self.local_tag {
+        if self.local_tag.is_some() && head.from_tag != self.local_tag.as_deref() {
             report.broken(&TAGS, seen.number, "another From tag");
         }
-        self.target_and_route(seen, message, report);
+        self.target_and_route(seen, head.message, report);
         if self.ended && method != "ACK" && !self.has_subscription {
             report.broken(&AFTER_BYE, seen.number, method);
         }
@@ -141,23 +136,22 @@ impl Dialog {
         }
     }
 
-    fn request_received(&mut self, message: &Message) {
-        let method = message.method_token().unwrap_or("");
-        if is_target_refresh(method) {
-            self.remote_target = contact(message).or(self.remote_target.take());
+    fn request_received(&mut self, head: &Head<'_>) {
+        if is_target_refresh(head.method) {
+            self.remote_target = contact(head).or(self.remote_target.take());
         }
-        if !message.has_to_tag() {
-            self.route_set = Some(routes(message, Name::RecordRoute));
+        if head.to_tag.is_none() {
+            self.route_set = Some(routes(head.message, Name::RecordRoute));
         }
-        match method {
+        match head.method {
             "ACK" => self.unacknowledged = None,
             "BYE" => self.ended = true,
             _ => {}
         }
     }
 
-    fn response(&mut self, seen: &Seen<'_>, response: &Message, request: &Message, sent: bool) {
-        let status = response.status().unwrap_or(0);
+    fn response(&mut self, seen: &Seen<'_>, head: &Head<'_>, request: &Message, sent: bool) {
+        let status = head.message.status().unwrap_or(0);
         let method = request.method_token().unwrap_or("");
         if !(101..300).contains(&status) {
             return;
@@ -165,7 +159,7 @@ impl Dialog {
         let initial = !request.has_to_tag();
         if sent {
             if self.local_tag.is_none() {
-                self.local_tag = tag(response.to());
+                self.local_tag = head.to_tag.map(str::to_owned);
             }
             if method == "INVITE" && initial && status >= 200 {
                 self.unacknowledged = Some(seen.at);
@@ -174,20 +168,19 @@ impl Dialog {
         }
         self.cseq = self.cseq.or_else(|| request.cseq().ok().map(|cseq| cseq.number));
         if self.local_tag.is_none() {
-            self.local_tag = tag(request.from());
+            self.local_tag = request.from().ok().and_then(|from| from.tag()).map(str::to_owned);
         }
         if is_target_refresh(method) && (initial || status >= 200) {
-            self.remote_target = contact(response).or(self.remote_target.take());
+            self.remote_target = contact(head).or(self.remote_target.take());
         }
         // The 2xx decides anew what an early dialog had learnt (RFC 3261 13.2.2.4).
         if initial && (self.route_set.is_none() || status >= 200) {
-            self.route_set = Some(routes(response, Name::RecordRoute).into_iter().rev().collect());
+            self.route_set = Some(routes(head.message, Name::RecordRoute).into_iter().rev().collect());
         }
     }
 }
 
-fn is_ack_of_refusal(seen: &Seen<'_>, ack: &Message) -> bool {
+fn is_ack_of_refusal(seen: &Seen<'_>, ack: &Head<'_>) -> bool {
     let invite = seen.facts.answers.and_then(|event| seen.message(event));
-    let branch = |message: &Message| message.via().ok().and_then(|via| via.branch().map(str::to_owned));
-    invite.is_some_and(|invite| branch(invite) == branch(ack))
+    invite.is_some_and(|invite| invite.via().ok().and_then(|via| via.branch()) == ack.branch)
 }

@@ -23,7 +23,7 @@ use super::verdict::{Certainty, Fault, Finding, FindingKind};
 use crate::pattern::View;
 use crate::suite::catalogue::Level;
 use crate::time::Instant;
-use crate::trace::correlate::Facts;
+use crate::trace::correlate::{Facts, Head};
 use crate::trace::event::{Content, Event, Kind, Link};
 use crate::wire;
 use crate::wire::msrp::Chunk;
@@ -159,7 +159,7 @@ pub(super) struct Run {
 
 impl Run {
     /// Sees the event at `at`.
-    pub(super) fn event(&mut self, record: Record<'_>, at: usize) {
+    pub(super) fn event(&mut self, record: Record<'_>, at: usize, head: Option<&Head<'_>>) {
         let Record { events, .. } = record;
         let (event, facts) = (&events[at], &record.facts[at]);
         match &event.kind {
@@ -167,7 +167,7 @@ impl Run {
                 let view = record.view(at);
                 let seen = Seen { number: event.number, at: event.at, sent: *sent, facts, link, events, view };
                 match content {
-                    Content::Sip(message) => self.sip(&seen, message),
+                    Content::Sip(_) => head.into_iter().for_each(|head| self.sip(&seen, head)),
                     Content::Msrp(chunk) => self.msrp(&seen, chunk),
                     Content::Broken { fault, .. } if *sent => {
                         self.report.push(
@@ -193,17 +193,17 @@ impl Run {
         }
     }
 
-    fn sip(&mut self, seen: &Seen<'_>, message: &Message) {
-        let report = &mut self.report;
-        self.transactions.sip(seen, message, report);
+    fn sip(&mut self, seen: &Seen<'_>, head: &Head<'_>) {
+        let (message, report) = (head.message, &mut self.report);
+        self.transactions.sip(seen, head, report);
         if seen.facts.retransmission.is_some() {
             return;
         }
         if seen.sent {
-            sip_message::judge(seen, message, report);
+            sip_message::judge(seen, head, report);
             session_timer::judge(seen, message, report);
         }
-        self.dialogs.sip(seen, message, report);
+        self.dialogs.sip(seen, head, report);
         let description = seen.view.description();
         if let Some(Ok(sdp)) = description {
             self.msrp.learn(seen, message, sdp);

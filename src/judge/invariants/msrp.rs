@@ -110,6 +110,9 @@ pub(super) struct State {
 }
 
 fn same_path(one: &str, two: &str) -> bool {
+    if one == two {
+        return true;
+    }
     let (mut one, mut two) = (paths(one), paths(two));
     loop {
         match (one.next(), two.next()) {
@@ -295,9 +298,9 @@ impl State {
         if code != 200 {
             self.refused(seen);
         }
-        let first = |path: &str| paths(path).next().unwrap_or("").to_owned();
-        let to = same_path(chunk.to_path(), &first(&pending.from_path));
-        let from = same_path(chunk.from_path(), &first(&pending.to_path));
+        let first = |path| paths(path).next().unwrap_or("");
+        let to = same_path(chunk.to_path(), first(&pending.from_path));
+        let from = same_path(chunk.from_path(), first(&pending.to_path));
         if !to || !from {
             report.broken(&RESPONSE_PATHS, seen.number, format!("{} from {}", chunk.to_path(), chunk.from_path()));
         }

@@ -1,6 +1,7 @@
 //! One SIP message and the request that it answers (RFC 3261 8, 12, 18).
 
 use super::{Invariant, Report, Seen};
+use crate::trace::correlate::Head;
 use crate::wire::sip::header::Via;
 use crate::wire::sip::{Message, Name, Scheme};
 
@@ -48,60 +49,60 @@ pub(super) const ALL: &[&Invariant] = &[
 ];
 
 /// Judges a message that the IUT sent.
-pub(super) fn judge(seen: &Seen<'_>, message: &Message, report: &mut Report) {
-    report.violations(seen.number, crate::wire::sip::validate(message, seen.link.transport));
-    if message.is_request() {
-        request(seen, message, report);
+pub(super) fn judge(seen: &Seen<'_>, head: &Head<'_>, report: &mut Report) {
+    report.violations(seen.number, crate::wire::sip::validate(head.message, seen.link.transport));
+    if head.message.is_request() {
+        request(seen, head, report);
     } else if let Some(request) = seen.facts.answers.and_then(|event| seen.message(event)) {
-        response(seen, message, request, report);
+        response(seen, head, &Head::of(request), report);
     }
 }
 
-fn request(seen: &Seen<'_>, message: &Message, report: &mut Report) {
-    let method = message.method_token().unwrap_or("");
+fn request(seen: &Seen<'_>, head: &Head<'_>, report: &mut Report) {
+    let (message, method) = (head.message, head.method);
     let mandatory = [Name::To, Name::From, Name::CSeq, Name::CallId, Name::MaxForwards, Name::Via];
     if let Some(missing) = mandatory.into_iter().find(|name| message.value(*name).is_none()) {
         report.broken(&MANDATORY, seen.number, format!("no {}", missing.canonical()));
     }
-    let branch = message.via().ok().and_then(|via| via.branch()).unwrap_or("");
+    let branch = head.branch.unwrap_or("");
     if !branch.starts_with("z9hG4bK") {
         report.broken(&COOKIE, seen.number, format!("`{branch}`"));
     }
-    if message.from().is_ok_and(|from| from.tag().is_none()) {
+    if head.from.is_some() && head.from_tag.is_none() {
         report.broken(&FROM_TAG, seen.number, "none");
     }
     if matches!(method, "INVITE" | "SUBSCRIBE" | "NOTIFY" | "UPDATE" | "REFER") {
-        contact(seen, message, report);
+        contact(seen, head, report);
     }
-    if message.has_to_tag() && seen.facts.dialog.is_none() && method != "CANCEL" {
+    if head.to_tag.is_some() && seen.facts.dialog.is_none() && method != "CANCEL" {
         report.broken(&STRAY_TAG, seen.number, format!("{method} carries one and belongs to no dialog"));
     }
 }
 
-fn contact(seen: &Seen<'_>, message: &Message, report: &mut Report) {
+fn contact(seen: &Seen<'_>, head: &Head<'_>, report: &mut Report) {
+    let message = head.message;
     let count = message.elements(Name::Contact).count();
-    let is_sip = message.contact().is_ok_and(|contact| matches!(contact.uri.scheme, Scheme::Sip | Scheme::Sips));
+    let is_sip = head.contact.is_some_and(|contact| matches!(contact.uri.scheme, Scheme::Sip | Scheme::Sips));
     if count != 1 || !is_sip {
         report.broken(&CONTACT, seen.number, format!("{count} Contact values, {}", message.value(Name::Contact).unwrap_or("none")));
     }
 }
 
-fn response(seen: &Seen<'_>, message: &Message, request: &Message, report: &mut Report) {
+fn response(seen: &Seen<'_>, head: &Head<'_>, asked: &Head<'_>, report: &mut Report) {
+    let (message, request) = (head.message, asked.message);
     let status = message.status().unwrap_or(0);
-    copies(seen, message, request, report);
-    let asked = request.to().ok().and_then(|to| to.tag());
-    let told = message.to().ok().and_then(|to| to.tag());
-    match (asked, told) {
+    copies(seen, head, asked, report);
+    match (asked.to_tag, head.to_tag) {
         (None, None) if status > 100 => report.broken(&TO_TAG, seen.number, "none"),
         (Some(asked), told) if told != Some(asked) => {
             report.broken(&TO_TAG_KEPT, seen.number, format!("{} in place of {asked}", told.unwrap_or("none")));
         }
         _ => {}
     }
-    let method = request.method_token().unwrap_or("");
-    let forms = matches!(method, "INVITE" | "SUBSCRIBE" | "REFER") && !request.has_to_tag();
+    let method = asked.method;
+    let forms = matches!(method, "INVITE" | "SUBSCRIBE" | "REFER") && asked.to_tag.is_none();
     if forms && (200..300).contains(&status) || (method == "INVITE" && (200..300).contains(&status)) {
-        contact(seen, message, report);
+        contact(seen, head, report);
     }
     if forms && (101..300).contains(&status) && !message.elements(Name::RecordRoute).eq(request.elements(Name::RecordRoute)) {
         report.broken(&RECORD_ROUTE, seen.number, format!("{} of them", message.elements(Name::RecordRoute).count()));
@@ -110,15 +111,15 @@ fn response(seen: &Seen<'_>, message: &Message, request: &Message, report: &mut 
     extensions(seen, message, request, report);
 }
 
-fn copies(seen: &Seen<'_>, message: &Message, request: &Message, report: &mut Report) {
+fn copies(seen: &Seen<'_>, head: &Head<'_>, asked: &Head<'_>, report: &mut Report) {
+    let (message, request) = (head.message, asked.message);
     for name in [Name::CallId, Name::CSeq] {
         if message.value(name) != request.value(name) {
             report.broken(&RESPONSE_COPIES, seen.number, format!("another {}", name.canonical()));
         }
     }
-    let same_from =
-        message.from().ok().map(|from| (from.uri.text, from.tag())) == request.from().ok().map(|from| (from.uri.text, from.tag()));
-    if !same_from {
+    let same_uri = head.from.map(|from| from.uri.text) == asked.from.map(|from| from.uri.text);
+    if !same_uri || head.from_tag != asked.from_tag {
         report.broken(&RESPONSE_COPIES, seen.number, "another From");
     }
     // The top Via gains `received` and `rport` on its way (RFC 3261 18.2.1), so values are counted

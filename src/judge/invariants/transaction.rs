@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Invariant, PATIENCE, Report, Seen};
 use crate::time::Instant;
-use crate::trace::correlate::Symbol;
+use crate::trace::correlate::{Head, Symbol};
 use crate::wire::sip::Message;
 
 const BRANCH_UNIQUE: Invariant = Invariant::must(
@@ -100,13 +100,9 @@ pub(super) struct State {
     unacknowledged: BTreeMap<(Symbol, String), (u32, Instant)>,
 }
 
-fn to_tag(message: &Message) -> String {
-    message.to().ok().and_then(|to| to.tag()).unwrap_or("").to_owned()
-}
-
 /// Whether a request can be answered at all.
-fn is_answerable(message: &Message) -> bool {
-    message.via().is_ok() && message.cseq().is_ok() && message.from().is_ok() && message.to().is_ok() && message.call_id().is_some()
+const fn is_answerable(head: &Head<'_>) -> bool {
+    head.via.is_some() && head.cseq.is_some() && head.from.is_some() && head.to.is_some() && head.call_id.is_some()
 }
 
 impl State {
@@ -117,18 +113,18 @@ impl State {
         self.all.clear();
     }
 
-    pub(super) fn sip(&mut self, seen: &Seen<'_>, message: &Message, report: &mut Report) {
+    pub(super) fn sip(&mut self, seen: &Seen<'_>, head: &Head<'_>, report: &mut Report) {
         let Some(symbol) = seen.facts.transaction else { return };
-        match (message.is_request(), seen.sent) {
-            (true, true) => self.request_sent(seen, symbol, message, report),
-            (true, false) => self.request_received(seen, symbol, message),
-            (false, true) => self.response_sent(seen, symbol, message, report),
-            (false, false) => self.response_received(seen, symbol, message),
+        match (head.message.is_request(), seen.sent) {
+            (true, true) => self.request_sent(seen, symbol, head, report),
+            (true, false) => self.request_received(seen, symbol, head),
+            (false, true) => self.response_sent(seen, symbol, head, report),
+            (false, false) => self.response_received(seen, symbol, head),
         }
     }
 
-    fn file(&mut self, seen: &Seen<'_>, symbol: Symbol, message: &Message) {
-        let is_invite = message.method_token() == Some("INVITE");
+    fn file(&mut self, seen: &Seen<'_>, symbol: Symbol, head: &Head<'_>) {
+        let is_invite = head.method == "INVITE";
         self.all.entry(symbol).or_insert(Transaction {
             request: seen.number,
             client: seen.sent,
@@ -139,10 +135,10 @@ impl State {
         });
     }
 
-    fn request_sent(&mut self, seen: &Seen<'_>, symbol: Symbol, message: &Message, report: &mut Report) {
-        match message.method_token() {
-            Some("ACK") => return self.ack_sent(seen, symbol, message, report),
-            Some("CANCEL") => self.cancel_sent(seen, message, report),
+    fn request_sent(&mut self, seen: &Seen<'_>, symbol: Symbol, head: &Head<'_>, report: &mut Report) {
+        match head.method {
+            "ACK" => return self.ack_sent(seen, symbol, head, report),
+            "CANCEL" => self.cancel_sent(seen, head.message, report),
             _ => {}
         }
         if let Some(known) = self.all.get(&symbol) {
@@ -151,34 +147,34 @@ impl State {
             }
             return;
         }
-        let branch = message.via().ok().and_then(|via| via.branch()).unwrap_or("");
-        if message.method_token() != Some("CANCEL") && !self.branches.insert(branch.to_owned()) {
+        let branch = head.branch.unwrap_or("");
+        if head.method != "CANCEL" && !self.branches.insert(branch.to_owned()) {
             report.broken(&BRANCH_UNIQUE, seen.number, format!("{branch} was used before"));
         }
-        self.file(seen, symbol, message);
+        self.file(seen, symbol, head);
     }
 
-    fn request_received(&mut self, seen: &Seen<'_>, symbol: Symbol, message: &Message) {
-        if message.method_token() == Some("ACK") || self.all.contains_key(&symbol) {
+    fn request_received(&mut self, seen: &Seen<'_>, symbol: Symbol, head: &Head<'_>) {
+        if head.method == "ACK" || self.all.contains_key(&symbol) {
             return;
         }
-        self.file(seen, symbol, message);
-        if is_answerable(message) {
+        self.file(seen, symbol, head);
+        if is_answerable(head) {
             self.unanswered.insert(symbol, (seen.number, seen.at));
         }
     }
 
-    fn response_received(&mut self, seen: &Seen<'_>, symbol: Symbol, message: &Message) {
+    fn response_received(&mut self, seen: &Seen<'_>, symbol: Symbol, head: &Head<'_>) {
         let Some(transaction) = self.all.get_mut(&symbol) else { return };
-        let status = message.status().unwrap_or(0);
+        let status = head.message.status().unwrap_or(0);
         if status < 200 {
             transaction.provisional = true;
             return;
         }
-        let tag = to_tag(message);
-        let is_new = !transaction.finals.iter().any(|(code, known, _)| *code == status && *known == tag);
+        let tag = head.to_tag.unwrap_or("");
+        let is_new = !transaction.finals.iter().any(|(code, known, _)| *code == status && known == tag);
         if is_new {
-            transaction.finals.push((status, tag.clone(), seen.number));
+            transaction.finals.push((status, tag.to_owned(), seen.number));
             // A refusal that comes after another final response belongs to no one any more.
             let heard = status < 300 || transaction.finals.len() == 1;
             // After Timer B, and 64*T1 after the first 2xx, there is no one who could (RFC 3261
@@ -187,13 +183,14 @@ impl State {
             let first = transaction.finals.first().map_or(seen.at, |(_, _, event)| seen.time_of(*event));
             let in_time = alive && seen.at.since(first) < PATIENCE;
             if transaction.is_invite && heard && in_time {
-                self.unacknowledged.insert((symbol, tag), (seen.number, seen.at));
+                self.unacknowledged.insert((symbol, tag.to_owned()), (seen.number, seen.at));
             }
         }
     }
 
-    fn response_sent(&mut self, seen: &Seen<'_>, symbol: Symbol, message: &Message, report: &mut Report) {
+    fn response_sent(&mut self, seen: &Seen<'_>, symbol: Symbol, head: &Head<'_>, report: &mut Report) {
         let Some(transaction) = self.all.get_mut(&symbol) else { return };
+        let message = head.message;
         let (status, first) = (message.status().unwrap_or(0), !transaction.provisional && transaction.finals.is_empty());
         if transaction.is_invite && first && seen.at.since(transaction.at) > Duration::from_millis(200) + GRACE {
             report.broken(&INVITE_ANSWERED, seen.number, format!("the first one after {:?}", seen.at.since(transaction.at)));
@@ -210,7 +207,7 @@ impl State {
         }
         self.unanswered.remove(&symbol);
         match transaction.finals.first() {
-            None => transaction.finals.push((status, to_tag(message), seen.number)),
+            None => transaction.finals.push((status, head.to_tag.unwrap_or("").to_owned(), seen.number)),
             Some((code, _, event)) if *code != status => {
                 report.broken(&ONE_FINAL, seen.number, format!("{status} after the {code} of #{event}"));
             }
@@ -226,22 +223,22 @@ impl State {
         }
     }
 
-    fn ack_sent(&mut self, seen: &Seen<'_>, symbol: Symbol, message: &Message, report: &mut Report) {
-        let tag = to_tag(message);
-        self.unacknowledged.remove(&(symbol, tag.clone()));
+    fn ack_sent(&mut self, seen: &Seen<'_>, symbol: Symbol, head: &Head<'_>, report: &mut Report) {
+        let (message, tag) = (head.message, head.to_tag.unwrap_or(""));
+        self.unacknowledged.remove(&(symbol, tag.to_owned()));
         let Some(transaction) = self.all.get(&symbol).filter(|transaction| transaction.client) else { return };
         let Some(invite) = seen.message(transaction.request) else { return };
-        let Some((code, _, answer)) = transaction.finals.iter().find(|(_, known, _)| *known == tag) else {
+        let Some((code, _, answer)) = transaction.finals.iter().find(|(_, known, _)| known == tag) else {
             if transaction.finals.is_empty() {
                 report.broken(&ACK_WITHOUT_FINAL, seen.number, "none came yet");
             }
             return;
         };
-        let branch = |message: &Message| message.via().ok().and_then(|via| via.branch()).unwrap_or("").to_owned();
-        let number = |message: &Message| message.cseq().ok().map(|cseq| cseq.number);
-        let same_number = number(message) == number(invite);
+        let branch_of_invite = invite.via().ok().and_then(|via| via.branch()).unwrap_or("");
+        let same_branch = head.branch.unwrap_or("") == branch_of_invite;
+        let same_number = head.cseq.map(|cseq| cseq.number) == invite.cseq().ok().map(|cseq| cseq.number);
         if *code < 300 {
-            if !same_number || branch(message) == branch(invite) {
+            if !same_number || same_branch {
                 let what = if same_number { "the branch of the INVITE" } else { "another CSeq number" };
                 report.broken(&ACK_2XX, seen.number, what);
             }
@@ -250,7 +247,7 @@ impl State {
         let answer_to = seen.message(*answer).and_then(|answer| answer.value(crate::wire::sip::Name::To));
         let wrong = [
             (message.request_uri() != invite.request_uri(), "another Request-URI"),
-            (branch(message) != branch(invite), "another branch"),
+            (!same_branch, "another branch"),
             (!same_number, "another CSeq number"),
             (message.call_id() != invite.call_id(), "another Call-ID"),
             (message.value(crate::wire::sip::Name::To) != answer_to, "another To"),

@@ -5,6 +5,7 @@ mod moves;
 mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::atom::{Atoms, Occurrence};
@@ -18,6 +19,7 @@ use crate::pattern::{Bindings, Names};
 use crate::time::Instant;
 
 /// A pattern of a rule that fits an occurrence, as far as no instance has a say.
+#[derive(Clone, Copy)]
 pub(super) struct Hit<'a> {
     pub(super) slot: Slot,
     pub(super) atom: u32,
@@ -43,6 +45,16 @@ impl Moment<'_> {
     fn number(&self) -> u32 {
         self.record.events[self.at].number
     }
+
+    /// The first value at a path of the message.
+    fn first(&self, reader: u32) -> Option<Arc<str>> {
+        self.occurrence.first(self.atoms, reader)
+    }
+
+    /// What tells a message of a relay from others.
+    fn relay_key(&self, shape: &Shape) -> Option<Arc<str>> {
+        self.first(shape.relay_key?)
+    }
 }
 
 /// Which deadline a timer stands for.
@@ -52,8 +64,17 @@ pub(super) enum Timer {
     Relay,
 }
 
-/// Deadlines of a cell, to be filed by its owner.
-pub(super) type Deadlines = Vec<(Instant, Timer)>;
+/// Where a cell enters what became of its instances, and when it has to be looked at again.
+pub(super) struct Docket<'a> {
+    pub(super) result: &'a mut RuleResult,
+    pub(super) deadlines: Vec<(Instant, Timer)>,
+}
+
+impl Docket<'_> {
+    fn file(&mut self, deadline: Option<Instant>, timer: Timer) {
+        self.deadlines.extend(deadline.map(|at| (at, timer)));
+    }
+}
 
 /// How far a chain of triggers came.
 #[derive(Clone, Debug)]
@@ -78,7 +99,7 @@ pub(super) struct Cell {
     needed_values: BTreeMap<u32, BTreeSet<String>>,
     counted: u32,
     pub(super) live: Live,
-    ledger: Option<Ledger>,
+    ledger: Option<Box<Ledger>>,
 }
 
 impl Cell {
@@ -95,7 +116,7 @@ impl Cell {
             needed_values: BTreeMap::new(),
             counted: 0,
             live: Live::default(),
-            ledger: shape.rule.duty.relay.is_some().then(Ledger::default),
+            ledger: shape.rule.duty.relay.is_some().then(Box::default),
         }
     }
 
@@ -106,7 +127,7 @@ impl Cell {
 
     fn insert(&mut self, shape: &Shape, trigger: Option<u32>, event: u32, variables: Variables, deadline: Option<Instant>) -> u32 {
         let duty = &shape.rule.duty;
-        self.live.insert(Instance {
+        let instance = Instance {
             trigger,
             event,
             variables,
@@ -118,58 +139,49 @@ impl Cell {
             owes_never: duty.never.is_some(),
             owes_count: duty.count.is_some(),
             owes_seen: duty.seen.is_some(),
-        })
+        };
+        self.live.insert(instance, &shape.picks)
     }
 
     /// Weighs one occurrence. `starts`: whether it may start instances here.
-    pub(super) fn weigh(
-        &mut self,
-        shape: &Shape,
-        hits: &[Hit<'_>],
-        starts: bool,
-        moment: &Moment<'_>,
-        result: &mut RuleResult,
-    ) -> Deadlines {
-        let mut deadlines = Deadlines::new();
+    pub(super) fn weigh(&mut self, shape: &Shape, hits: &[Hit<'_>], starts: bool, moment: &Moment<'_>, docket: &mut Docket<'_>) {
         let in_scope = self.open;
         // Slots come in the order in which they count.
         for hit in hits {
             match hit.slot {
                 Slot::Then(_) | Slot::Until | Slot::Unless | Slot::Before | Slot::Never | Slot::Of | Slot::Seen => {
-                    self.move_instances(shape, hit, moment, result);
+                    self.move_instances(shape, hit, moment, docket.result);
                 }
-                Slot::To => deadlines.extend(self.relay_out(shape, hit, moment, result)),
-                Slot::ScopeUntil => {
-                    if self.open {
-                        deadlines.extend(self.close(shape, moment, result));
-                    }
-                }
+                Slot::To => self.relay_out(shape, hit, moment, docket),
+                Slot::ScopeUntil => self.close(shape, moment, docket),
                 Slot::When(_) | Slot::From | Slot::Needs | Slot::After => {}
             }
         }
         // An event that ends the scope is not in it.
         if in_scope && self.open {
             // The last link first: an event moves a chain by one link.
-            for hit in hits.iter().rev().filter(|hit| matches!(hit.slot, Slot::When(_))) {
-                deadlines.extend(self.trigger(shape, hit, starts, moment, result));
+            for hit in hits.iter().rev() {
+                if let Slot::When(link) = hit.slot {
+                    self.trigger(shape, hit, link, starts, moment, docket);
+                }
             }
             for hit in hits.iter().filter(|hit| hit.slot == Slot::From) {
-                deadlines.extend(self.relay_in(shape, hit, moment));
+                self.relay_in(shape, hit, moment, docket);
             }
         }
         for hit in hits.iter().filter(|hit| hit.slot == Slot::After) {
-            if !self.open {
-                deadlines.extend(self.reopen(shape, starts, moment));
-            }
+            self.reopen(shape, starts, moment, docket);
             self.latest.extend(hit.bindings);
         }
         for hit in hits.iter().filter(|hit| hit.slot == Slot::Needs) {
             self.note_need(hit, moment);
         }
-        deadlines
     }
 
-    fn reopen(&mut self, shape: &Shape, starts: bool, moment: &Moment<'_>) -> Deadlines {
+    fn reopen(&mut self, shape: &Shape, starts: bool, moment: &Moment<'_>, docket: &mut Docket<'_>) {
+        if self.open {
+            return;
+        }
         self.open = true;
         self.had_need = false;
         self.needs.clear();
@@ -177,44 +189,53 @@ impl Cell {
         if let Some(ledger) = &mut self.ledger {
             ledger.deadline = None;
         }
-        if shape.start != Start::Scope || !starts || !shape.waits() {
-            return Deadlines::new();
+        if shape.start == Start::Scope && starts && shape.waits() {
+            self.spawn_waiting(shape, Some(moment.occurrence.event), Variables::default(), moment, docket);
         }
-        self.spawn_waiting(shape, Some(moment.occurrence.event), Variables::default(), moment)
     }
 
-    fn spawn_waiting(&mut self, shape: &Shape, trigger: Option<u32>, variables: Variables, moment: &Moment<'_>) -> Deadlines {
+    fn spawn_waiting(
+        &mut self,
+        shape: &Shape,
+        trigger: Option<u32>,
+        variables: Variables,
+        moment: &Moment<'_>,
+        docket: &mut Docket<'_>,
+    ) {
         let scope = Scope { names: moment.names, own: &variables, latest: &self.latest };
         let within = shape.rule.duty.within.as_ref();
         let within = within.and_then(|within| condition::span(within, moment.scale, &|name| scope.value(name)));
         let deadline = within.map(|within| moment.now() + within);
         let id = self.insert(shape, trigger, moment.number(), variables, deadline);
-        deadline.map(|at| (at, Timer::Instance(id))).into_iter().collect()
+        docket.file(deadline, Timer::Instance(id));
     }
 
     /// The scope ends: what has no bound of its own ends with it.
-    fn close(&mut self, shape: &Shape, moment: &Moment<'_>, result: &mut RuleResult) -> Deadlines {
+    fn close(&mut self, shape: &Shape, moment: &Moment<'_>, docket: &mut Docket<'_>) {
+        if !self.open {
+            return;
+        }
         self.open = false;
         self.progress.clear();
         self.parts.clear();
         self.parts_variables = Variables::default();
         if !shape.is_bounded() {
             for id in self.live.ids() {
-                let Some(instance) = self.live.remove(id) else { continue };
-                self.end_instance(shape, &instance, Some(moment), result);
+                let Some(instance) = self.live.remove(id, &shape.picks) else { continue };
+                self.end_instance(shape, &instance, Some(moment), docket.result);
             }
         }
-        self.rearm(shape, moment)
+        self.rearm(shape, moment, docket);
     }
 
-    fn rearm(&mut self, shape: &Shape, moment: &Moment<'_>) -> Deadlines {
-        let Some((relay, ledger)) = shape.rule.duty.relay.as_ref().zip(self.ledger.as_mut()) else { return Deadlines::new() };
+    fn rearm(&mut self, shape: &Shape, moment: &Moment<'_>, docket: &mut Docket<'_>) {
+        let Some((relay, ledger)) = shape.rule.duty.relay.as_ref().zip(self.ledger.as_mut()) else { return };
         let latest = &self.latest;
         let within = relay
             .within
             .as_ref()
             .and_then(|within| condition::span(within, moment.scale, &|name| latest.get(name).map(str::to_owned)));
-        ledger.rearm(moment.now(), within).map(|at| (at, Timer::Relay)).into_iter().collect()
+        docket.file(ledger.rearm(moment.now(), within), Timer::Relay);
     }
 
     /// The instance's time is up in good order: its scope ended, or its `until` came.

@@ -19,7 +19,9 @@ pub fn holds(condition: &Condition, header: &Header) -> bool {
 }
 
 fn policy_of<'a>(name: &str, header: &'a Header) -> Option<&'a str> {
-    let set = header.policy.iter().find(|(knob, _)| policy::same(knob, name)).map(|(_, value)| value.as_str());
+    let alike = || header.policy.iter().find(|(knob, _)| policy::same(knob, name)).map(|(_, value)| value);
+    // Most are spelt as they are known.
+    let set = header.policy.get(name).or_else(alike).map(String::as_str);
     set.or_else(|| policy::knob(name).map(|knob| knob.default))
 }
 

@@ -1,17 +1,19 @@
 //! Instances of a rule, and the variables that they bound.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::shape::Picks;
 use crate::pattern::ast::Path;
 use crate::pattern::{Bindings, Env, Names};
 use crate::time::Instant;
 
-/// Bound variables.
+/// Bound variables. Most instances have none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Variables(SmallVec<[(String, String); 2]>);
+pub(super) struct Variables(Vec<(String, String)>);
 
 impl Variables {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -91,50 +93,51 @@ impl Instance {
 /// The instances of one key that still owe something.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Live {
-    all: BTreeMap<u32, Instance>,
+    /// In the order of their numbers. What comes first is mostly over first.
+    all: VecDeque<(u32, Instance)>,
     next: u32,
-    by_trigger: BTreeMap<u32, SmallVec<[u32; 1]>>,
-    /// By variable and value, for patterns that demand just that.
-    by_value: BTreeMap<(String, String), Vec<u32>>,
+    /// By trigger, where a pattern asks for it.
+    by_trigger: BTreeMap<u32, SmallVec<[u32; 2]>>,
+    /// By variable and value, where a pattern demands just that.
+    by_value: BTreeMap<(Arc<str>, String), SmallVec<[u32; 2]>>,
 }
 
 impl Live {
-    pub(super) fn insert(&mut self, instance: Instance) -> u32 {
+    pub(super) fn insert(&mut self, instance: Instance, picks: &Picks) -> u32 {
         let id = self.next;
         self.next += 1;
-        if let Some(trigger) = instance.trigger {
+        if let Some(trigger) = instance.trigger.filter(|_| picks.by_trigger) {
             self.by_trigger.entry(trigger).or_default().push(id);
         }
-        for (name, value) in &instance.variables.0 {
-            self.by_value.entry((name.clone(), value.clone())).or_default().push(id);
+        for (name, value) in picks.values_of(&instance.variables) {
+            self.by_value.entry((Arc::clone(name), value.to_owned())).or_default().push(id);
         }
-        self.all.insert(id, instance);
+        self.all.push_back((id, instance));
         id
     }
 
-    pub(super) fn remove(&mut self, id: u32) -> Option<Instance> {
-        let instance = self.all.remove(&id)?;
-        if let Some(ids) = instance.trigger.and_then(|trigger| self.by_trigger.get_mut(&trigger)) {
-            ids.retain(|known| *known != id);
+    pub(super) fn remove(&mut self, id: u32, picks: &Picks) -> Option<Instance> {
+        let (_, instance) = self.all.remove(self.place(id)?)?;
+        if let Some(trigger) = instance.trigger.filter(|_| picks.by_trigger) {
+            strike(&mut self.by_trigger, &trigger, id);
         }
-        for (name, value) in &instance.variables.0 {
-            let key = (name.clone(), value.clone());
-            if let Some(ids) = self.by_value.get_mut(&key) {
-                ids.retain(|known| *known != id);
-                if ids.is_empty() {
-                    self.by_value.remove(&key);
-                }
-            }
+        for (name, value) in picks.values_of(&instance.variables) {
+            strike(&mut self.by_value, &(Arc::clone(name), value.to_owned()), id);
         }
         Some(instance)
     }
 
+    fn place(&self, id: u32) -> Option<usize> {
+        self.all.binary_search_by_key(&id, |(known, _)| *known).ok()
+    }
+
     pub(super) fn get(&self, id: u32) -> Option<&Instance> {
-        self.all.get(&id)
+        self.all.get(self.place(id)?).map(|(_, instance)| instance)
     }
 
     pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Instance> {
-        self.all.get_mut(&id)
+        let place = self.place(id)?;
+        self.all.get_mut(place).map(|(_, instance)| instance)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -142,7 +145,7 @@ impl Live {
     }
 
     pub(super) fn ids(&self) -> SmallVec<[u32; 8]> {
-        self.all.keys().copied().collect()
+        self.all.iter().map(|(id, _)| *id).collect()
     }
 
     pub(super) fn deadlines(&self) -> impl Iterator<Item = (Instant, u32)> {
@@ -153,8 +156,24 @@ impl Live {
         self.by_trigger.get(&trigger).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
     }
 
-    pub(super) fn with_value(&self, name: &str, value: &str) -> SmallVec<[u32; 8]> {
-        let key = (name.to_owned(), value.to_owned());
+    pub(super) fn with_value(&self, name: &Arc<str>, value: &str) -> SmallVec<[u32; 8]> {
+        let key = (Arc::clone(name), value.to_owned());
         self.by_value.get(&key).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
+    }
+}
+
+/// Takes an instance out of an index.
+fn strike<K: Ord>(index: &mut BTreeMap<K, SmallVec<[u32; 2]>>, key: &K, id: u32) {
+    let Some(ids) = index.get_mut(key) else { return };
+    ids.retain(|known| *known != id);
+    if ids.is_empty() {
+        index.remove(key);
+    }
+}
+
+impl Picks {
+    /// The variables by whose value instances are picked out, as far as they are bound.
+    fn values_of<'a>(&'a self, variables: &'a Variables) -> impl Iterator<Item = (&'a Arc<str>, &'a str)> {
+        self.by_value.iter().filter_map(|name| Some((name, variables.get(name)?)))
     }
 }

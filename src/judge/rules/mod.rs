@@ -20,12 +20,12 @@ mod atom;
 mod cell;
 mod condition;
 mod instance;
+mod keys;
 mod outcome;
 mod relay;
 mod shape;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -35,10 +35,11 @@ use crate::pattern::{Bindings, Names};
 use crate::suite::catalogue::{Per, Requirement};
 use crate::time::Instant;
 use crate::trace::Header;
-use crate::trace::correlate::{Facts, Symbol};
-use atom::Atoms;
-use cell::{Cell, Deadlines, Hit, Moment, Timer};
+use crate::trace::correlate::Facts;
+use atom::{Atoms, Verdicts};
+use cell::{Cell, Docket, Hit, Moment, Timer};
 pub use condition::holds;
+use keys::{Axis, Parts};
 pub use outcome::{Breach, Outcome, RuleResult};
 use shape::{Shape, Slot};
 
@@ -62,94 +63,111 @@ impl Default for Setup {
 pub(super) struct Rules {
     atoms: Atoms,
     /// By pattern: the rules that it is part of, and as what.
-    uses: Vec<Vec<(u32, Slot)>>,
+    uses: Vec<Vec<Use>>,
     shapes: Vec<Shape>,
+    /// The keys that rules go by, each once.
+    axes: Vec<Parts>,
     /// The rules that every value of their key starts.
     self_starting: Vec<u32>,
 }
 
+/// That a pattern is part of a rule.
+#[derive(Clone, Copy, Debug)]
+struct Use {
+    rule: u32,
+    slot: Slot,
+}
+
 impl Rules {
-    /// Adds the rules of a requirement and returns their numbers.
-    pub(super) fn add(&mut self, requirement: &Requirement) -> Range<usize> {
-        let first = self.shapes.len();
+    /// Adds the rules of a requirement and returns how many they are.
+    pub(super) fn add(&mut self, requirement: &Requirement) -> usize {
         for rule in &requirement.rules {
             let number = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
             let mut filed = Vec::new();
-            let shape = Shape::of(rule, &mut self.atoms, |atom, slot| filed.push((atom, slot)));
+            let mut shape = Shape::of(rule, &mut self.atoms, |atom, slot| filed.push((atom, slot)));
+            shape.axis = self.axis(&shape.parts);
             self.uses.resize(self.atoms.len(), Vec::new());
             for (atom, slot) in filed {
-                self.uses[atom as usize].push((number, slot));
+                self.uses[atom as usize].push(Use { rule: number, slot });
             }
             if shape.starts_by_itself() {
                 self.self_starting.push(number);
             }
             self.shapes.push(shape);
         }
-        first..self.shapes.len()
+        requirement.rules.len()
     }
-}
 
-/// The value of a rule's key; `None`: the event does not say.
-type Key = SmallVec<[Option<Symbol>; 2]>;
-
-fn key_of(per: &[Per], facts: &Facts) -> Key {
-    per.iter()
-        .map(|per| match per {
-            Per::Trace | Per::OneToOne => None,
-            Per::User => facts.user,
-            Per::Device => facts.device,
-            Per::Group => facts.group,
-            Per::Dialog => facts.dialog,
-            Per::Transaction => facts.transaction,
-            Per::Subscription => facts.subscription,
-            Per::MsrpSession => facts.msrp_session,
-            Per::Message => facts.message,
+    fn axis(&mut self, parts: &Parts) -> usize {
+        self.axes.iter().position(|known| known == parts).unwrap_or_else(|| {
+            self.axes.push(parts.clone());
+            self.axes.len() - 1
         })
-        .collect()
-}
-
-fn agrees(one: &Key, two: &Key) -> bool {
-    one.iter().zip(two).all(|(one, two)| one.is_none() || two.is_none() || one == two)
+    }
 }
 
 /// The state of one rule in a run.
 #[derive(Clone, Debug, Default)]
 struct State {
     active: bool,
-    cells: Vec<(Key, Cell)>,
-    by_key: BTreeMap<Key, usize>,
-    /// Cells by one part of their key, where it has several.
-    by_part: BTreeMap<(usize, Symbol), SmallVec<[usize; 2]>>,
+    /// One for each key that concerned the rule, with the number of that key.
+    cells: Vec<(u32, Cell)>,
+    /// By number of a key: its cell, counted from 1.
+    index: Vec<u32>,
     /// Cells whose key has a gap.
     partial: Vec<usize>,
     result: RuleResult,
 }
 
 impl State {
-    fn add(&mut self, key: Key, cell: Cell) -> usize {
-        let at = self.cells.len();
-        // A key of one part is known whole or not at all.
-        if key.len() > 1 {
-            for (part, symbol) in key.iter().enumerate().filter_map(|(part, symbol)| Some((part, (*symbol)?))) {
-                self.by_part.entry((part, symbol)).or_default().push(at);
-            }
+    fn add(&mut self, key: u32, is_full: bool, cell: Cell) -> usize {
+        if !is_full {
+            self.partial.push(self.cells.len());
         }
-        if key.iter().any(Option::is_none) {
-            self.partial.push(at);
-        }
-        self.by_key.insert(key.clone(), at);
         self.cells.push((key, cell));
-        at
+        let place = key as usize;
+        if place >= self.index.len() {
+            self.index.resize(place + 1, 0);
+        }
+        self.index[place] = u32::try_from(self.cells.len()).unwrap_or(u32::MAX);
+        self.cells.len() - 1
+    }
+
+    fn find(&self, key: u32) -> Option<usize> {
+        let place = self.index.get(key as usize)?;
+        (*place as usize).checked_sub(1)
     }
 
     /// The cells without gaps that agree with a key that has one.
-    fn concerned(&self, key: &Key) -> Vec<usize> {
-        let known = key.iter().enumerate().find_map(|(part, symbol)| symbol.map(|symbol| (part, symbol)));
-        let is_full = |at: &usize| self.cells[*at].0.iter().all(Option::is_some) && agrees(&self.cells[*at].0, key);
-        match known {
-            Some(known) => self.by_part.get(&known).into_iter().flatten().copied().filter(is_full).collect(),
-            None => (0..self.cells.len()).filter(is_full).collect(),
+    fn concerned(&self, axis: &Axis, gap: u32) -> SmallVec<[usize; 4]> {
+        let agrees = |at: &usize| axis.is_full(self.cells[*at].0) && axis.agree(self.cells[*at].0, gap);
+        match axis.sharing(gap).filter(|sharing| sharing.len() < self.cells.len()) {
+            None => (0..self.cells.len()).filter(agrees).collect(),
+            Some(sharing) => {
+                let mut found: SmallVec<[usize; 4]> = sharing.iter().filter_map(|key| self.find(*key)).filter(agrees).collect();
+                found.sort_unstable();
+                found
+            }
         }
+    }
+
+    /// The cell of a full key. A new one takes over what is known of keys with gaps that agree:
+    /// their history, and the instances that wait there for a cell of their own.
+    fn cell_of(&mut self, shape: &Shape, axis: &Axis, key: u32) -> usize {
+        if let Some(at) = self.find(key) {
+            return at;
+        }
+        let agreeing = self.partial.iter().copied().filter(|at| axis.agree(self.cells[*at].0, key));
+        let template = agreeing.max_by_key(|at| axis.known_parts(self.cells[*at].0));
+        let cell = match template {
+            None => Cell::new(shape),
+            Some(at) => {
+                let cell = self.cells[at].1.clone();
+                self.cells[at].1.live = instance::Live::default();
+                cell
+            }
+        };
+        self.add(key, true, cell)
     }
 }
 
@@ -157,22 +175,27 @@ impl State {
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     states: Vec<State>,
+    axes: Vec<Axis>,
+    verdicts: Verdicts,
+    /// How many occurrences were weighed.
+    weighed: u32,
     deadlines: BTreeSet<(Instant, u32, usize, Timer)>,
     setup: Setup,
 }
 
 impl Run {
     pub(super) fn new(rules: &Rules, header: &Header, setup: Setup) -> Self {
-        let mut run = Self { states: Vec::with_capacity(rules.shapes.len()), deadlines: BTreeSet::new(), setup };
-        for shape in &rules.shapes {
-            let active = shape.rule.condition.as_ref().is_none_or(|condition| holds(condition, header));
-            let mut state = State { active, ..State::default() };
-            if active && shape.per.is_empty() && shape.starts_by_itself() {
+        let axes = rules.axes.iter().map(Axis::of).collect();
+        let states = vec![State::default(); rules.shapes.len()];
+        let mut run = Self { states, axes, verdicts: Verdicts::default(), weighed: 0, deadlines: BTreeSet::new(), setup };
+        let nowhere = Facts::between(header.iut.clone(), header.iut.clone());
+        for (shape, state) in rules.shapes.iter().zip(&mut run.states) {
+            state.active = shape.rule.condition.as_ref().is_none_or(|condition| holds(condition, header));
+            if state.active && shape.parts.is_empty() && shape.starts_by_itself() {
                 let mut cell = Cell::new(shape);
                 cell.start(shape, u32::MAX);
-                state.add(Key::new(), cell);
+                state.add(run.axes[shape.axis].number(0, &nowhere), true, cell);
             }
-            run.states.push(state);
         }
         run
     }
@@ -190,6 +213,7 @@ impl Run {
                 scale: self.setup.scale,
                 skew: self.setup.skew,
             };
+            self.weighed += 1;
             self.start_new_keys(rules, &moment);
             self.occurrence(rules, &moment);
         }
@@ -198,29 +222,27 @@ impl Run {
     fn start_new_keys(&mut self, rules: &Rules, moment: &Moment<'_>) {
         for number in &rules.self_starting {
             let (shape, state) = (&rules.shapes[*number as usize], &mut self.states[*number as usize]);
-            let key = key_of(&shape.per, moment.occurrence.facts);
-            if state.active && key.iter().all(Option::is_some) && !state.by_key.contains_key(&key) {
+            let axis = &mut self.axes[shape.axis];
+            let key = axis.number(self.weighed, moment.occurrence.facts);
+            if state.active && axis.is_full(key) && state.find(key).is_none() {
                 let mut cell = Cell::new(shape);
                 cell.start(shape, u32::MAX);
-                state.add(key, cell);
+                state.add(key, true, cell);
             }
         }
     }
 
     fn occurrence(&mut self, rules: &Rules, moment: &Moment<'_>) {
-        let mut fits: SmallVec<[(u32, Bindings); 8]> = SmallVec::new();
-        for number in rules.atoms.candidates(&moment.occurrence.bucket) {
-            if let Some(bindings) = rules.atoms.get(number).matches(moment.occurrence, moment.names) {
-                fits.push((number, bindings));
-            }
+        self.verdicts.clear();
+        let mut fits: SmallVec<[(u32, Bindings); 16]> = SmallVec::new();
+        for number in rules.atoms.candidates(moment.occurrence) {
+            let bindings = rules.atoms.matches(*number, moment.occurrence, moment.names, &mut self.verdicts);
+            fits.extend(bindings.map(|bindings| (*number, bindings)));
         }
-        let mut hits: Vec<(u32, Hit<'_>)> = Vec::with_capacity(fits.len() * 4);
+        let mut hits: SmallVec<[(u32, Hit<'_>); 32]> = SmallVec::new();
         for (atom, bindings) in &fits {
-            for (rule, slot) in &rules.uses[*atom as usize] {
-                if self.states[*rule as usize].active {
-                    hits.push((*rule, Hit { slot: *slot, atom: *atom, bindings }));
-                }
-            }
+            let uses = rules.uses[*atom as usize].iter().filter(|part| self.states[part.rule as usize].active);
+            hits.extend(uses.map(|part| (part.rule, Hit { slot: part.slot, atom: *atom, bindings })));
         }
         hits.sort_by_key(|(rule, hit)| (*rule, hit.slot));
         for of_rule in hits.chunk_by(|one, two| one.0 == two.0) {
@@ -231,40 +253,40 @@ impl Run {
     fn weigh(&mut self, rules: &Rules, hits: &[(u32, Hit<'_>)], moment: &Moment<'_>) {
         let rule = hits[0].0;
         let (shape, state) = (&rules.shapes[rule as usize], &mut self.states[rule as usize]);
-        let mut distinct: SmallVec<[Hit<'_>; 4]> = SmallVec::new();
-        for (_, hit) in hits {
-            // One event plays a part once, however many alternatives of it fit.
-            let plays_already = |known: &&Hit<'_>| known.slot == hit.slot && !rules.atoms.get(known.atom).is_loose();
-            if distinct.last().as_ref().is_none_or(|known| !plays_already(known)) {
-                distinct.push(Hit { slot: hit.slot, atom: hit.atom, bindings: hit.bindings });
-            }
-        }
-        let hits = distinct;
         let facts = moment.occurrence.facts;
-        let key = key_of(&shape.per, facts);
         // A session that is no group's concerns no group: only what stands outside all sessions,
         // a REGISTER for example, may concern each of them.
-        if shape.per.contains(&Per::Group) && facts.group.is_none() && facts.dialog.is_some() {
+        if shape.parts.contains(&Per::Group) && facts.group.is_none() && facts.dialog.is_some() {
             return;
         }
         if shape.is_one_to_one && facts.group.is_some() {
             return;
         }
+        let hits = distinct(hits, &rules.atoms);
+        let axis = &mut self.axes[shape.axis];
+        let key = axis.number(self.weighed, facts);
         let mut filed = Vec::new();
-        if key.iter().all(Option::is_some) {
-            let at = cell_of(state, shape, &key, &mut filed);
-            weigh_cell(state, at, shape, &hits, true, moment, &mut filed);
+        let mut weigh = |state: &mut State, at: usize, starts: bool| {
+            let mut docket = Docket { result: &mut state.result, deadlines: Vec::new() };
+            state.cells[at].1.weigh(shape, &hits, starts, moment, &mut docket);
+            filed.extend(docket.deadlines.into_iter().map(|(deadline, timer)| (deadline, at, timer)));
+        };
+        if axis.is_full(key) {
+            let known = state.cells.len();
+            let at = state.cell_of(shape, axis, key);
+            if at == known {
+                let waiting = state.cells[at].1.live.deadlines();
+                self.deadlines.extend(waiting.map(|(deadline, id)| (deadline, rule, at, Timer::Instance(id))));
+            }
+            weigh(state, at, true);
         } else {
-            let concerned = state.concerned(&key);
+            let concerned = state.concerned(axis, key);
             for at in &concerned {
-                weigh_cell(state, *at, shape, &hits, true, moment, &mut filed);
+                weigh(state, *at, true);
             }
             // What has no full key yet learns of it too, for those that will be known later.
-            let at = match state.by_key.get(&key) {
-                Some(at) => *at,
-                None => state.add(key, Cell::new(shape)),
-            };
-            weigh_cell(state, at, shape, &hits, concerned.is_empty(), moment, &mut filed);
+            let at = state.find(key).unwrap_or_else(|| state.add(key, false, Cell::new(shape)));
+            weigh(state, at, concerned.is_empty());
         }
         self.deadlines.extend(filed.into_iter().map(|(at, cell, timer)| (at, rule, cell, timer)));
     }
@@ -285,45 +307,26 @@ impl Run {
         if complete {
             self.expire(rules, ended, true);
         }
-        for (state, shape) in self.states.iter_mut().zip(&rules.shapes) {
+        let finish = |(mut state, shape): (State, &Shape)| {
             for (_, cell) in &mut state.cells {
                 cell.finish(shape, complete, &mut state.result);
             }
-        }
-        self.states.into_iter().map(|state| state.result).collect()
+            state.result
+        };
+        self.states.into_iter().zip(&rules.shapes).map(finish).collect()
     }
 }
 
-type Filed = Vec<(Instant, usize, Timer)>;
-
-/// The cell of a full key. A new one takes over what is known of keys with gaps that agree: their
-/// history, and the instances that wait there for a cell of their own.
-fn cell_of(state: &mut State, shape: &Shape, key: &Key, filed: &mut Filed) -> usize {
-    if let Some(at) = state.by_key.get(key) {
-        return *at;
-    }
-    let template = state
-        .partial
-        .iter()
-        .copied()
-        .filter(|at| agrees(&state.cells[*at].0, key))
-        .max_by_key(|at| state.cells[*at].0.iter().filter(|part| part.is_some()).count());
-    let cell = match template {
-        None => Cell::new(shape),
-        Some(at) => {
-            let cell = state.cells[at].1.clone();
-            state.cells[at].1.live = instance::Live::default();
-            cell
+/// What one event is to a rule: it plays a part once, however many alternatives of it fit.
+fn distinct<'a>(hits: &[(u32, Hit<'a>)], atoms: &Atoms) -> SmallVec<[Hit<'a>; 4]> {
+    let mut distinct: SmallVec<[Hit<'a>; 4]> = SmallVec::new();
+    for (_, hit) in hits {
+        let plays_already = |known: &Hit<'_>| known.slot == hit.slot && !atoms.get(known.atom).is_loose();
+        if !distinct.last().is_some_and(plays_already) {
+            distinct.push(*hit);
         }
-    };
-    let at = state.add(key.clone(), cell);
-    filed.extend(state.cells[at].1.live.deadlines().map(|(deadline, id)| (deadline, at, Timer::Instance(id))));
-    at
-}
-
-fn weigh_cell(state: &mut State, at: usize, shape: &Shape, hits: &[Hit<'_>], starts: bool, moment: &Moment<'_>, filed: &mut Filed) {
-    let deadlines: Deadlines = state.cells[at].1.weigh(shape, hits, starts, moment, &mut state.result);
-    filed.extend(deadlines.into_iter().map(|(deadline, timer)| (deadline, at, timer)));
+    }
+    distinct
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! What went in comes out: equal by a key, so often, in order, in time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+use smallvec::SmallVec;
 
 use crate::time::Instant;
 
 /// Something that went in.
 #[derive(Clone, Debug)]
 struct Item {
-    key: String,
+    key: Arc<str>,
     /// The event at which it went in.
     event: u32,
     /// How often it came out.
@@ -19,7 +22,7 @@ struct Item {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
     items: Vec<Item>,
-    by_key: BTreeMap<String, Vec<usize>>,
+    by_key: BTreeMap<Arc<str>, SmallVec<[usize; 1]>>,
     /// Everything before this came out often enough.
     first_owed: usize,
     owed: usize,
@@ -40,9 +43,9 @@ pub(super) enum Wrong {
 
 impl Ledger {
     /// Something went in.
-    pub(super) fn enter(&mut self, key: String, event: u32) {
-        self.by_key.entry(key.clone()).or_default().push(self.items.len());
-        self.items.push(Item { key, event, out: 0 });
+    pub(super) fn enter(&mut self, key: &Arc<str>, event: u32) {
+        self.by_key.entry(Arc::clone(key)).or_default().push(self.items.len());
+        self.items.push(Item { key: Arc::clone(key), event, out: 0 });
         self.owed += 1;
     }
 
@@ -83,7 +86,7 @@ impl Ledger {
 
     /// What is owed next: its key and the event at which it went in.
     pub(super) fn next_owed(&self) -> Option<(&str, u32)> {
-        self.items.get(self.first_owed).map(|item| (item.key.as_str(), item.event))
+        self.items.get(self.first_owed).map(|item| (&*item.key, item.event))
     }
 }
 
@@ -94,8 +97,8 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out_once_and_in_order() {
         let mut ledger = Ledger::default();
-        ledger.enter("a".into(), 1);
-        ledger.enter("b".into(), 2);
+        ledger.enter(&"a".into(), 1);
+        ledger.enter(&"b".into(), 2);
         assert_eq!(ledger.leave("a", true, Some(1)), Ok(true));
         assert_eq!(ledger.leave("a", true, Some(1)), Err(Wrong::Again));
         assert_eq!(ledger.leave("live", true, Some(1)), Ok(false));
@@ -107,7 +110,7 @@ mod tests {
     #[test]
     fn overtaking_is_noticed_once() {
         let mut ledger = Ledger::default();
-        ["a", "b", "c"].into_iter().zip(1..).for_each(|(key, event)| ledger.enter(key.into(), event));
+        ["a", "b", "c"].into_iter().zip(1..).for_each(|(key, event)| ledger.enter(&key.into(), event));
         assert_eq!(ledger.leave("b", true, None), Err(Wrong::Before(1)));
         assert_eq!(ledger.leave("a", true, None), Ok(true));
         assert_eq!(ledger.leave("c", true, None), Ok(true));
@@ -117,8 +120,8 @@ mod tests {
     #[test]
     fn equal_keys_are_owed_each() {
         let mut ledger = Ledger::default();
-        ledger.enter("a".into(), 1);
-        ledger.enter("a".into(), 2);
+        ledger.enter(&"a".into(), 1);
+        ledger.enter(&"a".into(), 2);
         assert_eq!(ledger.leave("a", true, Some(1)), Ok(true));
         assert!(ledger.owes());
         assert_eq!(ledger.leave("a", true, Some(1)), Ok(true));

@@ -1,10 +1,11 @@
 //! A rule, prepared: which pattern plays which part in it.
 
-use smallvec::SmallVec;
+use std::sync::Arc;
 
-use super::atom::Atoms;
+use super::atom::{Atom, Atoms};
+use super::keys::Parts;
+use crate::pattern::Matcher;
 use crate::pattern::ast::AnyOf;
-use crate::pattern::{Matcher, Reader};
 use crate::suite::catalogue::{Per, Rule, Trigger};
 
 /// The part that a pattern plays in a rule. The order is that in which one event is weighed.
@@ -41,27 +42,51 @@ pub(super) enum Start {
     All(usize),
 }
 
+/// By what patterns of a rule pick out instances.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Picks {
+    /// Some pattern has to answer the trigger.
+    pub(super) by_trigger: bool,
+    /// The variables with which an identifier in a message is compared.
+    pub(super) by_value: Vec<Arc<str>>,
+}
+
 /// One rule, prepared.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
     pub(super) rule: Rule,
-    pub(super) per: SmallVec<[Per; 2]>,
+    /// The parts of its key, and the number of that key among those of all rules.
+    pub(super) parts: Parts,
+    pub(super) axis: usize,
     /// Whether what belongs to a group is not looked at.
     pub(super) is_one_to_one: bool,
     pub(super) start: Start,
     pub(super) must: Option<Matcher>,
-    /// What tells the messages of a relay apart.
-    pub(super) relay_key: Option<Reader>,
+    /// What tells the messages of a relay apart, as a number of [`Atoms::reader`].
+    pub(super) relay_key: Option<u32>,
+    /// How its patterns pick out instances, beyond all of a key at once.
+    pub(super) picks: Picks,
     pub(super) needs: bool,
     pub(super) has_after: bool,
+}
+
+impl Picks {
+    fn learn(&mut self, atom: &Atom) {
+        self.by_trigger |= atom.answers_trigger();
+        if let Some((_, name)) = atom.join.as_ref().filter(|(_, name)| !self.by_value.contains(name)) {
+            self.by_value.push(Arc::clone(name));
+        }
+    }
 }
 
 impl Shape {
     /// Prepares a rule; `file` is told each pattern and its part.
     pub(super) fn of(rule: &Rule, atoms: &mut Atoms, mut file: impl FnMut(u32, Slot)) -> Self {
+        let mut picks = Picks::default();
         let mut put = |slot: Slot, patterns: Option<&AnyOf>| {
             for pattern in patterns.into_iter().flat_map(|patterns| &patterns.0) {
                 let number = atoms.intern(pattern);
+                picks.learn(atoms.get(number));
                 file(number, slot);
             }
         };
@@ -95,11 +120,13 @@ impl Shape {
         put(Slot::Seen, duty.seen.as_ref());
         put(Slot::Unless, rule.unless.as_ref());
         Self {
-            per: rule.per.iter().copied().filter(|per| !matches!(per, Per::Trace | Per::OneToOne)).collect(),
+            parts: rule.per.iter().copied().filter(|per| !matches!(per, Per::Trace | Per::OneToOne)).collect(),
+            axis: 0,
             is_one_to_one: rule.per.contains(&Per::OneToOne),
             start,
             must: (!duty.must.is_empty()).then(|| Matcher::of(&duty.must)),
-            relay_key: duty.relay.as_ref().map(|relay| Reader::of(&relay.key)),
+            relay_key: duty.relay.as_ref().map(|relay| atoms.reader(&relay.key)),
+            picks,
             needs: duty.needs.is_some(),
             has_after: scope.is_some_and(|scope| scope.after.is_some()),
             rule: rule.clone(),

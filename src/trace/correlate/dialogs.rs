@@ -5,7 +5,6 @@
 //! own.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use super::head::Head;
 use super::{Facts, Symbol, Symbols};
@@ -44,13 +43,13 @@ pub(super) struct Dialogs {
 fn full_key<'a>(scratch: &'a mut String, call_id: &str, one: &str, two: &str) -> &'a str {
     let (low, high) = if one <= two { (one, two) } else { (two, one) };
     scratch.clear();
-    let _ = write!(scratch, "{call_id}\n{low}\n{high}");
+    scratch.extend([call_id, "\n", low, "\n", high]);
     scratch
 }
 
 fn half_key<'a>(scratch: &'a mut String, call_id: &str, tag: &str) -> &'a str {
     scratch.clear();
-    let _ = write!(scratch, "{call_id}\n{tag}");
+    scratch.extend([call_id, "\n", tag]);
     scratch
 }
 

@@ -99,9 +99,9 @@ fn names_group_service(request: &Message) -> bool {
 pub(super) fn imdn_message_id(body: &[u8]) -> Option<&str> {
     const NAME: &[u8] = b".Message-ID:";
     let at = memchr::memmem::find(body, NAME)?;
-    let start = body[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |feed| feed + 1);
+    let start = memchr::memrchr(b'\n', &body[..at]).map_or(0, |feed| feed + 1);
     let rest = body.get(at + NAME.len()..)?;
-    let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
+    let end = memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
     let is_prefix = at > start && body[start..at].iter().all(u8::is_ascii_alphanumeric);
     std::str::from_utf8(&rest[..end]).ok().map(str::trim).filter(|id| is_prefix && !id.is_empty())
 }

@@ -52,6 +52,8 @@ struct Sent {
 pub(super) struct Media {
     sessions: Vec<Session>,
     paths: BTreeMap<String, SessionId>,
+    /// As `paths`, by URIs as chunks write them.
+    spellings: BTreeMap<String, SessionId>,
     current: BTreeMap<DialogId, SessionId>,
     /// By Message-ID.
     assembling: BTreeMap<Way, BTreeMap<String, usize>>,
@@ -128,16 +130,27 @@ impl Media {
         let session = &mut self.sessions[id.0];
         let side = if sent { &mut session.local } else { &mut session.remote };
         *side = Some(key.to_owned());
-        self.paths.insert(key.to_owned(), id);
+        if self.paths.insert(key.to_owned(), id).is_some_and(|known| known != id) {
+            self.spellings.clear();
+        }
         Some(self.symbol(id))
     }
 
     /// The session that a chunk belongs to. The path of the peer names it; that of the IUT is the
     /// same in all answers to a forked offer.
-    pub(super) fn session(&self, chunk: &Chunk, sent: bool, scratch: &mut String) -> Option<SessionId> {
-        let mut by = |path: &str| path_key(scratch, path).and_then(|key| self.paths.get(key)).copied();
+    pub(super) fn session(&mut self, chunk: &Chunk, sent: bool, scratch: &mut String) -> Option<SessionId> {
         let (own, peer) = if sent { (chunk.from_path(), chunk.to_path()) } else { (chunk.to_path(), chunk.from_path()) };
-        by(peer).or_else(|| by(own))
+        self.by_path(peer, scratch).or_else(|| self.by_path(own, scratch))
+    }
+
+    fn by_path(&mut self, path: &str, scratch: &mut String) -> Option<SessionId> {
+        let uri = paths(path).last()?;
+        if let Some(id) = self.spellings.get(uri) {
+            return Some(*id);
+        }
+        let id = *self.paths.get(path_key(scratch, path)?)?;
+        self.spellings.insert(uri.to_owned(), id);
+        Some(id)
     }
 
     /// Files a chunk or a response, and completes what is known of it.

@@ -23,7 +23,7 @@ use crate::pattern::ast::{End, Role};
 use crate::wire::{msrp, sip};
 use dialogs::Dialogs;
 use groups::Groups;
-use head::Head;
+pub(crate) use head::Head;
 use media::Media;
 use places::Places;
 pub use places::uri_key;
@@ -222,10 +222,29 @@ impl Correlator {
 
     /// Takes the next event.
     pub fn push(&mut self, event: &Event) -> Facts {
-        match &event.kind {
-            Kind::Message { link, sent, content: Content::Sip(message) } => self.sip(event.number, link, *sent, message),
-            Kind::Message { link, sent, content: Content::Msrp(chunk) } => self.msrp(event.number, link, *sent, chunk),
-            Kind::Message { link, sent, content: Content::Broken { .. } } => {
+        self.push_read(event, Head::of_event(event).as_ref())
+    }
+
+    /// Takes the next event, of which the head was read already.
+    pub(crate) fn push_read(&mut self, event: &Event, head: Option<&Head<'_>>) -> Facts {
+        match (&event.kind, head) {
+            (Kind::Message { link, sent, .. }, Some(head)) => self.sip(event.number, link, *sent, head),
+            (kind, _) => self.other(event.number, kind),
+        }
+    }
+
+    fn sip(&mut self, number: u32, link: &Link, sent: bool, head: &Head<'_>) -> Facts {
+        if head.message.is_request() {
+            self.sip_request(number, link, sent, head)
+        } else {
+            self.sip_response(number, link, sent, head)
+        }
+    }
+
+    fn other(&mut self, number: u32, kind: &Kind) -> Facts {
+        match kind {
+            Kind::Message { link, sent, content: Content::Msrp(chunk) } => self.msrp(number, link, *sent, chunk),
+            Kind::Message { link, sent, content: Content::Sip(_) | Content::Broken { .. } } => {
                 let peer = self.peer_of(link, *sent);
                 self.directed(*sent, peer)
             }
@@ -316,15 +335,6 @@ impl Correlation {
 }
 
 impl Correlator {
-    fn sip(&mut self, number: u32, link: &Link, sent: bool, message: &sip::Message) -> Facts {
-        let head = Head::of(message);
-        if message.is_request() {
-            self.sip_request(number, link, sent, &head)
-        } else {
-            self.sip_response(number, link, sent, &head)
-        }
-    }
-
     fn sip_request(&mut self, number: u32, link: &Link, sent: bool, request: &Head<'_>) -> Facts {
         let found = self.dialogs.find(request, &mut self.scratch);
         let original = self.transactions.original(request, sent, &mut self.scratch);

@@ -66,14 +66,14 @@ pub(super) struct Transactions {
 
 fn branch_key<'a>(scratch: &'a mut String, message: &Head<'_>, client: bool, method: &str) -> Option<&'a str> {
     scratch.clear();
-    let side = if client { 'c' } else { 's' };
-    let via = message.via?;
-    match via.branch().filter(|branch| branch.len() > 7) {
-        Some(branch) => write!(scratch, "{side}\n{branch}\n{method}").ok()?,
+    scratch.push_str(if client { "c\n" } else { "s\n" });
+    message.via?;
+    match message.branch.filter(|branch| branch.len() > 7) {
+        Some(branch) => scratch.extend([branch, "\n", method]),
         // RFC 2543 style (RFC 3261 17.2.3): what else makes a request unique.
         None => {
             let tag = message.from_tag.unwrap_or("");
-            write!(scratch, "{side}\n{}\n{}\n{tag}\n{method}", message.call_id?, message.cseq?.number).ok()?;
+            write!(scratch, "{}\n{}\n{tag}\n{method}", message.call_id?, message.cseq?.number).ok()?;
         }
     }
     Some(scratch)
@@ -116,7 +116,7 @@ impl Transactions {
             Some(original) => return self.repeat(original.at, filing, facts),
             None => {}
         }
-        let branch = filing.request.via.and_then(|via| via.branch()).unwrap_or("");
+        let branch = filing.request.branch.unwrap_or("");
         let symbol = symbols.fresh(branch);
         facts.transaction = Some(symbol);
         let at = self.all.len();

@@ -50,8 +50,8 @@ impl Check<'_> {
             if &chunk.bytes()[at.end..value.start] != b": " {
                 self.error("msrp-space", at.end, "RFC 4975 9", format!("`{name}` is not followed by a colon and one space"));
             }
-            let known = ONCE.iter().any(|own| own.eq_ignore_ascii_case(name));
-            if known && self.at(name) != value.start {
+            let again = self.at(name) != value.start;
+            if again && ONCE.iter().any(|own| own.eq_ignore_ascii_case(name)) {
                 self.error("msrp-repeated", at.start, "RFC 4975 9", format!("{name} occurs more than once"));
             }
         }

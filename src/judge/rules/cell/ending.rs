@@ -22,7 +22,7 @@ impl Cell {
                     waiting.deadline = None;
                     return;
                 }
-                let Some(instance) = self.live.remove(id) else { return };
+                let Some(instance) = self.live.remove(id, &shape.picks) else { return };
                 if instance.owes_then {
                     result.breach(breach_missing(shape, &instance, &format!("by {at}")));
                 } else {
@@ -48,7 +48,7 @@ impl Cell {
     /// The trace is over.
     pub(in crate::judge::rules) fn finish(&mut self, shape: &Shape, complete: bool, result: &mut RuleResult) {
         for id in self.live.ids() {
-            let Some(instance) = self.live.remove(id) else { continue };
+            let Some(instance) = self.live.remove(id, &shape.picks) else { continue };
             let absence_held = !instance.owes_then && !instance.owes_seen && self.count_is_enough(shape, &instance);
             let too_few = instance.owes_count && !self.count_is_enough(shape, &instance);
             if !complete || instance.owes_then || instance.owes_seen {

@@ -17,8 +17,8 @@ impl Cell {
         }
         let candidates = if atom.answers_trigger() {
             moment.occurrence.answers.map(|answers| self.live.started_by(answers)).unwrap_or_default()
-        } else if let Some((path, name)) = &atom.join {
-            let value = path.first(&moment.occurrence.view);
+        } else if let Some((reader, name)) = &atom.join {
+            let value = moment.first(*reader);
             value.map(|value| self.live.with_value(name, &value)).unwrap_or_default()
         } else {
             self.live.ids()
@@ -92,22 +92,22 @@ impl Cell {
                 instance.variables.extend(hit.bindings);
                 instance.step += 1;
                 instance.owes_then = instance.step < links;
-                self.settle(id, result);
+                self.settle(shape, id, result);
             }
             Slot::Until => {
                 let Some(instance) = self.live.get_mut(id) else { return };
                 instance.owes_never = false;
                 if instance.owes_count {
-                    let Some(mut instance) = self.live.remove(id) else { return };
+                    let Some(mut instance) = self.live.remove(id, &shape.picks) else { return };
                     instance.owes_then = false;
                     return self.end_instance(shape, &instance, Some(moment), result);
                 }
-                self.settle(id, result);
+                self.settle(shape, id, result);
             }
-            Slot::Unless => drop(self.live.remove(id)),
+            Slot::Unless => drop(self.live.remove(id, &shape.picks)),
             Slot::Before => {
                 if self.live.get(id).is_some_and(|instance| instance.owes_then)
-                    && let Some(instance) = self.live.remove(id)
+                    && let Some(instance) = self.live.remove(id, &shape.picks)
                 {
                     let why = format!("#{} came first", moment.number());
                     result.breach(Breach { event: Some(moment.number()), ..breach_missing(shape, &instance, &why) });
@@ -123,15 +123,15 @@ impl Cell {
                 if let Some(instance) = self.live.get_mut(id) {
                     instance.owes_seen = false;
                 }
-                self.settle(id, result);
+                self.settle(shape, id, result);
             }
             Slot::To | Slot::ScopeUntil | Slot::When(_) | Slot::From | Slot::Needs | Slot::After => {}
         }
     }
 
-    pub(super) fn settle(&mut self, id: u32, result: &mut RuleResult) {
+    pub(super) fn settle(&mut self, shape: &Shape, id: u32, result: &mut RuleResult) {
         if self.live.get(id).is_some_and(Instance::is_done) {
-            self.live.remove(id);
+            self.live.remove(id, &shape.picks);
             result.satisfied += 1;
         }
     }
@@ -140,7 +140,7 @@ impl Cell {
         if !self.live.get(id).is_some_and(|instance| instance.owes_never) {
             return;
         }
-        let Some(instance) = self.live.remove(id) else { return };
+        let Some(instance) = self.live.remove(id, &shape.picks) else { return };
         if unordered(moment.record.events, instance.event, moment.number(), moment.skew) {
             result.pending += 1;
             return;
@@ -157,7 +157,7 @@ impl Cell {
     pub(super) fn check_count(&mut self, shape: &Shape, id: u32, moment: &Moment<'_>, result: &mut RuleResult) {
         let most = shape.rule.duty.count.as_ref().and_then(|count| count.at_most);
         let too_many = self.live.get(id).is_some_and(|instance| most.is_some_and(|most| self.count_of(instance) > most));
-        if too_many && let Some(instance) = self.live.remove(id) {
+        if too_many && let Some(instance) = self.live.remove(id, &shape.picks) {
             result.breach(Breach { event: Some(moment.number()), ..self.breach_count(shape, &instance) });
         }
     }

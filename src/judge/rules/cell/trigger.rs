@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::super::atom::occurrences;
+use super::super::atom::{Verdicts, occurrences};
 use super::super::instance::{Scope, Variables};
-use super::super::outcome::{Breach, RuleResult, unordered};
+use super::super::outcome::{Breach, unordered};
 use super::super::relay::Wrong;
-use super::super::shape::{Shape, Slot, Start};
-use super::{Cell, Deadlines, Hit, Moment, Progress};
+use super::super::shape::{Shape, Start};
+use super::{Cell, Docket, Hit, Moment, Progress};
 use crate::pattern::Bindings;
 
 impl Cell {
@@ -15,27 +15,37 @@ impl Cell {
         &mut self,
         shape: &Shape,
         hit: &Hit<'_>,
+        link: usize,
         starts: bool,
         moment: &Moment<'_>,
-        result: &mut RuleResult,
-    ) -> Deadlines {
-        let Slot::When(at) = hit.slot else { return Deadlines::new() };
+        docket: &mut Docket<'_>,
+    ) {
         match shape.start {
-            Start::Chain(links) => self.advance_chain(shape, hit, (at, links), starts, moment, result),
+            // A plain trigger, as most are: there is no progress to keep.
+            Start::Chain(1) if !moment.atoms.get(hit.atom).is_loose() => {
+                let mut variables = Variables::default();
+                self.bind(hit.bindings, &Bindings::default(), Some(&mut variables));
+                if starts {
+                    self.spawn(shape, variables, moment, docket);
+                }
+            }
+            Start::Chain(links) => self.advance_chain(shape, hit, (link, links), starts, moment, docket),
             Start::All(parts) => {
                 let atom = moment.atoms.get(hit.atom);
                 let scope = Scope { names: moment.names, own: &self.parts_variables, latest: &self.latest };
-                let Some(more) = atom.matches_instance(moment.occurrence, &scope, None) else { return Deadlines::new() };
-                self.parts.insert(at);
+                let Some(more) = atom.matches_instance(moment.occurrence, &scope, None) else { return };
+                self.parts.insert(link);
                 self.bind(hit.bindings, &more, None);
                 if self.parts.len() < parts {
-                    return Deadlines::new();
+                    return;
                 }
                 self.parts.clear();
                 let variables = std::mem::take(&mut self.parts_variables);
-                if starts { self.spawn(shape, variables, moment, result) } else { Deadlines::new() }
+                if starts {
+                    self.spawn(shape, variables, moment, docket);
+                }
             }
-            Start::Scope => Deadlines::new(),
+            Start::Scope => {}
         }
     }
 
@@ -55,10 +65,9 @@ impl Cell {
         (at, links): (usize, usize),
         starts: bool,
         moment: &Moment<'_>,
-        result: &mut RuleResult,
-    ) -> Deadlines {
+        docket: &mut Docket<'_>,
+    ) {
         let atom = moment.atoms.get(hit.atom);
-        let mut deadlines = Deadlines::new();
         let mut waiting = if at == 0 {
             vec![Progress { step: 0, variables: Variables::default() }]
         } else {
@@ -81,10 +90,9 @@ impl Cell {
             if !is_last {
                 self.keep(Progress { step: at + 1, variables });
             } else if starts {
-                deadlines.extend(self.spawn(shape, variables, moment, result));
+                self.spawn(shape, variables, moment, docket);
             }
         }
-        deadlines
     }
 
     /// Without variables of its own, one progress stands for all that came as far or farther.
@@ -98,7 +106,7 @@ impl Cell {
         }
     }
 
-    pub(super) fn spawn(&mut self, shape: &Shape, variables: Variables, moment: &Moment<'_>, result: &mut RuleResult) -> Deadlines {
+    pub(super) fn spawn(&mut self, shape: &Shape, variables: Variables, moment: &Moment<'_>, docket: &mut Docket<'_>) {
         let scope = Scope { names: moment.names, own: &variables, latest: &self.latest };
         let trigger = Some(moment.occurrence.event);
         if let Some(must) = &shape.must
@@ -106,37 +114,35 @@ impl Cell {
         {
             let first = mismatches.first();
             let text = |part: Option<String>| part.unwrap_or_else(|| "nothing there".to_owned());
-            result.breach(Breach {
+            return docket.result.breach(Breach {
                 event: trigger,
                 trigger,
                 expected: text(first.map(|mismatch| format!("{}: {}", mismatch.path, mismatch.expected))),
                 observed: text(first.and_then(|mismatch| mismatch.observed.clone())),
             });
-            return Deadlines::new();
         }
         if shape.needs && !self.need_is_met(&scope, moment) {
             let needs = shape.rule.duty.needs.as_ref().map(ToString::to_string).unwrap_or_default();
-            result.breach(Breach {
+            return docket.result.breach(Breach {
                 event: trigger,
                 trigger,
                 expected: format!("{needs} before #{}", moment.number()),
                 observed: "nothing of the kind".to_owned(),
             });
-            return Deadlines::new();
         }
-        if !shape.waits() {
-            result.satisfied += 1;
-            return Deadlines::new();
+        if shape.waits() {
+            self.spawn_waiting(shape, trigger, variables, moment, docket);
+        } else {
+            docket.result.satisfied += 1;
         }
-        self.spawn_waiting(shape, trigger, variables, moment)
     }
 
     pub(super) fn note_need(&mut self, hit: &Hit<'_>, moment: &Moment<'_>) {
         let atom = moment.atoms.get(hit.atom);
         match &atom.join {
             _ if !atom.is_loose() => self.had_need = true,
-            Some((path, _)) if !atom.answers_trigger() => {
-                let values = path.all(&moment.occurrence.view);
+            Some((reader, _)) if !atom.answers_trigger() => {
+                let values = moment.atoms.read_all(*reader, &moment.occurrence.view);
                 self.needed_values.entry(hit.atom).or_default().extend(values);
             }
             _ => self.needs.push((hit.atom, moment.number())),
@@ -152,59 +158,59 @@ impl Cell {
             || self.needed_values.iter().any(came)
             || self.needs.iter().rev().any(|(atom, event)| {
                 let seen = occurrences(moment.record, *event as usize);
-                let atom = moment.atoms.get(*atom);
+                let (number, atom) = (atom, moment.atoms.get(*atom));
                 seen.iter().any(|occurrence| {
-                    atom.matches(occurrence, moment.names).is_some()
+                    moment.atoms.candidates(occurrence).contains(number)
+                        && moment.atoms.matches(*number, occurrence, moment.names, &mut Verdicts::default()).is_some()
                         && atom.matches_instance(occurrence, scope, Some(moment.occurrence.event)).is_some()
                 })
             })
     }
 
-    pub(super) fn relay_key(shape: &Shape, moment: &Moment<'_>) -> Option<String> {
-        shape.relay_key.as_ref()?.first(&moment.occurrence.view)
-    }
-
-    pub(super) fn relay_in(&mut self, shape: &Shape, hit: &Hit<'_>, moment: &Moment<'_>) -> Deadlines {
+    pub(super) fn relay_in(&mut self, shape: &Shape, hit: &Hit<'_>, moment: &Moment<'_>, docket: &mut Docket<'_>) {
         self.latest.extend(hit.bindings);
-        let Some((key, ledger)) = Self::relay_key(shape, moment).zip(self.ledger.as_mut()) else { return Deadlines::new() };
-        ledger.enter(key, moment.number());
+        let Some((key, ledger)) = moment.relay_key(shape).zip(self.ledger.as_mut()) else { return };
+        ledger.enter(&key, moment.number());
         // Without a scope there is no end of it to count from.
-        let unarmed = shape.rule.scope.is_none() && ledger.deadline.is_none();
-        if unarmed { self.rearm(shape, moment) } else { Deadlines::new() }
+        if shape.rule.scope.is_none() && ledger.deadline.is_none() {
+            self.rearm(shape, moment, docket);
+        }
     }
 
-    pub(super) fn relay_out(&mut self, shape: &Shape, hit: &Hit<'_>, moment: &Moment<'_>, result: &mut RuleResult) -> Deadlines {
+    pub(super) fn relay_out(&mut self, shape: &Shape, hit: &Hit<'_>, moment: &Moment<'_>, docket: &mut Docket<'_>) {
         let atom = moment.atoms.get(hit.atom);
         let none = Variables::default();
         let scope = Scope { names: moment.names, own: &none, latest: &self.latest };
         if atom.matches_instance(moment.occurrence, &scope, None).is_none() {
-            return Deadlines::new();
+            return;
         }
-        let Some(relay) = shape.rule.duty.relay.as_ref() else { return Deadlines::new() };
-        let Some((key, ledger)) = Self::relay_key(shape, moment).zip(self.ledger.as_mut()) else { return Deadlines::new() };
+        let Some(relay) = shape.rule.duty.relay.as_ref() else { return };
+        let Some((key, ledger)) = moment.relay_key(shape).zip(self.ledger.as_mut()) else { return };
         let number = moment.number();
         let breach = |expected: String, observed: String| Breach { event: Some(number), trigger: None, expected, observed };
         match ledger.leave(&key, relay.ordered, relay.times) {
-            Ok(false) => return Deadlines::new(),
+            Ok(false) => return,
             Ok(true) => {}
             Err(Wrong::Again) => {
                 let times = relay.times.unwrap_or(1);
-                result.breach(breach(
+                docket.result.breach(breach(
                     format!("{} with {}={key} {times} times", relay.to, relay.key),
                     format!("#{number} is one more"),
                 ));
             }
             Err(Wrong::Before(earlier)) => {
                 if unordered(moment.record.events, earlier, number, moment.skew) {
-                    result.pending += 1;
+                    docket.result.pending += 1;
                 } else {
-                    result.breach(breach(
+                    docket.result.breach(breach(
                         format!("what came in at #{earlier} before what came in later"),
                         format!("#{number} overtakes it"),
                     ));
                 }
             }
         }
-        if self.open && shape.rule.scope.is_some() { Deadlines::new() } else { self.rearm(shape, moment) }
+        if !self.open || shape.rule.scope.is_none() {
+            self.rearm(shape, moment, docket);
+        }
     }
 }

@@ -33,6 +33,13 @@ fn owed(message: &Message, name: Name, rfc: &'static str, excuse: Option<&str>, 
     }
 }
 
+/// A Contact is owed, by an old sender too, but of that one it is excused.
+fn owed_contact(message: &Message, rfc: &'static str, sink: &mut Sink) {
+    if message.field(Name::Contact).is_none() {
+        owed(message, Name::Contact, rfc, old(message), sink);
+    }
+}
+
 fn mandatory(message: &Message, sink: &mut Sink) {
     for name in [Name::From, Name::To, Name::CallId, Name::CSeq] {
         owed(message, name, "RFC 3261 8.1.1", None, sink);
@@ -117,6 +124,9 @@ fn untyped_body(message: &Message, sink: &mut Sink) {
 
 /// RFC 3261 10.2.2: `Contact: *` stands alone, in a REGISTER with Expires 0.
 fn star_contact(message: &Message, sink: &mut Sink) {
+    if !message.values(Name::Contact).any(|value| value == "*") {
+        return;
+    }
     let Some(star) = message.fields().find(|field| field.name == Name::Contact && field.value == "*") else { return };
     let alone = message.values(Name::Contact).count() == 1;
     let zero = message.value(Name::Expires).is_some_and(|value| header::number(value) == Ok(0));
@@ -157,12 +167,11 @@ fn parsed<'a, T, E>(message: &'a Message, name: Name, parse: impl Fn(&'a str) ->
 }
 
 fn request(message: &Message, sink: &mut Sink) {
-    let excuse = old(message);
     owed(message, Name::MaxForwards, "RFC 3261 8.1.1.6", Some("a proxy adds one (RFC 3261 16.6)"), sink);
     match message.method_token().unwrap_or("") {
-        "INVITE" => owed(message, Name::Contact, "RFC 3261 8.1.1.8", excuse, sink),
+        "INVITE" => owed_contact(message, "RFC 3261 8.1.1.8", sink),
         "SUBSCRIBE" => {
-            owed(message, Name::Contact, "RFC 3261 8.1.1.8", excuse, sink);
+            owed_contact(message, "RFC 3261 8.1.1.8", sink);
             owed(message, Name::Event, "RFC 6665 4.1.2.1", None, sink);
         }
         "NOTIFY" => {
@@ -197,7 +206,7 @@ fn response(message: &Message, status: u16, sink: &mut Sink) {
         owed(message, name, rfc, None, sink);
     }
     if (200..300).contains(&status) && message.method_token() == Some("INVITE") {
-        owed(message, Name::Contact, "RFC 3261 13.3.1.4", old(message), sink);
+        owed_contact(message, "RFC 3261 13.3.1.4", sink);
     }
     let reliable = message.elements(Name::Require).any(|option| option.eq_ignore_ascii_case("100rel"));
     if (101..200).contains(&status) && reliable {
