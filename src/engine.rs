@@ -27,6 +27,25 @@ pub trait Engine {
 
     /// The earliest deadline and its name. A [`Input::Timeout`] before it is harmless.
     fn poll_timeout(&self) -> Option<(Instant, &'static str)>;
+
+    /// What a connection is to the engine now, so that a driver can close those of no use.
+    fn standing(&self, _connection: ConnectionId) -> Standing {
+        Standing::InUse
+    }
+}
+
+/// What a connection is to the engine that has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// A message is on its way in, or the peer has never said anything of use.
+    Unfinished {
+        /// How many whole messages have come, so that two unfinished ones can be told apart.
+        messages: u64,
+    },
+    /// Nothing depends on it; it may serve again.
+    Idle,
+    /// Something depends on it.
+    InUse,
 }
 
 /// How bytes travel.

@@ -39,6 +39,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const KEPT: &[(&str, &[&str])] = &[
     ("tokio", &["net", "run", "cli"]),
     ("redb", &["net/disk"]),
+    ("tokio_rustls", &["net/socket"]),
+    ("socket2", &["net/socket"]),
+    ("rcgen", &["net/socket"]),
+    ("rustix", &["net/socket"]),
+    ("toml", &["run/serve"]),
     ("serde_yaml", &["suite"]),
     ("tabled", &["report"]),
     ("quick_junit", &["report"]),

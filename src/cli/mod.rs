@@ -25,6 +25,7 @@ mod run;
 mod schema;
 mod selection;
 mod selftest;
+mod serve;
 mod signals;
 mod snapshots;
 mod soak;
@@ -93,6 +94,8 @@ enum Command {
     Selftest(selftest::Args),
     /// Let many users, groups and losses happen at random, every rule on
     Soak(soak::Args),
+    /// Serve as PF, focus or client on real sockets
+    Serve(Box<serve::Args>),
     /// Print a JSON Schema
     Schema(schema::Args),
     /// Print a completion script
@@ -124,6 +127,8 @@ Spec:
   coverage     Which requirements are linked, shown and proven
   cr           What a change request changes: requirements, flows, verdicts, coverage
   publish      Write the conformance report of the reference PF
+Traffic:
+  serve        Serve as PF, focus or client on real sockets
 Plumbing:
   selftest     Check the checker: tamper cases, a canary, determinism
   soak         Let many users, groups and losses happen at random, every rule on
@@ -186,6 +191,7 @@ fn dispatch(command: Command, console: &Console) -> Exit {
         Command::Publish(args) => publish::run(&args, console),
         Command::Selftest(args) => selftest::run(&args, console),
         Command::Soak(args) => soak::run(&args, console),
+        Command::Serve(args) => serve::run(&args, console),
         Command::Schema(args) => schema::run(&args, console),
         Command::Completions(args) => completions::run(&args, console, Cli::command()),
         Command::Help(args) => exit::help(&args, console, Cli::command()),

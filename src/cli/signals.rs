@@ -63,6 +63,34 @@ fn wait() {
 #[cfg(not(unix))]
 fn wait() {}
 
+/// Waits for the first SIGINT or SIGTERM; a second one ends the process at once.
+#[cfg(unix)]
+pub(super) async fn first() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        // Without a listener the signal ends the process, as it does by default.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tokio::spawn(async move {
+        let exit = tokio::select! {
+            _ = interrupt.recv() => Exit::Interrupted,
+            _ = terminate.recv() => Exit::Terminated,
+        };
+        std::process::exit(i32::from(exit.code()));
+    });
+}
+
+/// Waits for the interrupt of the console.
+#[cfg(not(unix))]
+pub(super) async fn first() {
+    std::future::pending().await
+}
+
 #[cfg_attr(not(unix), expect(dead_code, reason = "only the Unix listener calls it"))]
 fn caught(exit: Exit) {
     CAUGHT.store(exit.code(), Ordering::Relaxed);

@@ -21,6 +21,10 @@ pub struct Config {
     pub host: String,
     /// Where it takes SIP, on UDP and TCP.
     pub sip: SocketAddr,
+    /// Where it takes SIP on TLS.
+    pub sips: SocketAddr,
+    /// Whether its own MSRP paths are `msrps`.
+    pub secure_media: bool,
     /// Where it takes MSRP connections.
     pub msrp: SocketAddr,
     /// The transport of requests whose next hop names none.
@@ -56,6 +60,8 @@ impl Config {
             seed,
             host: host.to_owned(),
             sip: SocketAddr::new(ip, 5060),
+            sips: SocketAddr::new(ip, 5061),
+            secure_media: false,
             msrp: SocketAddr::new(ip, 2855),
             transport: Transport::Tcp,
             hosts,
@@ -73,7 +79,7 @@ impl Config {
     /// The same for the MSRP machines.
     pub(super) fn media(&self) -> msrp::Config {
         let own = msrp::Config::new(&bracketed(&self.host), self.msrp.port());
-        msrp::Config { success_reports: self.success_reports, limits: self.limits.media, ..own }
+        msrp::Config { success_reports: self.success_reports, secure: self.secure_media, limits: self.limits.media, ..own }
     }
 }
 

@@ -16,6 +16,8 @@ use crate::wire::msrp::Framer;
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
     pub(super) framer: Framer,
+    /// How many whole chunks came.
+    pub(super) chunks: u64,
     pub(super) up: bool,
     /// Where it leads, when we opened it.
     pub(super) target: Option<(String, u16, bool)>,
@@ -26,7 +28,7 @@ pub(super) struct Connection {
 impl Connection {
     /// A connection that a peer opened.
     pub(super) fn accepted(limits: &Limits) -> Self {
-        Self { framer: Framer::new(limits.framing), up: true, target: None, sessions: BTreeSet::new() }
+        Self { framer: Framer::new(limits.framing), chunks: 0, up: true, target: None, sessions: BTreeSet::new() }
     }
 
     /// A connection that we open.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::connection::{Connection, Transactions};
 use super::session::{Session, State};
 use super::types::{Accept, Action, Config, Event, Outcome, SessionId};
-use crate::engine::{Closure, ConnectionId, Note};
+use crate::engine::{Closure, ConnectionId, Note, Standing};
 use crate::ids::Ids;
 use crate::time::Instant;
 use crate::wire::msrp::{MsrpUri, paths};
@@ -180,13 +180,17 @@ impl Node {
     pub fn handle_received(&mut self, now: Instant, connection: ConnectionId, data: &Bytes) {
         if let Some(own) = self.connections.get_mut(&connection) {
             if let Some(chunk) = own.framer.whole(data) {
+                own.chunks += 1;
                 return self.handle_chunk(now, connection, &chunk);
             }
             own.framer.feed(data);
         }
         while let Some(own) = self.connections.get_mut(&connection) {
             match own.framer.next_chunk() {
-                Ok(Some(chunk)) => self.handle_chunk(now, connection, &chunk),
+                Ok(Some(chunk)) => {
+                    own.chunks += 1;
+                    self.handle_chunk(now, connection, &chunk);
+                }
                 Ok(None) => return,
                 Err(fault) if own.framer.is_broken() => {
                     self.note(format!("reset the connection: {fault}"));
@@ -246,6 +250,15 @@ impl Node {
     /// Whether the connection belongs to this node.
     pub fn owns(&self, connection: ConnectionId) -> bool {
         self.connections.contains_key(&connection)
+    }
+
+    /// What a connection is to this node. One that no session is bound to is of no use to it.
+    pub fn standing(&self, connection: ConnectionId) -> Standing {
+        match self.connections.get(&connection) {
+            Some(own) if !own.sessions.is_empty() && own.framer.unfinished() == 0 => Standing::InUse,
+            Some(own) => Standing::Unfinished { messages: own.chunks },
+            None => Standing::Idle,
+        }
     }
 
     /// The connection that a session is bound to.

@@ -96,6 +96,11 @@ impl Edge {
         self.events
     }
 
+    /// Takes everything recorded so far out.
+    pub(super) fn drain_events(&mut self) -> impl Iterator<Item = Event> {
+        self.events.drain(..)
+    }
+
     /// Records something that is no message.
     pub fn record(&mut self, now: Instant, kind: Kind) {
         let number = self.next_number();

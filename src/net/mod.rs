@@ -2,13 +2,15 @@
 //!
 //! [`Hub`] is the one place that calls an [`Engine`]: record, handle, drain, record. It stands
 //! under every driver, so that a run in the simulator and one on sockets differ in their bytes'
-//! way and in nothing else. [`sim::Simulator`] moves hubs in virtual time.
+//! way and in nothing else. [`sim::Simulator`] moves hubs in virtual time, [`socket::Sockets`] on
+//! real sockets in real time.
 
 mod commits;
 pub mod disk;
 mod edge;
 mod link;
 pub mod sim;
+pub mod socket;
 mod stream;
 
 use std::sync::Arc;

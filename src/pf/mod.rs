@@ -32,7 +32,7 @@ use bytes::Bytes;
 
 use self::core::Core;
 use crate::endpoint::Config;
-use crate::engine::{Engine, Input, Output};
+use crate::engine::{ConnectionId, Engine, Input, Output, Standing};
 use crate::time::Instant;
 
 pub use policy::Policy;
@@ -116,6 +116,10 @@ impl Engine for Pf {
     fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let own = self.core.schedule.next();
         self.core.endpoint.poll_timeout().into_iter().chain(own).min()
+    }
+
+    fn standing(&self, connection: ConnectionId) -> Standing {
+        self.core.endpoint.standing(connection)
     }
 }
 

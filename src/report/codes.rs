@@ -56,6 +56,8 @@ pub const RUN_CODES: &[(&str, &str, &str)] = &[
     ("R0001", "no run file", "A run file is JSON lines with a header, made by `run --reporter jsonl=PATH`."),
     ("R0002", "an incomplete run file", "Without a footer nobody knows what is missing; such a file never passes."),
     ("E0703", "a file cannot be read", "The message of the operating system follows."),
+    ("U0020", "the configuration of serve is wrong", "The setting is named as a TOML file calls it; `serve --print-config` shows what would be used."),
+    ("U0021", "a log filter cannot be read", "A filter is a level, or levels by target: `warn,wire=debug`."),
     ("E0704", "a file cannot be written", "The message of the operating system follows."),
     (
         "E0705",
@@ -63,5 +65,6 @@ pub const RUN_CODES: &[(&str, &str, &str)] = &[
         "It is no store, a damaged one, a later version's or somebody else's. The file is left as it is.",
     ),
     ("E0706", "the store cannot be opened", "Another process has it, or the operating system does not let us."),
+    ("E0720", "a server cannot start", "A port is in use, an address is not of this machine, or too few descriptors may be open."),
     ("H0070", "a defect of cpmcheck", "A panic. It says nothing about the IUT; the seed repeats it."),
 ];

@@ -8,6 +8,7 @@ pub mod plan;
 mod play;
 pub mod select;
 pub mod selftest;
+pub mod serve;
 pub mod soak;
 mod speak;
 mod tamper;

@@ -9,7 +9,7 @@ use super::ground::{
     CORE_ADDRESS, CORE_URI, Ground, Home, PF_ADDRESS, PF_URI, addresses_of, book, commit_plan, pf_settings, places, profile,
 };
 use crate::endpoint::{self, Event as Came, Timing};
-use crate::engine::{Engine, Input, Output};
+use crate::engine::{ConnectionId, Engine, Input, Output, Standing};
 use crate::net::sim::{Settings, Simulator};
 use crate::net::{Filter, NodeId, Quality};
 use crate::pattern::ast::{End, Role};
@@ -67,6 +67,14 @@ impl Engine for Inhabitant {
             Self::Pf(pf) => pf.poll_timeout(),
             Self::Core(core) => core.poll_timeout(),
             Self::Scripted(actor) => actor.poll_timeout(),
+        }
+    }
+
+    fn standing(&self, connection: ConnectionId) -> Standing {
+        match self {
+            Self::Pf(pf) => pf.standing(connection),
+            Self::Core(core) => core.standing(connection),
+            Self::Scripted(actor) => actor.standing(connection),
         }
     }
 }

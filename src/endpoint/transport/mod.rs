@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::engine::{Closure, ConnectionId, Input, Note, Output, Transport};
+use crate::engine::{Closure, ConnectionId, Input, Note, Output, Standing, Transport};
 use crate::time::Instant;
 use crate::wire::sip::header::{self, NameAddr};
 use crate::wire::sip::{Builder, Framer, Host, Message, Scheme, Uri};
@@ -53,6 +53,10 @@ struct Link {
     hop: Hop,
     local: SocketAddr,
     framer: Framer,
+    /// How many whole messages came.
+    messages: u64,
+    /// Whether the peer opened it.
+    accepted: bool,
 }
 
 impl Link {
@@ -94,7 +98,9 @@ impl TransportLayer {
     pub fn handle(&mut self, _now: Instant, input: Input) -> Option<Input> {
         match input {
             Input::Datagram { local, peer, data } if local.port() == self.config.sip.port() => self.on_datagram(local, peer, data),
-            Input::Accepted { connection, local, peer } if local.port() == self.config.sip.port() => {
+            Input::Accepted { connection, local, peer }
+                if [self.config.sip.port(), self.config.sips.port()].contains(&local.port()) =>
+            {
                 self.on_accepted(connection, local, peer);
             }
             Input::Connected { connection, local } if self.links.contains_key(&connection) => {
@@ -127,6 +133,14 @@ impl TransportLayer {
         self.outputs.push_back(Output::Note(Note { layer, text: text.into(), because: None }));
     }
 
+    /// What a connection is to this layer; `None` if it is not its own.
+    pub fn standing(&self, connection: ConnectionId) -> Option<Standing> {
+        let link = self.links.get(&connection)?;
+        let silent = link.accepted && link.messages == 0;
+        let unfinished = silent || !link.framer.unfinished().is_empty();
+        Some(if unfinished { Standing::Unfinished { messages: link.messages } } else { Standing::Idle })
+    }
+
     /// A number for a connection that this node opens. Those for MSRP leave remainder 2 by four.
     fn allocate_connection(&mut self) -> ConnectionId {
         self.next_connection += 4;
@@ -155,18 +169,21 @@ impl TransportLayer {
             self.outputs.push_back(Output::Close { connection, how: Closure::Reset });
             return;
         }
-        self.add_link(connection, Hop { transport: Transport::Tcp, peer }, local);
+        let secure = local.port() == self.config.sips.port();
+        let transport = if secure { Transport::Tls } else { Transport::Tcp };
+        self.add_link(connection, Hop { transport, peer }, local, true);
     }
 
-    fn add_link(&mut self, connection: ConnectionId, hop: Hop, local: SocketAddr) {
+    fn add_link(&mut self, connection: ConnectionId, hop: Hop, local: SocketAddr, accepted: bool) {
         let framer = Framer::new(self.config.limits.framer);
-        self.links.insert(connection, Link { hop, local, framer });
+        self.links.insert(connection, Link { hop, local, framer, messages: 0, accepted });
         self.by_hop.insert(hop, connection);
     }
 
     fn on_received(&mut self, connection: ConnectionId, data: &Bytes) {
         let Some(link) = self.links.get_mut(&connection) else { return };
         if let Some(message) = link.framer.whole(data) {
+            link.messages += 1;
             let source = link.source(connection);
             return self.on_message(message, source);
         }
@@ -175,7 +192,10 @@ impl TransportLayer {
             let Some(link) = self.links.get_mut(&connection) else { return };
             let source = link.source(connection);
             match link.framer.next_message() {
-                Ok(Some(message)) => self.on_message(message, source),
+                Ok(Some(message)) => {
+                    link.messages += 1;
+                    self.on_message(message, source);
+                }
                 Ok(None) => return,
                 Err(fault) => {
                     self.note("transport", format!("connection to {} cannot be framed any more: {fault}", source.peer));
@@ -248,7 +268,11 @@ impl TransportLayer {
 
     /// A Via of this node.
     pub fn via(&self, transport: Transport, branch: &str) -> String {
-        format!("SIP/2.0/{transport} {}:{};branch={branch}", bracketed(&self.config.host), self.config.sip.port())
+        let port = match transport {
+            Transport::Udp | Transport::Tcp => self.config.sip.port(),
+            Transport::Tls => self.config.sips.port(),
+        };
+        format!("SIP/2.0/{transport} {}:{port};branch={branch}", bracketed(&self.config.host))
     }
 
     /// Finds the next hop of a request and pushes our Via for it.
@@ -283,7 +307,7 @@ impl TransportLayer {
 
     fn connect(&mut self, hop: Hop) -> ConnectionId {
         let connection = self.allocate_connection();
-        self.add_link(connection, hop, self.config.sip);
+        self.add_link(connection, hop, self.config.sip, false);
         self.outputs.push_back(Output::Connect { connection, transport: hop.transport, peer: hop.peer });
         connection
     }

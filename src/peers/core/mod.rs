@@ -21,7 +21,7 @@ use std::net::IpAddr;
 
 use crate::endpoint::Config;
 use crate::endpoint::transport::{Arrival, Source, TransportLayer};
-use crate::engine::{Engine, Input, Output};
+use crate::engine::{ConnectionId, Engine, Input, Output, Standing};
 use crate::time::Instant;
 use crate::wire::sip::header::{self, NameAddr};
 use crate::wire::sip::{Builder, Message, Method, Name, Uri};
@@ -347,6 +347,10 @@ impl Engine for Core {
 
     fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         None
+    }
+
+    fn standing(&self, connection: ConnectionId) -> Standing {
+        self.transport.standing(connection).unwrap_or(Standing::Idle)
     }
 }
 

@@ -22,7 +22,7 @@ use super::profile::{GroupProfile, Profile};
 use super::reference::{Habits, Order};
 use super::templates;
 use crate::endpoint::{Config, DialogId, Endpoint, Event, MsrpId, TransactionId};
-use crate::engine::{Engine, Input, Output};
+use crate::engine::{ConnectionId, Engine, Input, Output, Standing};
 use crate::ids::Ids;
 use crate::msrp;
 use crate::time::Instant;
@@ -338,5 +338,9 @@ impl Engine for Scripted {
     fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let own = self.habits.wake().map(|at| (at, "habit"));
         self.endpoint.poll_timeout().into_iter().chain(own).min()
+    }
+
+    fn standing(&self, connection: ConnectionId) -> Standing {
+        self.endpoint.standing(connection)
     }
 }

@@ -1,0 +1,340 @@
+//! Engines on real sockets, in real time: SIP over UDP, TCP and TLS, MSRP over TCP and TLS.
+//!
+//! ```text
+//! socket task  --Arrival-->  Sockets::step  --Input-->  engine  --Output-->  queue, socket, store
+//! ```
+//!
+//! Every socket has a task that does nothing but move bytes; engines are called by [`Sockets::step`]
+//! alone, one at a time, so that they need no locks. What waits in either direction is bounded: a
+//! peer that is not read from is held up by TCP, one that does not read is given up.
+
+mod clock;
+mod connection;
+mod fault;
+mod limits;
+mod listen;
+mod ports;
+mod queue;
+mod stream;
+mod tls;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
+
+pub use clock::Clock;
+pub use fault::Fault;
+pub use limits::{Limits, raise_descriptor_limit};
+pub use ports::{Bound, Listener, Use};
+pub use tls::{Tls, TlsFiles, names_of};
+
+use super::disk::{self, Committer};
+use super::{Hub, NodeId};
+use crate::engine::{BatchId, CommitOutcome, ConnectionId, Engine, Input, Output, Store, Write};
+use crate::time::Instant;
+use connection::Connection;
+use stream::{Scratch, Stream};
+use watch::Watch;
+
+/// Arrivals that wait for the engines; while they are so many, sockets are not read.
+const INBOX: usize = 1_024;
+
+/// What a task has to tell the driver.
+#[derive(Debug)]
+struct Arrival {
+    node: NodeId,
+    wire: Wire,
+}
+
+#[derive(Debug)]
+enum Wire {
+    Input(Input),
+    Accepted { stream: Stream, local: SocketAddr, peer: SocketAddr },
+    Connected { connection: ConnectionId, stream: Stream, local: SocketAddr },
+}
+
+/// One engine and its sockets.
+struct Node<E> {
+    hub: Hub<E>,
+    name: Arc<str>,
+    datagrams: Vec<(SocketAddr, Arc<UdpSocket>)>,
+    addresses: Vec<SocketAddr>,
+    tasks: Vec<tokio::task::AbortHandle>,
+    connections: BTreeMap<ConnectionId, Connection>,
+    accepted: u64,
+    commits: Option<Committer<BoxedStore>>,
+    committing: usize,
+}
+
+/// What a node's records go to.
+pub type BoxedStore = Box<dyn Store + Send>;
+
+/// A batch that is done with. These are as many as the committers take, and do not wait for room:
+/// a store that waits for an engine which waits for the store would be no use.
+type Outcome = (NodeId, BatchId, CommitOutcome);
+
+/// Engines on the sockets of this process.
+///
+/// It is to be used inside a runtime of one thread.
+pub struct Sockets<E> {
+    clock: Clock,
+    limits: Limits,
+    tls: Option<Arc<Tls>>,
+    scratch: Scratch,
+    sender: Sender<Arrival>,
+    inbox: Receiver<Arrival>,
+    committed: (UnboundedSender<Outcome>, UnboundedReceiver<Outcome>),
+    nodes: Vec<Node<E>>,
+    watch: Watch,
+    effects: Vec<Output>,
+    swept: tokio::time::Instant,
+    /// Whether a deadline was served last: then what has arrived comes first.
+    woke: bool,
+}
+
+impl<E: Engine> Sockets<E> {
+    /// A driver without engines that logs what they remark. Without `tls` nothing is secured.
+    pub fn new(clock: Clock, limits: Limits, tls: Option<Tls>) -> Self {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        Self {
+            clock,
+            limits,
+            tls: tls.map(Arc::new),
+            scratch: Scratch::default(),
+            sender,
+            inbox,
+            committed: mpsc::unbounded_channel(),
+            nodes: Vec::new(),
+            watch: Watch::log(),
+            effects: Vec::new(),
+            swept: tokio::time::Instant::now(),
+            woke: false,
+        }
+    }
+
+    /// Adds an engine that speaks on these sockets and commits to this store.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be had for the store.
+    pub fn add(&mut self, name: Arc<str>, bound: Bound, store: Option<BoxedStore>, engine: E) -> Result<NodeId, Fault> {
+        let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        let addresses = bound.addresses().collect();
+        let commits = store.map(|store| self.committer(id, store)).transpose()?;
+        let mut tasks = Vec::new();
+        let mut datagrams = Vec::new();
+        for (local, socket) in bound.datagrams {
+            let socket = Arc::new(socket);
+            tasks.push(tokio::spawn(listen::read_datagrams(id, local, Arc::clone(&socket), self.sender.clone())).abort_handle());
+            datagrams.push((local, socket));
+        }
+        for (listener, own) in bound.listeners {
+            let tls = if own.is_secure() { self.tls.clone() } else { None };
+            let doorman = listen::Doorman { node: id, tls, patience: self.limits.connect, inbox: self.sender.clone() };
+            tasks.push(tokio::spawn(doorman.run(listener)).abort_handle());
+        }
+        let hub = Hub::new(Arc::clone(&name), engine, false);
+        let connections = BTreeMap::new();
+        let node = Node { hub, name, datagrams, addresses, tasks, connections, accepted: 0, commits, committing: 0 };
+        self.nodes.push(node);
+        Ok(id)
+    }
+
+    fn committer(&self, node: NodeId, store: BoxedStore) -> Result<Committer<BoxedStore>, Fault> {
+        let committed = self.committed.0.clone();
+        let report = move |batch, outcome: Result<(), &std::io::Error>| {
+            let outcome = match outcome {
+                Ok(()) => CommitOutcome::Durable,
+                Err(fault) => {
+                    tracing::error!(target: "store", %fault, "a commit failed");
+                    CommitOutcome::Failed
+                }
+            };
+            // A driver that is gone wants to hear nothing.
+            let _ = committed.send((node, batch, outcome));
+        };
+        Committer::start(store, disk::Limits::default(), report).map_err(|cause| Fault::Io("no thread for the store", cause))
+    }
+
+    /// The present.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// The engine of a node.
+    pub fn engine(&self, node: NodeId) -> Option<&E> {
+        self.nodes.get(node.0 as usize).map(|node| node.hub.engine())
+    }
+
+    /// Acts on the engine of a node now.
+    pub fn act<R>(&mut self, node: NodeId, action: impl FnOnce(&mut E, Instant) -> R) -> Option<R> {
+        let now = self.clock.now();
+        let own = self.nodes.get_mut(node.0 as usize)?;
+        let result = own.hub.act(now, self.watch.edge(), &mut self.effects, action);
+        self.settle(node, now);
+        Some(result)
+    }
+
+    /// Waits until something has happened to an engine, and returns its node; `None` when nothing
+    /// has by `limit`.
+    pub async fn step(&mut self, limit: Option<Instant>) -> Option<NodeId> {
+        loop {
+            if self.woke
+                && let Ok(arrival) = self.inbox.try_recv()
+            {
+                self.woke = false;
+                if let Some(node) = self.arrive(arrival) {
+                    return Some(node);
+                }
+            }
+            let now = self.clock.now();
+            let next = self.deadline();
+            if let Some((at, node)) = next.filter(|(at, _)| *at <= now) {
+                tracing::trace!(target: "engine", late_us = now.since(at).as_micros(), "deadline");
+                self.woke = true;
+                return self.feed(node, Input::Timeout);
+            }
+            let until = next.map(|(at, _)| at).into_iter().chain(limit).min();
+            let sweep = self.swept + self.limits.sweep();
+            let wake = until.map_or(sweep, |until| self.clock.at(until).min(sweep));
+            tokio::select! {
+                biased;
+                Some((node, batch, outcome)) = self.committed.1.recv() => {
+                    return self.admit(node, Input::Committed { batch, outcome });
+                }
+                Some(arrival) = self.inbox.recv() => {
+                    if let Some(node) = self.arrive(arrival) {
+                        return Some(node);
+                    }
+                }
+                () = tokio::time::sleep_until(wake) => {
+                    if let Some(node) = self.sweep() {
+                        return Some(node);
+                    }
+                    if limit.is_some_and(|limit| limit <= self.clock.now()) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<(Instant, NodeId)> {
+        let deadlines = (0..).map(NodeId).zip(&self.nodes);
+        deadlines.filter_map(|(id, node)| node.hub.engine().poll_timeout().map(|(at, _)| (at, id))).min()
+    }
+
+    fn arrive(&mut self, Arrival { node, wire }: Arrival) -> Option<NodeId> {
+        match wire {
+            Wire::Input(input) => self.admit(node, input),
+            Wire::Accepted { stream, local, peer } => self.accept(node, stream, local, peer),
+            Wire::Connected { connection, stream, local } => self.connected(node, connection, stream, local),
+        }
+    }
+
+    /// Hands on what concerns a connection only while the engine still has it.
+    fn admit(&mut self, id: NodeId, input: Input) -> Option<NodeId> {
+        let node = self.nodes.get_mut(id.0 as usize)?;
+        match &input {
+            Input::Received { connection, .. } => node.connections.get_mut(connection)?.heard(),
+            Input::Closed { connection, how } => {
+                let gone = node.connections.remove(connection)?;
+                tracing::debug!(target: "socket", node = %node.name, peer = %gone.peer(), ?how, "closed");
+            }
+            Input::Committed { .. } => node.committing = node.committing.saturating_sub(1),
+            _ => {}
+        }
+        self.feed(id, input)
+    }
+
+    fn feed(&mut self, id: NodeId, input: Input) -> Option<NodeId> {
+        let now = self.clock.now();
+        let node = self.nodes.get_mut(id.0 as usize)?;
+        self.watch.input(now, id, &node.name, &input);
+        node.hub.feed(now, input, self.watch.edge(), &mut self.effects);
+        self.settle(id, now);
+        Some(id)
+    }
+
+    /// Does what the engine asked for.
+    fn settle(&mut self, id: NodeId, now: Instant) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for output in effects.drain(..) {
+            self.carry_out(id, now, output);
+        }
+        self.effects = effects;
+        self.watch.settled(&self.nodes[id.0 as usize].name);
+    }
+
+    fn carry_out(&mut self, id: NodeId, now: Instant, output: Output) {
+        self.watch.output(now, id, &self.nodes[id.0 as usize].name, &output);
+        match output {
+            Output::Datagram { local, peer, data } => self.send_datagram(id, local, peer, data),
+            Output::Connect { connection, transport, peer } => self.connect(id, connection, transport, peer),
+            Output::Send { connection, data } => self.send(id, connection, data),
+            Output::Close { connection, how } => self.close(id, connection, how),
+            Output::Commit { batch, writes } => self.commit(id, batch, writes),
+            Output::Note(_) => {}
+        }
+    }
+
+    fn commit(&mut self, id: NodeId, batch: BatchId, writes: Vec<Write>) {
+        let node = &mut self.nodes[id.0 as usize];
+        let taken = node.commits.as_ref().map(|commits| commits.submit(batch, writes));
+        node.committing += usize::from(taken.is_some());
+        if taken.is_some_and(|taken| taken.is_err()) {
+            tracing::error!(target: "store", "a batch was refused: too many wait");
+            // The other end is ours.
+            let _ = self.committed.0.send((id, batch, CommitOutcome::Failed));
+        }
+    }
+
+    fn send_datagram(&self, id: NodeId, local: SocketAddr, peer: SocketAddr, data: Bytes) {
+        let sockets = &self.nodes[id.0 as usize].datagrams;
+        let exact = sockets.iter().find(|(own, _)| *own == local);
+        let fitting = || sockets.iter().find(|(own, _)| own.is_ipv4() == peer.is_ipv4());
+        let Some((_, socket)) = exact.filter(|(own, _)| own.is_ipv4() == peer.is_ipv4()).or_else(fitting) else {
+            tracing::warn!(target: "socket", %peer, "no UDP socket leads there");
+            return;
+        };
+        match socket.try_send_to(&data, peer) {
+            Ok(_) => {}
+            Err(fault) if fault.kind() == std::io::ErrorKind::WouldBlock => {
+                let socket = Arc::clone(socket);
+                tokio::spawn(async move { socket.send_to(&data, peer).await });
+            }
+            // As if it had been lost on the way: the transaction repeats it, or gives up.
+            Err(fault) => tracing::debug!(target: "socket", %peer, %fault, "a datagram could not be sent"),
+        }
+    }
+
+    /// Stops accepting, then waits until nothing is left to be written or committed, or `patience`
+    /// is over. What arrives on open connections meanwhile is still served.
+    pub async fn drain(&mut self, patience: Duration) {
+        for node in &mut self.nodes {
+            node.tasks.drain(node.datagrams.len()..).for_each(|listener| listener.abort());
+        }
+        let end = self.clock.now() + patience.mul_f64(self.clock.rate());
+        while self.is_busy() && self.step(Some(end)).await.is_some() {}
+    }
+
+    fn is_busy(&self) -> bool {
+        let busy = |node: &Node<E>| node.committing > 0 || node.connections.values().any(Connection::is_busy);
+        !self.inbox.is_empty() || !self.committed.1.is_empty() || self.nodes.iter().any(busy)
+    }
+}
+
+impl<E> Drop for Sockets<E> {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            node.tasks.iter().for_each(tokio::task::AbortHandle::abort);
+            node.connections.values().for_each(Connection::abandon);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! TLS: certificates that are given, or made for the run, and whom a connection trusts.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::Fault;
+use super::stream::Stream;
+
+/// Where certificates come from.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TlsFiles {
+    /// Our certificate chain and its key (PEM); without them one is made for the run.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Whom we trust (PEM); without it any certificate will do.
+    pub trusted: Option<PathBuf>,
+}
+
+/// Both ends of TLS for one process.
+#[derive(Clone)]
+pub struct Tls {
+    acceptor: TlsAcceptor,
+    connector: TlsConnector,
+    trusts_all: bool,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("trusts_all", &self.trusts_all).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Reads certificates, or makes one for `names`.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, or holds no certificate or key that fits.
+    pub fn new(files: &TlsFiles, names: &[String]) -> Result<Self, Fault> {
+        let provider = Arc::new(ring::default_provider());
+        let (chain, key) = match &files.identity {
+            Some((chain, key)) => (read_chain(chain)?, read_key(key)?),
+            None => made_for(names)?,
+        };
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(broken)?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(broken)?;
+        let client =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(broken)?;
+        let client = match &files.trusted {
+            Some(path) => client.with_root_certificates(roots(path)?),
+            None => client.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider))),
+        };
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(server)),
+            connector: TlsConnector::from(Arc::new(client.with_no_client_auth())),
+            trusts_all: files.trusted.is_none(),
+        })
+    }
+
+    /// Whether certificates of peers are not checked against anything.
+    pub const fn trusts_all(&self) -> bool {
+        self.trusts_all
+    }
+
+    pub(super) async fn accept(&self, stream: TcpStream) -> std::io::Result<Stream> {
+        let stream = self.acceptor.accept(stream).await?;
+        Ok(Stream::Tls(Box::new(stream.into())))
+    }
+
+    pub(super) async fn connect(&self, stream: TcpStream, peer: SocketAddr) -> std::io::Result<Stream> {
+        let name = ServerName::IpAddress(peer.ip().into());
+        let stream = self.connector.connect(name, stream).await?;
+        Ok(Stream::Tls(Box::new(stream.into())))
+    }
+}
+
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn made_for(names: &[String]) -> Result<Identity, Fault> {
+    let made = rcgen::generate_simple_self_signed(names.to_vec()).map_err(broken)?;
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    Ok((vec![made.cert.der().clone()], key))
+}
+
+/// The names that a certificate for these addresses carries.
+pub fn names_of(addresses: impl IntoIterator<Item = IpAddr>) -> Vec<String> {
+    let specific = addresses.into_iter().filter(|address| !address.is_unspecified());
+    specific.map(|address| address.to_string()).chain(["localhost".to_owned()]).collect()
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = certificates.map_err(|why| unreadable(path, &why))?;
+    if certificates.is_empty() {
+        return Err(Fault::Tls(format!("{} holds no certificate", path.display())));
+    }
+    Ok(certificates)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
+    PrivateKeyDer::from_pem_file(path).map_err(|why| unreadable(path, &why))
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, Fault> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_chain(path)? {
+        roots.add(certificate).map_err(broken)?;
+    }
+    Ok(roots)
+}
+
+fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> Fault {
+    Fault::Tls(format!("{} cannot be read: {why}", path.display()))
+}
+
+fn broken(why: impl std::fmt::Display) -> Fault {
+    Fault::Tls(why.to_string())
+}
+
+/// Takes any certificate: between test systems nobody has signed them. The handshake itself is
+/// checked as always.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
