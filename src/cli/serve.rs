@@ -178,16 +178,21 @@ fn read(path: &Path, console: &Console) -> Result<Settings, Exit> {
         Exit::Usage
     })?;
     Settings::parse(&text).map_err(|mistake| {
-        console.talk(&format!("error[U0020]: {} is no configuration of serve\n{mistake}\n   = note        exit 2\n", path.display()));
+        console
+            .talk(&format!("error[U0020]: {} is no configuration of serve\n{mistake}\n   = note        exit 2\n", path.display()));
         Exit::Usage
     })
 }
 
 fn told(failure: &Failure, console: &Console) -> Exit {
     if let Failure::Store(why) = failure {
-        let (exit, note) = if why.is_input() { (Exit::Input, "exit 3 (input)") } else { (Exit::Environment, "exit 7 (environment)") };
+        let (exit, note) =
+            if why.is_input() { (Exit::Input, "exit 3 (input)") } else { (Exit::Environment, "exit 7 (environment)") };
         let help = why.help();
-        console.talk(&format!("error[{}]: {why}\n   = try         {help}\n   = note        the file is as it was; {note}\n", why.code()));
+        console.talk(&format!(
+            "error[{}]: {why}\n   = try         {help}\n   = note        the file is as it was; {note}\n",
+            why.code()
+        ));
         return exit;
     }
     let (code, exit, note) = match failure {

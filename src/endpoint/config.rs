@@ -76,6 +76,18 @@ impl Config {
         }
     }
 
+    /// Host and port at which it takes SIP by its own transport, as a URI writes them.
+    pub fn authority(&self) -> String {
+        format!("{}:{}", bracketed(&self.host), self.own_port())
+    }
+
+    const fn own_port(&self) -> u16 {
+        match self.transport {
+            Transport::Udp | Transport::Tcp => self.sip.port(),
+            Transport::Tls => self.sips.port(),
+        }
+    }
+
     /// The same for the MSRP machines.
     pub(super) fn media(&self) -> msrp::Config {
         let own = msrp::Config::new(&bracketed(&self.host), self.msrp.port());

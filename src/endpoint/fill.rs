@@ -81,7 +81,7 @@ impl Endpoint {
         let config = self.config();
         config.contact.clone().unwrap_or_else(|| {
             let transport = config.transport.token().to_ascii_lowercase();
-            format!("<sip:{}:{};transport={transport}>", bracketed(&config.host), config.sip.port())
+            format!("<sip:{};transport={transport}>", config.authority())
         })
     }
 

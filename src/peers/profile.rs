@@ -97,8 +97,7 @@ impl Profile {
 
     /// The Contact that the actor's messages carry.
     pub fn contact(&self, config: &Config) -> String {
-        let host = &config.host;
-        let port = config.sip.port();
+        let authority = config.authority();
         let transport = match config.transport {
             Transport::Udp => "",
             Transport::Tcp => ";transport=tcp",
@@ -107,10 +106,10 @@ impl Profile {
         match self.role {
             Role::Client => {
                 let instance = self.instance.as_ref().map(|urn| format!(";+sip.instance=\"<{urn}>\"")).unwrap_or_default();
-                format!("<sip:{}@{host}:{port}{transport}>{instance};{SESSION_FEATURE}", self.name)
+                format!("<sip:{}@{authority}{transport}>{instance};{SESSION_FEATURE}", self.name)
             }
             Role::Cf => self.focus_contact(&self.uri),
-            Role::Pf | Role::Core => format!("<sip:{host}:{port}{transport}>"),
+            Role::Pf | Role::Core => format!("<sip:{authority}{transport}>"),
         }
     }
 

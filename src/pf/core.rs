@@ -19,7 +19,7 @@ use super::state::{Delivery, Group, GroupId, Phase, Restart, Side, UserId, Users
 use super::{PfConfig, Policy};
 use crate::clause::Clause;
 use crate::endpoint::{self, Change, DialogId, Endpoint, Event, Failure, MsrpId, SubscriptionId, TransactionId};
-use crate::engine::{Note, Output};
+use crate::engine::{Note, Output, Transport};
 use crate::ids::Ids;
 use crate::time::Instant;
 use crate::wire::sip::{Builder, Message, Method, Name};
@@ -147,8 +147,12 @@ impl Core {
     /// The URI at which the PF itself is reached.
     pub(super) fn address(&self) -> String {
         let config = self.endpoint.config();
-        let transport = if config.transport.is_reliable() { ";transport=tcp" } else { "" };
-        format!("sip:{}:{}{transport}", config.host, config.sip.port())
+        let transport = match config.transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+        };
+        format!("sip:{}{transport}", config.authority())
     }
 
     /// Puts a remark in front of what happens next: the requirement that decides, and how.

@@ -56,7 +56,11 @@ pub const RUN_CODES: &[(&str, &str, &str)] = &[
     ("R0001", "no run file", "A run file is JSON lines with a header, made by `run --reporter jsonl=PATH`."),
     ("R0002", "an incomplete run file", "Without a footer nobody knows what is missing; such a file never passes."),
     ("E0703", "a file cannot be read", "The message of the operating system follows."),
-    ("U0020", "the configuration of serve is wrong", "The setting is named as a TOML file calls it; `serve --print-config` shows what would be used."),
+    (
+        "U0020",
+        "the configuration of serve is wrong",
+        "The setting is named as a TOML file calls it; `serve --print-config` shows what would be used.",
+    ),
     ("U0021", "a log filter cannot be read", "A filter is a level, or levels by target: `warn,wire=debug`."),
     ("E0704", "a file cannot be written", "The message of the operating system follows."),
     (

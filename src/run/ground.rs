@@ -220,7 +220,7 @@ pub(super) fn book(setup: &Setup<'_>, places: &[Home]) -> AddressBook {
         places.iter().find(|home| home.party.role == Role::Core).map_or_else(|| "core".into(), |home| Arc::clone(&home.party.name));
     let core = Party { role: Role::Core, name: core_name, device: None };
     let mut book = AddressBook::default();
-    let ends = |address: IpAddr, party: &Party| [5060, 2855].map(|port| (SocketAddr::new(address, port), party.clone()));
+    let ends = |address: IpAddr, party: &Party| [5060, 5061, 2855].map(|port| (SocketAddr::new(address, port), party.clone()));
     book.nodes.extend(ends(PF_ADDRESS, &pf));
     book.nodes.extend(ends(CORE_ADDRESS, &core));
     book.nodes.extend(places.iter().flat_map(|home| ends(home.address, &home.party)));

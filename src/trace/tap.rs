@@ -72,7 +72,12 @@ impl Tap {
 
     /// A peer opened a connection to the node.
     pub fn accepted(&mut self, connection: ConnectionId, local: SocketAddr, peer: SocketAddr) -> Kind {
-        let link = Link { transport: Transport::Tcp, source: peer, destination: local, connection: Some(connection) };
+        self.accepted_over(Transport::Tcp, connection, local, peer)
+    }
+
+    /// The same, where the transport is known.
+    pub fn accepted_over(&mut self, transport: Transport, connection: ConnectionId, local: SocketAddr, peer: SocketAddr) -> Kind {
+        let link = Link { transport, source: peer, destination: local, connection: Some(connection) };
         self.insert(connection, link, false);
         Kind::Opened { link }
     }

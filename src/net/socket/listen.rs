@@ -12,8 +12,8 @@ use tokio::sync::mpsc::Sender;
 use super::stream::Stream;
 use super::tls::Tls;
 use super::{Arrival, Fault, Wire};
-use crate::net::NodeId;
 use crate::engine::{Input, Transport};
+use crate::net::NodeId;
 
 /// The largest datagram.
 const DATAGRAM: usize = 65_535;

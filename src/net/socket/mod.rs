@@ -13,6 +13,7 @@ mod connection;
 mod fault;
 mod limits;
 mod listen;
+mod mirror;
 mod ports;
 mod queue;
 mod stream;
@@ -20,7 +21,7 @@ mod tls;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ use super::disk::{self, Committer};
 use super::{Hub, NodeId};
 use crate::engine::{BatchId, CommitOutcome, ConnectionId, Engine, Input, Output, Store, Write};
 use crate::time::Instant;
+use crate::trace::event::{Event, Kind};
 use connection::Connection;
 use stream::{Scratch, Stream};
 use watch::Watch;
@@ -118,6 +120,24 @@ impl<E: Engine> Sockets<E> {
         }
     }
 
+    /// Records what crosses the edge of the IUT at `address`, another process, in place of a log.
+    #[must_use]
+    pub fn observing(mut self, address: IpAddr) -> Self {
+        self.watch = Watch::record(address);
+        self
+    }
+
+    /// Everything recorded so far.
+    pub fn events(&self) -> &[Event] {
+        self.watch.events()
+    }
+
+    /// Records something that is no message.
+    pub fn record(&mut self, kind: Kind) {
+        let now = self.now();
+        self.watch.edge().record(now, kind);
+    }
+
     /// Adds an engine that speaks on these sockets and commits to this store.
     ///
     /// # Errors
@@ -126,6 +146,7 @@ impl<E: Engine> Sockets<E> {
     pub fn add(&mut self, name: Arc<str>, bound: Bound, store: Option<BoxedStore>, engine: E) -> Result<NodeId, Fault> {
         let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
         let addresses = bound.addresses().collect();
+        self.watch.secure(bound.listeners().filter(Listener::is_secure).map(|own| own.address));
         let commits = store.map(|store| self.committer(id, store)).transpose()?;
         let mut tasks = Vec::new();
         let mut datagrams = Vec::new();

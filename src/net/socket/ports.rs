@@ -110,7 +110,8 @@ impl Bound {
 
     /// Every listener with the address that it got.
     pub fn listeners(&self) -> impl Iterator<Item = Listener> {
-        let datagram = |(address, _): &(SocketAddr, UdpSocket)| Listener { of: Use::Sip, transport: Transport::Udp, address: *address };
+        let datagram =
+            |(address, _): &(SocketAddr, UdpSocket)| Listener { of: Use::Sip, transport: Transport::Udp, address: *address };
         self.datagrams.iter().map(datagram).chain(self.listeners.iter().map(|(_, own)| *own))
     }
 

@@ -14,8 +14,8 @@ use tokio_rustls::TlsStream;
 
 use super::queue::{Next, Queue};
 use super::{Arrival, Wire};
-use crate::net::NodeId;
 use crate::engine::{Closure, ConnectionId, Input};
+use crate::net::NodeId;
 
 /// How long an ended connection waits for the peer to end its side.
 const LINGER: Duration = Duration::from_secs(2);

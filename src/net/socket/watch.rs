@@ -1,25 +1,44 @@
 //! What becomes of what a driver sees: a log, or the record of a run.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::super::Edge;
+use super::mirror::Mirror;
 use crate::engine::{Input, Note, Output};
 use crate::net::NodeId;
 use crate::time::Instant;
-use crate::trace::event::Kind;
+use crate::trace::event::{Event, Kind};
 use crate::trace::tap::{SIP_PORTS, Tap};
 
 /// Where engines' remarks and traffic go.
 pub(super) struct Watch {
     edge: Edge,
-    logs: bool,
+    /// What is recorded; without it everything goes to the log, and nothing is kept.
+    mirror: Option<Mirror>,
 }
 
 impl Watch {
-    /// Everything goes to the log, and nothing is kept.
+    /// Everything goes to the log.
     pub(super) fn log() -> Self {
-        let nowhere = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-        Self { edge: Edge::new(Tap::new(nowhere, SIP_PORTS)), logs: true }
+        Self { edge: Edge::new(Tap::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SIP_PORTS)), mirror: None }
+    }
+
+    /// What crosses the edge of the IUT at `address` is recorded.
+    pub(super) fn record(address: IpAddr) -> Self {
+        Self { edge: Edge::new(Tap::new(address, SIP_PORTS)), mirror: Some(Mirror::new(address)) }
+    }
+
+    /// TLS is spoken at these listeners of ours.
+    pub(super) fn secure(&mut self, listeners: impl IntoIterator<Item = SocketAddr>) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.secure(listeners);
+        }
+    }
+
+    /// Everything recorded so far.
+    pub(super) fn events(&self) -> &[Event] {
+        self.edge.events()
     }
 
     pub(super) const fn edge(&mut self) -> &mut Edge {
@@ -27,8 +46,9 @@ impl Watch {
     }
 
     /// An engine is told something.
-    pub(super) fn input(&mut self, _now: Instant, _node: NodeId, name: &Arc<str>, input: &Input) {
-        if !self.logs {
+    pub(super) fn input(&mut self, now: Instant, node: NodeId, name: &Arc<str>, input: &Input) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.input(node, input).for_each(|kind| self.edge.record(now, kind));
             return;
         }
         match input {
@@ -43,8 +63,9 @@ impl Watch {
     }
 
     /// An engine asks for something.
-    pub(super) fn output(&mut self, _now: Instant, _node: NodeId, name: &Arc<str>, output: &Output) {
-        if !self.logs {
+    pub(super) fn output(&mut self, now: Instant, node: NodeId, name: &Arc<str>, output: &Output) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.output(node, output).for_each(|kind| self.edge.record(now, kind));
             return;
         }
         match output {
@@ -60,7 +81,7 @@ impl Watch {
 
     /// An engine is done with what it was told.
     pub(super) fn settled(&mut self, name: &Arc<str>) {
-        if !self.logs {
+        if self.mirror.is_some() {
             return;
         }
         for event in self.edge.drain_events() {

@@ -229,7 +229,8 @@ impl Settings {
             let host = uri.host.ok_or_else(|| Mistake::new("core", format!("`{core}` names no host")))?;
             if host.ip().is_none() && !hosts.contains_key(host.0) {
                 let found = (host.0, 0).to_socket_addrs().ok().and_then(|mut found| found.next());
-                let address = found.ok_or_else(|| Mistake::new("core", format!("`{}` has no address; name it in hosts", host.0)))?;
+                let address =
+                    found.ok_or_else(|| Mistake::new("core", format!("`{}` has no address; name it in hosts", host.0)))?;
                 hosts.insert(host.0.to_owned(), address.ip());
             }
         }
@@ -301,7 +302,8 @@ mod tests {
 
     #[test]
     fn listeners_of_a_kind_share_a_port() {
-        let with = |listen: &[&str]| Settings { listen: listen.iter().map(|&text| text.to_owned()).collect(), ..Settings::default() };
+        let with =
+            |listen: &[&str]| Settings { listen: listen.iter().map(|&text| text.to_owned()).collect(), ..Settings::default() };
         assert!(with(&["udp:127.0.0.1:5060", "tcp:[::1]:5060", "tls:127.0.0.1:5061"]).listeners().is_ok());
         for wrong in [&["udp:127.0.0.1:5060", "tcp:127.0.0.1:5062"][..], &["5060"], &["udp:localhost:5060"], &[]] {
             assert_eq!(with(wrong).listeners().map_err(|mistake| mistake.setting), Err("listen".to_owned()), "{wrong:?}");

@@ -17,9 +17,9 @@ pub use config::{Group, LimitSettings, Mistake, Settings, TimerSettings, TlsSett
 use crate::endpoint::{self, Hosts, Timing};
 use crate::engine::{MemoryStore, Store, Transport};
 use crate::net::NodeId;
-pub use crate::net::socket::Listener;
 use crate::net::disk::{Disk, OpenError};
-use crate::net::socket::{self, BoxedStore, Bound, Clock, Limits, Sockets, Tls, Use, names_of};
+pub use crate::net::socket::Listener;
+use crate::net::socket::{self, Bound, BoxedStore, Clock, Limits, Sockets, Tls, Use, names_of};
 use actor::Actor;
 use config::seconds;
 
@@ -228,4 +228,3 @@ fn attend(sockets: &mut Sockets<Actor>, stepped: Option<NodeId>) {
         while sockets.act(node, Actor::attend) == Some(true) {}
     }
 }
-
