@@ -197,6 +197,7 @@ fn told(failure: &Failure, console: &Console) -> Exit {
     }
     let (code, exit, note) = match failure {
         Failure::Configuration(_) => ("U0020", Exit::Usage, "exit 2 (usage)"),
+        Failure::Records(_) => ("E0705", Exit::Input, "the file is as it was; exit 3 (input)"),
         Failure::Machine(_) | Failure::Store(_) => ("E0720", Exit::Environment, "nothing was served; exit 7 (environment)"),
     };
     console.talk(&format!("error[{code}]: {failure}\n   = note        {note}\n"));

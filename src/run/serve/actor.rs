@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use super::Records;
 use super::config::{Mistake, Settings};
+use super::{Failure, Records};
 use crate::endpoint;
 use crate::engine::{ConnectionId, Engine, Input, Output, Standing};
 use crate::pattern::ast::Role;
@@ -79,7 +79,7 @@ pub(super) fn check(part: Part, settings: &Settings) -> Result<(), Mistake> {
 }
 
 impl Actor {
-    pub(super) fn new(part: Part, settings: &Settings, config: endpoint::Config, records: Records) -> Result<Self, Mistake> {
+    pub(super) fn new(part: Part, settings: &Settings, config: endpoint::Config, records: Records) -> Result<Self, Failure> {
         let core = settings.core.clone().unwrap_or_default();
         Ok(match part {
             Part::Pf => {
@@ -90,7 +90,7 @@ impl Actor {
                 Self::Pf(Box::new(if records.is_empty() {
                     Pf::new(config, pf, policy)
                 } else {
-                    Pf::restored(config, pf, policy, records)
+                    Pf::restored(config, pf, policy, records).map_err(Failure::Records)?
                 }))
             }
             Part::Cf | Part::Client => {

@@ -20,6 +20,7 @@ use crate::net::NodeId;
 use crate::net::disk::{Disk, OpenError};
 pub use crate::net::socket::Listener;
 use crate::net::socket::{self, Bound, BoxedStore, Clock, Limits, Sockets, Tls, Use, names_of};
+use crate::pf::BadRecord;
 use actor::Actor;
 use config::seconds;
 
@@ -39,6 +40,8 @@ pub enum Failure {
     Machine(socket::Fault),
     /// The store cannot be used.
     Store(OpenError),
+    /// The store holds what this PF cannot take up.
+    Records(BadRecord),
 }
 
 impl From<Mistake> for Failure {
@@ -59,6 +62,7 @@ impl std::fmt::Display for Failure {
             Self::Configuration(mistake) => mistake.fmt(f),
             Self::Machine(fault) => fault.fmt(f),
             Self::Store(why) => why.fmt(f),
+            Self::Records(why) => write!(f, "the store holds what this PF cannot take up: {why}"),
         }
     }
 }
