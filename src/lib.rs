@@ -1,5 +1,6 @@
 //! Conformance test harness and SIP/MSRP traffic simulator for deferred delivery of group chat.
 
+pub mod capture;
 pub mod clause;
 pub mod cli;
 pub mod endpoint;

@@ -22,17 +22,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("suite", &["clause", "engine", "ids", "pattern", "policy", "time", "wire"]),
     // The record names roles and ends as patterns do.
     ("trace", &["clause", "engine", "ids", "pattern", "time", "wire"]),
+    // Packets to a trace and back; who is who is told in the words of the record.
+    ("capture", &["engine", "pattern", "time", "trace", "wire"]),
     ("judge", &["clause", "engine", "ids", "pattern", "policy", "suite", "time", "trace", "wire"]),
     ("net", &["clause", "engine", "ids", "time", "trace", "wire"]),
     (
         "run",
         &[
-            "clause", "endpoint", "engine", "ids", "judge", "msrp", "net", "pattern", "peers", "pf", "policy", "sip", "suite",
+            "capture", "clause", "endpoint", "engine", "ids", "judge", "msrp", "net", "pattern", "peers", "pf", "policy", "sip", "suite",
             "time", "trace", "wire",
         ],
     ),
     ("report", &["clause", "engine", "ids", "judge", "pattern", "suite", "time", "trace", "wire"]),
-    ("cli", &["clause", "engine", "ids", "judge", "pattern", "policy", "report", "run", "suite", "time", "trace", "wire"]),
+    ("cli", &["capture", "clause", "engine", "ids", "judge", "pattern", "policy", "report", "run", "suite", "time", "trace", "wire"]),
 ];
 
 /// Crates that only one room, or a part of it, may use.

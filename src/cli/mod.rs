@@ -12,6 +12,7 @@ mod cr;
 mod exit;
 mod explain;
 mod inspect;
+mod judge;
 mod knobs;
 mod lint;
 mod list;
@@ -72,9 +73,11 @@ enum Command {
     Explain(explain::Args),
     /// Check scenarios and catalogue without running anything
     Lint(lint::Args),
-    /// Show or judge a stored run
+    /// Show, export or judge a stored run
     #[command(subcommand)]
     Trace(trace::Command),
+    /// Judge captures (pcapng, pcap) and run files
+    Judge(judge::Args),
     /// Decide about changed traces, one by one
     Review(review::ReviewArgs),
     /// List the changed traces that await a decision
@@ -117,7 +120,8 @@ Basic:
   inspect      Decode messages and list what is wrong with them
   explain      Explain a requirement, clause, reading, policy knob or error code
   lint         Check scenarios and catalogue without running anything
-  trace        Show or judge a stored run
+  trace        Show, export or judge a stored run
+  judge        Judge captures (pcapng, pcap) and run files
 Review:
   review       Decide about changed traces, one by one
   pending      List the changed traces that await a decision
@@ -182,6 +186,7 @@ fn dispatch(command: Command, console: &Console) -> Exit {
         Command::Explain(args) => explain::run(&args, console),
         Command::Lint(args) => lint::run(&args, console),
         Command::Trace(command) => trace::run(&command, console),
+        Command::Judge(args) => judge::run(&args, console),
         Command::Review(args) => review::review(&args, console),
         Command::Pending(args) => review::pending(&args, console),
         Command::Accept(args) => review::accept(&args, console),

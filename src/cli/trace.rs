@@ -1,18 +1,21 @@
-//! `cpmcheck trace show|check`: look at a stored run, or judge it again.
+//! `cpmcheck trace show|export|check`: look at a stored run, take it elsewhere, or judge it again.
+
+mod export;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::load::{Loaded, SuiteArgs, count};
 use super::{Console, Exit};
-use crate::judge::outcome::FailOn;
-use crate::judge::verdict::{Verdict, verdict_of};
+use crate::judge::outcome::{FailOn, Outcome};
+use crate::judge::verdict::{Finding, Verdict, verdict_of};
 use crate::judge::{Judge, Setup};
 use crate::report::escape::visible;
 use crate::report::jsonl::{Stored, StoredOutcome, read};
 use crate::report::ladder as render;
 use crate::run::execute::{Choices, Course};
 use crate::run::plan::Job;
+use crate::suite::Suite;
 use crate::trace::Trace;
 
 /// `trace`.
@@ -20,6 +23,8 @@ use crate::trace::Trace;
 pub(super) enum Command {
     /// Show the ladder of a stored trace, or of a scenario that is played for it
     Show(ShowArgs),
+    /// Write a trace as a capture, a picture or a diagram
+    Export(export::Args),
     /// Judge a stored run again
     Check(CheckArgs),
 }
@@ -55,6 +60,7 @@ pub(super) struct CheckArgs {
 pub(super) fn run(command: &Command, console: &Console) -> Exit {
     let done = match command {
         Command::Show(args) => show(args, console),
+        Command::Export(args) => export::run(args, console),
         Command::Check(args) => check(args, console),
     };
     match done {
@@ -65,7 +71,7 @@ pub(super) fn run(command: &Command, console: &Console) -> Exit {
 fn show(args: &ShowArgs, console: &Console) -> Result<Exit, Exit> {
     let traces = match stored(&args.what, console)? {
         Some((stored, name)) => traces_of(stored, name.as_deref(), console)?,
-        None => vec![played(args, console)?],
+        None => vec![played(&args.what, args.seed, &args.suite, console)?.0.trace],
     };
     for trace in &traces {
         let marks = BTreeMap::new();
@@ -80,7 +86,7 @@ fn show(args: &ShowArgs, console: &Console) -> Result<Exit, Exit> {
 }
 
 /// The run file that an argument names, with the scenario in it; `None` when it names no file.
-fn stored(what: &str, console: &Console) -> Result<Option<(Stored, Option<String>)>, Exit> {
+pub(super) fn stored(what: &str, console: &Console) -> Result<Option<(Stored, Option<String>)>, Exit> {
     let (path, name) = match what.rsplit_once(':') {
         Some((path, name)) if Path::new(path).is_file() => (path, Some(name.to_owned())),
         _ if Path::new(what).is_file() => (what, None),
@@ -98,24 +104,26 @@ fn stored(what: &str, console: &Console) -> Result<Option<(Stored, Option<String
 }
 
 fn traces_of(stored: Stored, name: Option<&str>, console: &Console) -> Result<Vec<Trace>, Exit> {
+    Ok(kept(stored, name, console)?.into_iter().filter_map(|outcome| outcome.trace).collect())
+}
+
+/// The outcomes that have a trace, and of these the named one.
+fn kept(stored: Stored, name: Option<&str>, console: &Console) -> Result<Vec<StoredOutcome>, Exit> {
     let kept: Vec<StoredOutcome> = stored.outcomes.into_iter().filter(|outcome| outcome.trace.is_some()).collect();
     let names: Vec<String> = kept.iter().map(StoredOutcome::name).collect();
-    let traces: Vec<Trace> = kept
-        .into_iter()
-        .filter(|outcome| name.is_none_or(|name| outcome.name() == name))
-        .filter_map(|outcome| outcome.trace)
-        .collect();
-    if traces.is_empty() {
+    let found: Vec<StoredOutcome> = kept.into_iter().filter(|outcome| name.is_none_or(|name| outcome.name() == name)).collect();
+    if found.is_empty() {
         let known = if names.is_empty() { "none; run with --trace on".to_owned() } else { names.join(", ") };
         console.talk(&format!("error[U0010]: the run file keeps no such trace\n   = kept        {known}\n"));
         return Err(Exit::Usage);
     }
-    Ok(traces)
+    Ok(found)
 }
 
-fn played(args: &ShowArgs, console: &Console) -> Result<Trace, Exit> {
-    let Loaded { suite, .. } = args.suite.load(console)?;
-    let (id, wanted) = args.what.split_once('@').unwrap_or((&args.what, ""));
+/// Plays a scenario; returns its outcome and the suite that it is of.
+fn played(what: &str, seed: Option<u64>, suite: &SuiteArgs, console: &Console) -> Result<(Outcome, Suite), Exit> {
+    let Loaded { suite, .. } = suite.load(console)?;
+    let (id, wanted) = what.split_once('@').unwrap_or((what, ""));
     let found = suite.scenario(id).and_then(|scenario| {
         let variant = scenario
             .variants
@@ -127,13 +135,14 @@ fn played(args: &ShowArgs, console: &Console) -> Result<Trace, Exit> {
     let Some((scenario, variant)) = found else {
         let near = crate::suite::diagnostics::nearest(id, suite.scenarios.iter().map(|scenario| scenario.id.as_str()));
         let hint = near.map_or_else(String::new, |near| format!("   = similar     {near}\n"));
-        console.talk(&format!("error[U0010]: `{}` is neither a run file nor a scenario\n{hint}", args.what));
+        console.talk(&format!("error[U0010]: `{what}` is neither a run file nor a scenario\n{hint}"));
         return Err(Exit::Usage);
     };
     let none = BTreeMap::new();
     let course = Course::new(&suite, Choices { policy: &none, scale: 1.0, fail_on: FailOn::Shall, compare: false });
-    let seed = args.seed.unwrap_or(suite.defaults.seed);
-    Ok(course.play(&Job { scenario, variant, repetition: 1, seed }).trace)
+    let seed = seed.unwrap_or(suite.defaults.seed);
+    let outcome = course.play(&Job { scenario, variant, repetition: 1, seed });
+    Ok((outcome, suite))
 }
 
 fn check(args: &CheckArgs, console: &Console) -> Result<Exit, Exit> {
@@ -142,40 +151,52 @@ fn check(args: &CheckArgs, console: &Console) -> Result<Exit, Exit> {
         return Err(Exit::Usage);
     };
     let Loaded { suite, .. } = args.suite.load(console)?;
+    Ok(judge_stored(&stored, name.as_deref(), &suite, args.strict, console))
+}
+
+/// Judges the traces of a run file, or the named one, by the present catalogue.
+pub(super) fn judge_stored(stored: &Stored, name: Option<&str>, suite: &Suite, strict: bool, console: &Console) -> Exit {
     let complete = stored.complete;
-    if !stored.suite_hash.is_empty() && stored.suite_hash != super::reporters::suite_hash(&suite) {
+    if !stored.suite_hash.is_empty() && stored.suite_hash != super::reporters::suite_hash(suite) {
         console.talk("note: the run was made with another text of the suite; it is judged by the present one\n");
     }
     let judge = Judge::new(&suite.catalogue.requirements, crate::run::names(&suite.defaults), Setup::default());
     let mut worst = Verdict::None;
     let mut judged = 0;
-    for outcome in stored.outcomes.iter().filter(|outcome| name.as_ref().is_none_or(|name| outcome.name() == *name)) {
+    for outcome in stored.outcomes.iter().filter(|outcome| name.is_none_or(|name| outcome.name() == name)) {
         let Some(trace) = &outcome.trace else { continue };
         judged += 1;
         let judgement = judge.judge(trace);
         let mut findings = judgement.claims(outcome.requirements.iter().map(String::as_str));
         findings.extend(judgement.findings);
-        let verdict = verdict_of(&findings, args.strict);
+        let verdict = verdict_of(&findings, strict);
         worst = worst.and(verdict);
         console.print(&format!("{verdict:<12} {}\n", visible(&outcome.name())));
-        for finding in findings.iter().filter(|finding| finding.verdict(args.strict) > Verdict::Pass || args.strict) {
-            console.print(&format!(
-                "  {} {}: expected {}, observed {}\n",
-                finding.kind,
-                visible(&finding.id),
-                visible(&finding.expected),
-                visible(&finding.observed)
-            ));
-        }
+        print_findings(&findings, strict, console);
     }
     console.talk(&format!(
         "{} judged by rules and invariants; expectations are judged only while a scenario runs\n",
         count(judged, "trace")
     ));
-    Ok(verdict_exit(worst, judged, complete, console))
+    verdict_exit(worst, judged, complete, console)
 }
 
-fn verdict_exit(worst: Verdict, judged: usize, complete: bool, console: &Console) -> Exit {
+/// Prints what makes a verdict worse than pass.
+pub(super) fn print_findings(findings: &[Finding], strict: bool, console: &Console) {
+    for finding in findings.iter().filter(|finding| finding.verdict(strict) > Verdict::Pass || strict) {
+        let event = finding.event.map(|event| format!(" at #{event}")).unwrap_or_default();
+        console.print(&format!(
+            "  {} {}{event}: expected {}, observed {}\n",
+            finding.kind,
+            visible(&finding.id),
+            visible(&finding.expected),
+            visible(&finding.observed)
+        ));
+    }
+}
+
+/// What verdicts add up to.
+pub(super) fn verdict_exit(worst: Verdict, judged: usize, complete: bool, console: &Console) -> Exit {
     let exit = match worst {
         Verdict::Fail => Exit::Conformance,
         Verdict::Error => Exit::Environment,
@@ -186,6 +207,6 @@ fn verdict_exit(worst: Verdict, judged: usize, complete: bool, console: &Console
     if complete {
         return exit;
     }
-    console.talk("error[R0002]: the run file has no footer, or one that says it is not complete\n");
+    console.talk("error[R0002]: the file was cut off, or says itself that it is not complete\n");
     exit.and(Exit::Incomplete)
 }

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use super::outcome::Miss;
 use super::verdict::Finding;
-use crate::pattern::ast::{Condition, Pattern, What};
+use crate::pattern::ast::{Condition, Pattern, Place, What};
 use crate::pattern::{Contents, Matcher, Names, View};
 use crate::suite::scenario::{Act, Scenario, Sending, Step};
 use crate::time::Instant;
@@ -394,6 +394,12 @@ impl<'s> Script<'s> {
             self.excused.push(event.number);
         }
         reading
+    }
+
+    /// Where in the text each event was written that a step sends or awaits.
+    pub fn places(&self) -> BTreeMap<u32, Place> {
+        let steps = self.program.ops.iter().map(|op| op.step);
+        steps.filter_map(|step| Some((self.event_of(step.number)?, step.place))).collect()
     }
 
     /// What was found against the IUT, for the verdict and for a person.

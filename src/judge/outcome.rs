@@ -274,6 +274,8 @@ pub struct Outcome {
     pub rules: BTreeMap<String, RuleState>,
     /// Events that `ignore` or the automatic list explained.
     pub ignored: Vec<u32>,
+    /// Where in the scenario each event was written that a step sent or awaited.
+    pub steps: BTreeMap<u32, Place>,
     /// How the trace compares.
     pub comparison: Comparison,
     /// What it left behind.

@@ -55,6 +55,7 @@ pub const RUN_CODES: &[(&str, &str, &str)] = &[
     ("U0012", "no revision", "`cr diff` takes suite folders and Git revisions; REVISION:DIR names a folder in a revision."),
     ("R0001", "no run file", "A run file is JSON lines with a header, made by `run --reporter jsonl=PATH`."),
     ("R0002", "an incomplete run file", "Without a footer nobody knows what is missing; such a file never passes."),
+    ("R0003", "no capture", "Read are pcapng and pcap: Ethernet, Linux cooked, raw IP, and link type 252."),
     ("E0703", "a file cannot be read", "The message of the operating system follows."),
     (
         "U0020",

@@ -309,6 +309,7 @@ fn failed() -> Outcome {
         misses: vec![miss],
         rules: [("DGC-9-02".to_owned(), RuleState::Violated)].into(),
         ignored: vec![5],
+        steps: std::collections::BTreeMap::new(),
         comparison: Comparison::Skipped,
         clean_up: CleanUp::Left(vec!["a session of bob".to_owned()]),
         trace,

@@ -94,7 +94,7 @@ impl<'a> Course<'a> {
     }
 
     fn outcome(&self, job: &Job<'_>, played: Played) -> Outcome {
-        let Played { trace, mut findings, misses, ignored, judgement, clean_up, took } = played;
+        let Played { trace, mut findings, misses, ignored, steps, judgement, clean_up, took } = played;
         let mut rules = BTreeMap::new();
         if let Some(judgement) = judgement {
             findings.extend(judgement.claims(job.scenario.requirements.iter().map(String::as_str)));
@@ -117,6 +117,7 @@ impl<'a> Course<'a> {
             misses,
             rules,
             ignored,
+            steps,
             comparison: Comparison::Skipped,
             clean_up,
             trace,

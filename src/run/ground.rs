@@ -48,6 +48,27 @@ pub fn names(defaults: &Defaults) -> Names {
     names
 }
 
+/// The users, instances and groups of a suite, wherever they are: what a capture may show of them.
+pub fn acquaintances(defaults: &Defaults) -> AddressBook {
+    let mut book = AddressBook::default();
+    for (name, identity) in &defaults.identities {
+        let user = Party::new(Role::Client, name);
+        book.users.extend(addresses_of(identity).into_iter().map(|uri| (uri, user.clone())));
+        let party = |device: &str| if device.is_empty() { user.clone() } else { Party::on(Role::Client, name, device) };
+        book.instances.extend(identity.devices.iter().map(|(device, instance)| (instance.clone(), party(device))));
+    }
+    book.groups = groups(defaults);
+    book
+}
+
+fn groups(defaults: &Defaults) -> Vec<(String, Arc<str>)> {
+    let ids = defaults.groups.iter().flat_map(|(name, group)| {
+        let name: Arc<str> = name.as_str().into();
+        [&group.focus, &group.conversation_id, &group.contribution_id].map(|id| (id.clone(), Arc::clone(&name)))
+    });
+    ids.collect()
+}
+
 /// What the PF calls itself.
 fn pf_identity(defaults: &Defaults) -> String {
     if defaults.pf.is_empty() { "sip:rcse-standfw@home1.example".to_owned() } else { defaults.pf.clone() }
@@ -238,11 +259,6 @@ pub(super) fn book(setup: &Setup<'_>, places: &[Home]) -> AddressBook {
             }
         }
     }
-    for (name, group) in &setup.defaults.groups {
-        let name: Arc<str> = name.as_str().into();
-        book.groups.push((group.focus.clone(), Arc::clone(&name)));
-        book.groups.push((group.conversation_id.clone(), Arc::clone(&name)));
-        book.groups.push((group.contribution_id.clone(), name));
-    }
+    book.groups = groups(setup.defaults);
     book
 }

@@ -2,6 +2,7 @@
 //! is played and judged.
 
 pub mod execute;
+pub mod field;
 mod ground;
 pub mod measure;
 pub mod plan;
@@ -14,5 +15,5 @@ mod speak;
 mod tamper;
 mod world;
 
-pub use ground::names;
+pub use ground::{acquaintances, names};
 pub use tamper::Tampering;

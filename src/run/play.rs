@@ -19,7 +19,7 @@ use crate::judge::verdict::{Certainty, Fault, Finding, FindingKind, Verdict};
 use crate::judge::{self, Judgement, Session};
 use crate::msrp;
 use crate::net::NodeId;
-use crate::pattern::ast::{Condition, End};
+use crate::pattern::ast::{Condition, End, Place};
 use crate::suite::catalogue::Level;
 use crate::suite::scenario::{Act, Sending, Step};
 use crate::time::Instant;
@@ -39,6 +39,7 @@ pub(super) struct Played {
     pub(super) findings: Vec<Finding>,
     pub(super) misses: Vec<Miss>,
     pub(super) ignored: Vec<u32>,
+    pub(super) steps: BTreeMap<u32, Place>,
     pub(super) judgement: Option<Judgement>,
     pub(super) clean_up: CleanUp,
     pub(super) took: Duration,
@@ -64,6 +65,7 @@ impl Played {
             findings: vec![finding],
             misses: Vec::new(),
             ignored: Vec::new(),
+            steps: BTreeMap::new(),
             judgement: None,
             clean_up: CleanUp::Clean,
             took: Duration::ZERO,
@@ -326,12 +328,14 @@ impl<'c> Player<'c> {
         let clean_up = close(&mut self.world, end);
         let mut events = self.world.into_events();
         events.truncate(judged);
+        let steps = self.script.places();
         let (findings, misses, ignored) = self.script.into_findings();
         Played {
             trace: Trace { header: self.header, events, ended: end, complete: true },
             findings,
             misses,
             ignored,
+            steps,
             judgement: Some(judgement),
             clean_up,
             took: self.took.unwrap_or_default(),

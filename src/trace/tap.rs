@@ -27,6 +27,7 @@ pub struct Tap {
 #[derive(Debug)]
 struct Stream {
     link: Link,
+    sip: bool,
     opened_here: bool,
     up: bool,
     sent: Framing,
@@ -82,10 +83,23 @@ impl Tap {
         Kind::Opened { link }
     }
 
+    /// A connection that someone else watches, from its opener's side; it carries SIP or MSRP.
+    pub fn adopt(&mut self, connection: ConnectionId, link: Link, sip: bool) {
+        let stream = Stream { link, sip, opened_here: true, up: true, sent: Framing::of(sip), received: Framing::of(sip) };
+        self.streams.insert(connection, stream);
+    }
+
+    /// Bytes were missed in this direction: what is not whole yet never will be.
+    pub fn resync(&mut self, connection: ConnectionId, sent: bool) {
+        if let Some(stream) = self.streams.get_mut(&connection) {
+            let framing = if sent { &mut stream.sent } else { &mut stream.received };
+            *framing = Framing::of(stream.sip);
+        }
+    }
+
     fn insert(&mut self, connection: ConnectionId, link: Link, opened_here: bool) {
         let sip = self.sip_ports.contains(&link.destination.port());
-        let framing = || if sip { Framing::Sip(sip::Framer::default()) } else { Framing::Msrp(msrp::Framer::default()) };
-        let stream = Stream { link, opened_here, up: !opened_here, sent: framing(), received: framing() };
+        let stream = Stream { link, sip, opened_here, up: !opened_here, sent: Framing::of(sip), received: Framing::of(sip) };
         self.streams.insert(connection, stream);
     }
 
@@ -155,6 +169,10 @@ impl Stream {
 }
 
 impl Framing {
+    fn of(sip: bool) -> Self {
+        if sip { Self::Sip(sip::Framer::default()) } else { Self::Msrp(msrp::Framer::default()) }
+    }
+
     fn cut(&mut self, data: &Bytes, mut each: impl FnMut(Content)) {
         if let Some(content) = self.exactly_one(data) {
             return each(content);

@@ -11,7 +11,10 @@ use serde_json::Value;
 use super::{Hash, SCHEMA};
 use crate::clause::Clause;
 use crate::engine::{Closure, ConnectionId, Note, Transport};
+use crate::judge::verdict::{Certainty, Fault as Blame, Finding, FindingKind};
 use crate::pattern::ast::Role;
+use crate::report::terminal::level_name;
+use crate::suite::catalogue::Level;
 use crate::time::Instant;
 use crate::trace::event::{AddressBook, Content, Event, Kind, Link, Party};
 use crate::trace::{Header, Trace};
@@ -43,6 +46,8 @@ pub struct StoredOutcome {
     pub requirements: Vec<String>,
     /// The gate that the run gave it.
     pub gate: String,
+    /// What was found.
+    pub findings: Vec<Finding>,
     /// The trace, if it was kept.
     pub trace: Option<Trace>,
 }
@@ -132,7 +137,7 @@ fn take(value: &Value, kind: &str, open: &mut Option<StoredOutcome>, stored: &mu
             }
             stored.outcomes.extend(open.take());
         }
-        ("check", Some(_)) => {}
+        ("check", Some(outcome)) => outcome.findings.push(finding(value)?),
         ("scenario-start", Some(_)) => return Err("a scenario begins inside another one".to_owned()),
         (_, Some(outcome)) => {
             let trace = outcome.trace.as_mut().ok_or("an event stands in a scenario whose trace was left out")?;
@@ -149,7 +154,25 @@ fn started(value: &Value) -> Result<StoredOutcome, String> {
     let requirements = strings(&value["requirements"]);
     let trace = header.map(|header| Trace { header, ..Trace::default() });
     let repetition = value["repetition"].as_u64().unwrap_or(1);
-    Ok(StoredOutcome { scenario, variant, repetition, requirements, gate: String::new(), trace })
+    Ok(StoredOutcome { scenario, variant, repetition, requirements, gate: String::new(), findings: Vec::new(), trace })
+}
+
+fn finding(value: &Value) -> Result<Finding, String> {
+    let (kind, level, fault) = (text(value, "kind")?, text(value, "level")?, text(value, "fault")?);
+    let kinds = [FindingKind::Expectation, FindingKind::Invariant, FindingKind::Rule];
+    let levels = [Level::Shall, Level::Should, Level::May, Level::Note];
+    let faults = [Blame::Iut, Blame::Scenario, Blame::Environment, Blame::Harness];
+    Ok(Finding {
+        kind: kinds.into_iter().find(|known| known.to_string() == kind).ok_or_else(|| format!("`{kind}` finds nothing"))?,
+        id: text(value, "id")?,
+        level: levels.into_iter().find(|known| level_name(*known) == level).ok_or_else(|| format!("`{level}` is no level"))?,
+        certainty: if value["broken"] == true { Certainty::Broken } else { Certainty::Open },
+        event: value["event"].as_u64().and_then(|event| u32::try_from(event).ok()),
+        cites: text(value, "cites")?,
+        expected: text(value, "expected")?,
+        observed: text(value, "observed")?,
+        fault: faults.into_iter().find(|known| known.to_string() == fault).ok_or_else(|| format!("`{fault}` is nobody"))?,
+    })
 }
 
 fn header(value: &Value, book: &Value, scenario: &str, variant: &str) -> Result<Header, String> {

@@ -86,7 +86,7 @@ fn path_key<'a>(scratch: &'a mut String, path: &str) -> Option<&'a str> {
 }
 
 /// The value of the first `a=path` in a body, however the SDP is wrapped.
-fn sdp_path(body: &[u8]) -> Option<&str> {
+pub fn sdp_path(body: &[u8]) -> Option<&str> {
     let at = memchr::memmem::find(body, b"\na=path:")? + 8;
     let rest = body.get(at..)?;
     let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());

@@ -26,6 +26,7 @@ use groups::Groups;
 pub(crate) use head::Head;
 use media::Media;
 use places::Places;
+pub use media::sdp_path;
 pub use places::uri_key;
 use transactions::Transactions;
 
