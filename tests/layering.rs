@@ -29,12 +29,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "capture", "clause", "endpoint", "engine", "ids", "judge", "msrp", "net", "pattern", "peers", "pf", "policy", "sip", "suite",
-            "time", "trace", "wire",
+            "capture", "clause", "endpoint", "engine", "ids", "judge", "msrp", "net", "pattern", "peers", "pf", "policy", "sip",
+            "suite", "time", "trace", "wire",
         ],
     ),
     ("report", &["clause", "engine", "ids", "judge", "pattern", "suite", "time", "trace", "wire"]),
-    ("cli", &["capture", "clause", "engine", "ids", "judge", "pattern", "policy", "report", "run", "suite", "time", "trace", "wire"]),
+    (
+        "cli",
+        &["capture", "clause", "engine", "ids", "judge", "pattern", "policy", "report", "run", "suite", "time", "trace", "wire"],
+    ),
 ];
 
 /// Crates that only one room, or a part of it, may use.

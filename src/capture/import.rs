@@ -50,7 +50,8 @@ pub fn read(data: &Bytes, told: &[Assignment], known: &AddressBook) -> Result<Im
     }
     let start = recording.frames.first().map_or(0, |frame| frame.at);
     let begun = virtual_start(&recording.labels).filter(|begun| *begun <= start).unwrap_or(start);
-    let mut telling = Telling { recording: &recording, cast: &cast, begun, events: Vec::new(), connections: BTreeMap::new(), past: 0 };
+    let mut telling =
+        Telling { recording: &recording, cast: &cast, begun, events: Vec::new(), connections: BTreeMap::new(), past: 0 };
     let holes: Vec<Hole> = talk.holes.into_iter().filter(|hole| telling.concerns(&hole.link)).collect();
     let mut holes = holes.into_iter().peekable();
     let mut doubtful = None;
@@ -170,6 +171,10 @@ impl Telling<'_> {
         let at = self.recording.frames.get(hole.rank).map_or(0, |frame| frame.at).saturating_sub(self.begun);
         let Hole { link, bytes, .. } = hole;
         let ends = format!("{} -> {}", link.source, link.destination);
-        format!("{bytes} bytes from {ends} are missing at {}; from event #{} on a finding is inconclusive", Instant::from_micros(at), self.number())
+        format!(
+            "{bytes} bytes from {ends} are missing at {}; from event #{} on a finding is inconclusive",
+            Instant::from_micros(at),
+            self.number()
+        )
     }
 }

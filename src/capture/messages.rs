@@ -9,8 +9,8 @@ use super::datagram::Fragments;
 use super::file::Frame;
 use super::frame::{self, Inside, Packet, Upper, u16_at, u32_at};
 use super::labels::FAULT;
-use super::stream::{Flow, Flows, Piece, Rank, Segment};
 use super::protocol;
+use super::stream::{Flow, Flows, Piece, Rank, Segment};
 use crate::engine::{Closure, ConnectionId, Transport};
 use crate::trace::correlate::sdp_path;
 use crate::trace::event::{Content, Kind, Link};
@@ -156,8 +156,7 @@ impl Ear {
         let Upper { source, destination, is_datagram, data } = upper;
         let key = if source <= destination { (source, destination) } else { (destination, source) };
         let (count, first) = (self.upper.len(), u64::MAX / 2);
-        let connection =
-            (!is_datagram).then(|| *self.upper.entry(key).or_insert_with(|| ConnectionId(first + count as u64)));
+        let connection = (!is_datagram).then(|| *self.upper.entry(key).or_insert_with(|| ConnectionId(first + count as u64)));
         let transport = if is_datagram { Transport::Udp } else { Transport::Tcp };
         let link = Link { transport, source, destination, connection };
         self.push(rank, What::Message(link, read(&data, !data.starts_with(b"MSRP "))));
@@ -216,7 +215,8 @@ impl Ear {
 
     fn stream(&mut self, number: usize, flow: &Flow, protocol: Protocol) {
         let connection = ConnectionId(number as u64);
-        let link = Link { transport: Transport::Tcp, source: flow.opener, destination: flow.acceptor, connection: Some(connection) };
+        let link =
+            Link { transport: Transport::Tcp, source: flow.opener, destination: flow.acceptor, connection: Some(connection) };
         if let Some(rank) = flow.opened {
             self.push(rank, What::Opened(link));
         }
@@ -262,7 +262,10 @@ impl Ear {
             (!links.is_empty(), format!("packets of link type {} are not read", links.join(", "))),
             (*cut > 0, format!("{cut} packets were cut by the capture's snapshot length")),
             (fragments > 0, format!("{fragments} datagrams lack fragments")),
-            (*middles > 0, format!("{middles} directions of connections are older than the capture; they are read from the first message on")),
+            (
+                *middles > 0,
+                format!("{middles} directions of connections are older than the capture; they are read from the first message on"),
+            ),
             (*tls > 0, format!("{tls} connections are TLS: what they carry is not seen")),
             (!self.upper.is_empty(), "link type 252 has no connections: none is seen to open or to break".to_owned()),
             (self.flows.repeated > 0, format!("{} TCP segments came again", self.flows.repeated)),

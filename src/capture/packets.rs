@@ -171,7 +171,8 @@ impl Packets {
     fn packet(&self, source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u8], part: Option<(usize, bool)>) -> Vec<u8> {
         match (source, destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let field = part.map_or(0x4000, |(offset, more)| u16::try_from(offset / 8).unwrap_or(0x1fff) | u16::from(more) << 13);
+                let field =
+                    part.map_or(0x4000, |(offset, more)| u16::try_from(offset / 8).unwrap_or(0x1fff) | u16::from(more) << 13);
                 let length = u16::try_from(20 + payload.len()).unwrap_or(u16::MAX);
                 let mut packet = vec![0x45, 0];
                 packet.extend(length.to_be_bytes());

@@ -123,7 +123,14 @@ pub(super) fn cast(items: &[Item], told: &[Assignment], known: &AddressBook) -> 
     let mut cast = Cast { iut: roles.with(Role::Pf), ..Cast::default() };
     cast.book.users.clone_from(&known.users);
     cast.book.groups.clone_from(&known.groups);
-    let mut casting = Casting { cast, ground, roles, devices: Devices::of(known), focuses: BTreeMap::new(), core: Party::new(Role::Core, "core") };
+    let mut casting = Casting {
+        cast,
+        ground,
+        roles,
+        devices: Devices::of(known),
+        focuses: BTreeMap::new(),
+        core: Party::new(Role::Core, "core"),
+    };
     for (link, content) in messages(items) {
         if let Content::Sip(message) = content {
             casting.hear(link, message);

@@ -132,9 +132,17 @@ impl Flow {
             both if both == flag::SYN | flag::ACK => false,
             _ => is_listener(first.destination) || (!is_listener(first.source) && first.source.port() > first.destination.port()),
         };
-        let (opener, acceptor) =
-            if from_opener { (first.source, first.destination) } else { (first.destination, first.source) };
-        Self { opener, acceptor, opened: None, closed: None, pieces: Vec::new(), synchronised: false, answered: false, ways: Default::default() }
+        let (opener, acceptor) = if from_opener { (first.source, first.destination) } else { (first.destination, first.source) };
+        Self {
+            opener,
+            acceptor,
+            opened: None,
+            closed: None,
+            pieces: Vec::new(),
+            synchronised: false,
+            answered: false,
+            ways: Default::default(),
+        }
     }
 
     /// Whether a SYN is of this connection: it came again, or late.

@@ -94,9 +94,9 @@ fn judge_file(path: &Path, suite: &Suite, terms: &Terms, args: &Args, console: &
         Exit::Input
     })?;
     if !capture::is_capture(&data) {
-        let stored = std::str::from_utf8(&data).map_err(|_| "it is no text".to_owned()).and_then(|text| {
-            jsonl::read(text).map_err(|fault| fault.to_string())
-        });
+        let stored = std::str::from_utf8(&data)
+            .map_err(|_| "it is no text".to_owned())
+            .and_then(|text| jsonl::read(text).map_err(|fault| fault.to_string()));
         return match stored {
             Ok(stored) => Ok(judge_stored(&stored, None, suite, args.strict, console)),
             Err(why) => {
@@ -137,13 +137,17 @@ fn show(path: &Path, judged: &Judged, strict: bool, console: &Console) {
         console.talk(&format!("  note        {}\n", visible(note)));
     }
     if !judged.pending.is_empty() {
-        console.talk(&format!("  open        {} still undecided at the end: {}\n", count(judged.pending.len(), "requirement"), judged.pending.join(", ")));
+        console.talk(&format!(
+            "  open        {} still undecided at the end: {}\n",
+            count(judged.pending.len(), "requirement"),
+            judged.pending.join(", ")
+        ));
     }
     console.talk(&format!(
         "  {} in {} s; {} satisfied; judged by rules and invariants\n",
         count(messages(judged), "message"),
         imported.trace.ended,
-        count(judged.satisfied, "requirement")
+        count(judged.satisfied.len(), "requirement")
     ));
 }
 

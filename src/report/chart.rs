@@ -103,7 +103,14 @@ impl Chart {
             };
             let label = if matches!(what, What::Lost { .. }) { "connection lost".to_owned() } else { headline(event) };
             let marks = exhibit.marks(event.number).collect();
-            rows.push(Row { number: event.number, at: event.at, what, label, step: exhibit.steps.get(&event.number).cloned(), marks });
+            rows.push(Row {
+                number: event.number,
+                at: event.at,
+                what,
+                label,
+                step: exhibit.steps.get(&event.number).cloned(),
+                marks,
+            });
         }
         Self { iut: lane(iut), lanes, rows }
     }

@@ -48,7 +48,8 @@ fn text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for mark in visible(text).chars() {
         match mark {
-            '<' | '>' | '\\' | '~' | '*' | '/' | '_' | '-' | '"' | '&' | '%' | '[' | ']' | '{' | '}' | '#' | '!' | '@' | '=' | '^' => {
+            '<' | '>' | '\\' | '~' | '*' | '/' | '_' | '-' | '"' | '&' | '%' | '[' | ']' | '{' | '}' | '#' | '!' | '@' | '='
+            | '^' => {
                 let _ = write!(out, "&#{};", u32::from(mark));
             }
             mark => out.push(mark),

@@ -193,7 +193,8 @@ mod tests {
     #[test]
     fn a_trace_without_messages_still_is_a_well_formed_picture() {
         let trace = Trace::default();
-        let exhibit = Exhibit { trace: &trace, verdict: "pass".to_owned(), findings: &[], steps: std::collections::BTreeMap::new() };
+        let exhibit =
+            Exhibit { trace: &trace, verdict: "pass".to_owned(), findings: &[], steps: std::collections::BTreeMap::new() };
         let text = ladder(&exhibit);
         let document = roxmltree::Document::parse(&text).expect("well-formed XML");
         assert_eq!(document.root_element().tag_name().name(), "svg");

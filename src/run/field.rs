@@ -45,8 +45,8 @@ pub struct Judged {
     pub findings: Vec<Finding>,
     /// What that adds up to; none when nothing passed the implementation under test.
     pub verdict: Verdict,
-    /// How many requirements were satisfied.
-    pub satisfied: usize,
+    /// Requirements whose rule was satisfied.
+    pub satisfied: Vec<String>,
     /// Requirements whose rule was still open at the end.
     pub pending: Vec<String>,
 }
@@ -72,9 +72,11 @@ pub fn judge(suite: &Suite, data: &Bytes, terms: &Terms) -> Result<Judged, captu
     let mut findings = claims(suite, &imported.trace, &judgement);
     findings.extend(judgement.findings.iter().cloned());
     doubt(&mut findings, &imported, &judgement.facts);
-    let outcomes = || judgement.requirements.iter().map(|requirement| (requirement, requirement.outcome()));
-    let satisfied = outcomes().filter(|(_, outcome)| *outcome == Outcome::Satisfied).count();
-    let pending = outcomes().filter(|(_, outcome)| *outcome == Outcome::Pending).map(|(one, _)| one.id.to_string()).collect();
+    let with = |wanted: Outcome| {
+        let found = judgement.requirements.iter().filter(|requirement| requirement.outcome() == wanted);
+        found.map(|requirement| requirement.id.to_string()).collect()
+    };
+    let (satisfied, pending) = (with(Outcome::Satisfied), with(Outcome::Pending));
     let is_empty = !imported.trace.events.iter().any(|event| matches!(event.kind, Kind::Message { .. }));
     let verdict = if is_empty { Verdict::None } else { verdict_of(&findings, terms.strict) };
     Ok(Judged { imported, findings, verdict, satisfied, pending })
@@ -122,7 +124,11 @@ fn older_dialogs(trace: &Trace, facts: &[Facts]) -> BTreeSet<Symbol> {
         }
         // A fork is a dialog of its own from its first response on.
         let begins = if message.is_request() { to_tag(message).is_none() } else { facts.answers.is_some() };
-        if begins { begun.insert(dialog) } else { older.insert(dialog) };
+        if begins {
+            begun.insert(dialog)
+        } else {
+            older.insert(dialog)
+        };
     }
     older
 }

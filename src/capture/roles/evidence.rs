@@ -66,7 +66,7 @@ impl Evidence {
         let relayed = message.is_request() && message.elements(Name::Via).count() > 1;
         self.count(source, |acts| acts.is_focus += usize::from(focus && !relayed));
         self.count(destination, |acts| acts.meets_focus += usize::from(focus));
-        let Some(method) = message.method_token() else { return };
+        let Some(method) = message.method_token().filter(|_| message.is_request()) else { return };
         self.count(source, |acts| if relayed { acts.relays += 1 } else { acts.makes += 1 });
         let event = message.value(Name::Event).and_then(|event| event.split(';').next()).map(str::trim);
         match (method, event) {
@@ -132,7 +132,10 @@ impl Acts {
     /// How much an address is like the implementation under test.
     fn likeness(&self) -> (i32, usize) {
         let yes = |count: usize, weight: i32| if count > 0 { weight } else { 0 };
-        let marks = yes(self.is_told_of_users, 8) + yes(self.asks_registrations, 4) + yes(self.asks_conference, 2) + yes(self.meets_focus, 1)
+        let marks = yes(self.is_told_of_users, 8)
+            + yes(self.asks_registrations, 4)
+            + yes(self.asks_conference, 2)
+            + yes(self.meets_focus, 1)
             - yes(self.relays, 8)
             - yes(self.registers, 8)
             - yes(self.is_asked_registrations, 8)

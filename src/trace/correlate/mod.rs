@@ -25,8 +25,8 @@ use dialogs::Dialogs;
 use groups::Groups;
 pub(crate) use head::Head;
 use media::Media;
-use places::Places;
 pub use media::sdp_path;
+use places::Places;
 pub use places::uri_key;
 use transactions::Transactions;
 
