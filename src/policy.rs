@@ -276,6 +276,22 @@ const CONTRADICTIONS: &[Contradiction] = &[
         |values| values.flag("store.drop-oldest") && values.count("store.max-messages") == u64::MAX,
         "`store.drop-oldest` has no effect while `store.max-messages` sets no limit",
     ),
+    (
+        |values| !values.is("imdn.instance", "target") && !values.has("imdn.ways", "session"),
+        "`imdn.instance` names devices in the INVITE of a notification session, but `imdn.ways` opens none",
+    ),
+    (
+        |values| values.numbers("stop.codes").iter().any(|code| !(300..700).contains(code)),
+        "`stop.codes` holds a number that is no final error of SIP: these are 300 to 699",
+    ),
+    (
+        |values| values.span("ringing.limit").is_none_or(|limit| limit.is_zero()),
+        "`ringing.limit` is 0: every delivery INVITE would be cancelled before anyone could answer it",
+    ),
+    (
+        |values| values.span("store.max-age").is_some_and(|age| age.is_zero()),
+        "`store.max-age` is 0: every message would be dropped before it could be delivered",
+    ),
 ];
 
 /// The kinds of silent loss of AMB-11.
@@ -426,7 +442,14 @@ const KNOBS: &[Knob] = &[
         name: "bye.one-to-one",
         kind: Kind::Choice(&["keep"]),
         default: "keep",
-        doc: "What a BYE of the Client during a 1-1 delivery does to the rest of the messages; fixed, the text leaves no choice",
+        doc: "What a BYE of the Client during a 1-1 delivery does to the rest of the messages; fixed, NOTE 1 of 8.3.2.9.1.1 keeps them whatever the cause, and the rule that discards is one for groups",
+        reading: Some("AMB-22"),
+    },
+    Knob {
+        name: "bye.group-cause-200",
+        kind: Kind::Choice(&["discard"]),
+        default: "discard",
+        doc: "What a BYE with cause 200 of the Client does to what is stored of its group; fixed, item 5.c of 8.3.2.9.1.2 demands it",
         reading: Some("AMB-22"),
     },
     Knob {
@@ -451,10 +474,17 @@ const KNOBS: &[Knob] = &[
         reading: None,
     },
     Knob {
+        name: "retry.on-603",
+        kind: Kind::Choice(&["never"]),
+        default: "never",
+        doc: "Whether the PF invites again after a 603; fixed, item 1.d of 8.3.2.9.1.2 has discarded what could be delivered",
+        reading: Some("AMB-04"),
+    },
+    Knob {
         name: "ringing.limit",
         kind: Kind::Span,
         default: "180s",
-        doc: "How long a delivery INVITE may go without a final response after a provisional one before the PF cancels it",
+        doc: "How long a delivery INVITE may go without a final response before the PF cancels it, which is when a provisional one has come",
         reading: None,
     },
     Knob {
@@ -463,6 +493,13 @@ const KNOBS: &[Knob] = &[
         default: "until-drained",
         doc: "How long after the PF's own INVITE a re-join is answered 491",
         reading: Some("AMB-41"),
+    },
+    Knob {
+        name: "client.rejoin-retry-after-491",
+        kind: Kind::Flag,
+        default: "true",
+        doc: "Whether the reference Client re-joins again after a 491 if no invitation of the PF has come by then",
+        reading: Some("AMB-42"),
     },
     Knob {
         name: "race.per-device",
@@ -714,6 +751,28 @@ mod tests {
         assert_eq!(values.words("sender.list"), ["tel:+1514", "SIP:carol_b@home1.example"]);
         assert!(values.set("sender.list", "none").is_err());
         assert!(values.is("sender.order", "list"));
+    }
+
+    #[test]
+    fn what_no_pf_can_act_by_is_refused() {
+        let refused: [&[(&str, &str)]; 11] = [
+            &[("sender.order", "list")],
+            &[("sdp.default-accept-types", "none")],
+            &[("rejoin.early-accept", "false"), ("restart.fail-before-drain", "immediate")],
+            &[("rejoin.early-accept", "false"), ("msrp.fail-status-map", "focus")],
+            &[("delivered-when", "imdn"), ("imdn.releases-message", "false")],
+            &[("store.drop-oldest", "true"), ("store.max-messages", "18446744073709551615")],
+            &[("imdn.instance", "both"), ("imdn.ways", "ongoing, message")],
+            &[("stop.codes", "480, 200")],
+            &[("ringing.limit", "0s")],
+            &[("store.max-age", "0s")],
+            &[("imdn.ways", "none")],
+        ];
+        for pairs in refused {
+            let faults = Values::read(pairs.iter().copied()).expect_err("impossible");
+            assert_eq!(faults.len(), 1, "{pairs:?}: {faults:?}");
+        }
+        assert_eq!(CONTRADICTIONS.len() + 1, refused.len());
     }
 
     #[test]

@@ -17,6 +17,11 @@ impl Endpoint {
         self.msrp.open()
     }
 
+    /// The path of a session goes into an offer that may fork.
+    pub fn msrp_forks(&mut self, session: MsrpId) {
+        self.msrp.forks(session);
+    }
+
     /// A session for a further answer to the offer of `session`, under the same path.
     pub fn msrp_fork(&mut self, session: MsrpId) -> MsrpId {
         self.msrp.fork(session)

@@ -25,7 +25,7 @@ impl Node {
 
     /// A REPORT is never answered (RFC 4975 7.1.2).
     fn handle_report(&mut self, connection: ConnectionId, chunk: &Chunk) {
-        let session = self.session_of(chunk).filter(|session| self.is_bound_to(*session, connection));
+        let session = self.session_of(connection, chunk).filter(|session| self.is_bound_to(*session, connection));
         match (session, chunk.message_id(), chunk.status()) {
             (Some(session), Some(message_id), Some(code)) => {
                 self.tell(session, Event::Report { message_id: message_id.to_owned(), code });
@@ -50,7 +50,10 @@ impl Node {
 
     /// The session that a SEND is for, bound to this connection by its first SEND (RFC 4975 5.4).
     fn bind(&mut self, now: Instant, connection: ConnectionId, chunk: &Chunk) -> Result<SessionId, u16> {
-        let session = self.session_of(chunk).ok_or(481_u16)?;
+        let session = self.session_of(connection, chunk).ok_or(481_u16)?;
+        if self.is_stranger(session, connection, chunk) {
+            return self.welcome(session, connection, chunk);
+        }
         let own = self.sessions.get_mut(&session).ok_or(481_u16)?;
         match own.state {
             State::Bound(bound) if bound == connection => {}
@@ -72,11 +75,12 @@ impl Node {
     }
 
     /// The session whose URI the To-Path is: one URI, for no relay is played.
-    fn session_of(&self, chunk: &Chunk) -> Option<SessionId> {
+    fn session_of(&self, connection: ConnectionId, chunk: &Chunk) -> Option<SessionId> {
         let mut uris = paths(chunk.to_path());
         let (first, None) = (uris.next()?, uris.next()) else { return None };
         let uri = MsrpUri::parse(first).ok()?;
-        let session = *self.by_part.get(session_part(&uri)?)?;
+        let part = session_part(&uri)?;
+        let session = self.among_siblings(part, *self.by_part.get(part)?, connection, chunk);
         let own = self.sessions.get(&session)?;
         MsrpUri::parse(&own.local).is_ok_and(|local| local.equivalent(&uri)).then_some(session)
     }

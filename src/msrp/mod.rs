@@ -7,6 +7,7 @@
 mod bench;
 mod chunks;
 mod connection;
+mod early;
 mod incoming;
 mod node;
 mod outgoing;

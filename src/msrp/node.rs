@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::connection::{Connection, Transactions};
+use super::early::Forks;
 use super::session::{Session, State};
 use super::types::{Accept, Action, Config, Event, Outcome, SessionId};
 use crate::engine::{Closure, ConnectionId, Note, Standing};
@@ -27,7 +28,8 @@ pub struct Node {
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     pub(super) transactions: Transactions,
     pub(super) next_token: u64,
-    next_session: u32,
+    pub(super) next_session: u32,
+    pub(super) forks: Forks,
     next_connection: u64,
     events: VecDeque<(SessionId, Event)>,
     actions: VecDeque<Action>,
@@ -45,6 +47,7 @@ impl Node {
             transactions: Transactions::default(),
             next_token: 0,
             next_session: 0,
+            forks: Forks::default(),
             next_connection: 2,
             events: VecDeque::new(),
             actions: VecDeque::new(),
@@ -56,25 +59,16 @@ impl Node {
         let part = self.ids.session_id();
         let scheme = if self.config.secure { "msrps" } else { "msrp" };
         let local = format!("{scheme}://{}:{}/{part};tcp", self.config.host, self.config.port);
-        let session = SessionId(self.next_session);
-        self.next_session += 1;
+        let session = self.next_session();
         self.by_part.insert(part, session);
         self.sessions.insert(session, Session::new(local.clone()));
         (session, local)
     }
 
-    /// A session for a further answer to the same offer: the path of `session` leads to it from now
-    /// on, while `session` keeps the connection that it has.
-    pub fn fork(&mut self, session: SessionId) -> SessionId {
-        let forked = SessionId(self.next_session);
+    pub(super) fn next_session(&mut self) -> SessionId {
+        let session = SessionId(self.next_session);
         self.next_session += 1;
-        let Some(own) = self.sessions.get(&session) else { return forked };
-        let (local, accept) = (own.local.clone(), own.accept.clone());
-        if let Some(part) = MsrpUri::parse(&local).ok().and_then(|uri| session_part(&uri).map(str::to_owned)) {
-            self.by_part.insert(part, forked);
-        }
-        self.sessions.insert(forked, Session { accept, ..Session::new(local) });
-        forked
+        session
     }
 
     /// Says what a session takes; without it everything within the limits.
@@ -88,10 +82,13 @@ impl Node {
     ///
     /// A session that is bound already, because the peer was faster, stays so; one that was lost starts again.
     pub fn start(&mut self, now: Instant, session: SessionId, remote_path: &str, active: bool) {
+        self.match_peer(session, remote_path);
         let Some(own) = self.sessions.get_mut(&session) else { return };
         remote_path.clone_into(&mut own.remote);
+        own.started = true;
         match own.state {
-            State::Bound(_) | State::Connecting(_) => {}
+            State::Bound(_) => self.pump(now, session),
+            State::Connecting(_) => {}
             State::Idle | State::Waiting | State::Lost if active => self.connect(now, session),
             State::Idle | State::Waiting | State::Lost => own.state = State::Waiting,
         }
@@ -141,11 +138,7 @@ impl Node {
     /// Ends a session and, unless another session uses it, its connection. No event follows.
     pub fn close(&mut self, _now: Instant, session: SessionId, how: Closure) {
         let Some(own) = self.sessions.remove(&session) else { return };
-        if let Some(part) = MsrpUri::parse(&own.local).ok().and_then(|uri| session_part(&uri).map(str::to_owned))
-            && self.by_part.get(&part) == Some(&session)
-        {
-            self.by_part.remove(&part);
-        }
+        self.close_path(&own.local, session);
         self.transactions.forget(session);
         self.events.retain(|(of, _)| *of != session);
         if let Some(connection) = own.connection() {
@@ -220,6 +213,9 @@ impl Node {
     }
 
     fn lose(&mut self, session: SessionId) {
+        if self.forks.is_guest(session) {
+            return self.lose_guest(session);
+        }
         let Some(own) = self.sessions.get_mut(&session) else { return };
         own.state = State::Lost;
         own.inbox.clear();
@@ -232,7 +228,7 @@ impl Node {
     }
 
     /// Takes a session off its connection, which ends with its last session.
-    fn release(&mut self, connection: ConnectionId, session: SessionId, how: Closure) {
+    pub(super) fn release(&mut self, connection: ConnectionId, session: SessionId, how: Closure) {
         let Some(own) = self.connections.get_mut(&connection) else { return };
         own.sessions.remove(&session);
         if own.sessions.is_empty() {
@@ -293,7 +289,9 @@ impl Node {
     }
 
     pub(super) fn tell(&mut self, session: SessionId, event: Event) {
-        self.events.push_back((session, event));
+        if let Some(event) = self.forks.hold(session, event) {
+            self.events.push_back((session, event));
+        }
     }
 
     pub(super) fn put(&mut self, connection: ConnectionId, data: Bytes) {

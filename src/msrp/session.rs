@@ -38,6 +38,10 @@ pub(super) struct Session {
     /// The peer's path as its description told, else as its first SEND did.
     pub(super) remote: String,
     pub(super) state: State,
+    /// Whether the description of its peer is known.
+    pub(super) started: bool,
+    /// Whether its path was offered to several peers.
+    pub(super) forks: bool,
     pub(super) accept: Accept,
     pub(super) outbox: Outbox,
     pub(super) inbox: Inbox,
@@ -49,6 +53,8 @@ impl Session {
             local,
             remote: String::new(),
             state: State::Idle,
+            started: false,
+            forks: false,
             accept: Accept::default(),
             outbox: Outbox::default(),
             inbox: Inbox::default(),

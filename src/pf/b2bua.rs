@@ -38,7 +38,10 @@ impl Core {
         self[group].named |= side == Side::Client;
         match side {
             Side::Client => self[group].client = Some(leg),
-            Side::Focus => self[group].focus_leg = Some(leg),
+            Side::Focus => {
+                self[group].focus_leg = Some(leg);
+                self[group].ended = None;
+            }
         }
         self.journal.touch(group);
     }
@@ -76,9 +79,12 @@ impl Core {
         self.media.remove(&leg.media.session);
         self.schedule.stop(Alarm::Refresh(group, side));
         self.schedule.stop(Alarm::Disconnected(group, side));
-        if side == Side::Client {
+        if side == Side::Focus {
+            self[group].ended = Some(now);
+        } else {
             self[group].deferred.rewind();
             self[group].announcement = Announcement::default();
+            self[group].outbox.orphan();
         }
         super::procedures::session_modification::abandon(self, now, group, side);
         self.journal.touch(group);
@@ -272,7 +278,6 @@ impl Core {
         }
         self.unsubscribe(now, group);
         self[group].phase = self[group].resting();
-        self[group].unsent.clear();
         self.schedule.stop(Alarm::Retry(group));
         self.journal.touch(group);
     }

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::headers::Invitation;
 use super::journal::Journal;
 use super::notifications::Notifications;
-use super::one_to_one::{OneToOne, Place, SessionId, Shelf, delivery, legs};
+use super::one_to_one::{End, OneToOne, Place, SenderId, SessionId, Shelf, delivery, legs, session};
 use super::procedures::deferred_handling::Silence;
 use super::procedures::{
-    active_group, deferred_handling, disposition_notifications, group_delivery, group_rejoin, notification_session,
-    one_to_one_delivery, one_to_one_invitation, participants_information, participants_notification, registration,
-    registration_event, restart, session_invitation, session_modification, standalone_message,
+    active_group, deferred_handling, disposition_notifications, group_delivery, group_rejoin, notification_sending,
+    notification_session, one_to_one_delivery, one_to_one_invitation, one_to_one_modification, participants_information,
+    participants_notification, registration, registration_event, restart, session_invitation, session_modification,
+    standalone_message,
 };
 use super::schedule::{Alarm, Schedule};
 use super::state::{Delivery, Group, GroupId, Phase, Restart, Side, UserId, Users, address_key};
@@ -53,6 +54,8 @@ pub(super) enum Call {
     DeliveryAt(Shelf),
     /// The BYE of a delivery session that has delivered everything.
     Completed(Shelf, MsrpId),
+    /// A change of a 1-1 session, passed on to this end.
+    ModificationAt(SessionId, End),
     /// A refresh of the session timer of a leg.
     RefreshAt(Place),
     /// A notification, passed on by MESSAGE to a user who may be away.
@@ -68,6 +71,8 @@ pub(super) enum Call {
     NotificationSession(UserId),
     /// The end of that session, whose media is to be closed.
     NotificationBye(UserId, MsrpId),
+    /// A MESSAGE that tells the sender of a message that it was delivered.
+    Told(SenderId, u64),
 }
 
 /// What one of the PF's subscriptions is for.
@@ -201,6 +206,8 @@ impl Core {
                 Alarm::Restore => {
                     deferred_handling::resume(self, now);
                     registration_event::resume(self, now);
+                    session::resume(self, now);
+                    one_to_one_delivery::resume(self, now);
                 }
                 Alarm::Trigger(user) => registration::available(self, now, user),
                 Alarm::Retry(group) => group_delivery::retry(self, now, group),
@@ -300,6 +307,9 @@ impl Core {
 
     fn on_cancelled(&mut self, now: Instant, transaction: TransactionId) {
         if let Some(id) = self.one.asked.remove(&transaction) {
+            if one_to_one_modification::on_cancelled(self, now, id, transaction) {
+                return;
+            }
             return one_to_one_invitation::on_cancelled(self, now, id, transaction);
         }
         let Some(group) = self.asked.remove(&transaction) else { return };
@@ -342,6 +352,7 @@ impl Core {
             Call::InvitationAt(id) => one_to_one_invitation::handle(self, now, id, (transaction, dialog), message),
             Call::DeliveryAt(shelf) => delivery::handle(self, now, shelf, (transaction, dialog), message),
             Call::Completed(shelf, media) => delivery::on_closed(self, now, shelf, media),
+            Call::ModificationAt(id, end) => one_to_one_modification::handle(self, now, (id, end), transaction, message),
             Call::RefreshAt(place) => legs::on_refreshed(self, now, place, transaction, message),
             Call::Notification { asked, user } => disposition_notifications::on_relayed(self, now, asked, user, status),
             Call::NotificationMessage(user, number) => {
@@ -349,6 +360,7 @@ impl Core {
             }
             Call::NotificationSession(user) => notification_session::handle(self, now, user, (transaction, dialog), message),
             Call::NotificationBye(user, media) => notification_session::on_closed(self, now, user, media),
+            Call::Told(sender, number) => notification_sending::on_answered(self, sender, number, status),
         }
     }
 
@@ -358,6 +370,10 @@ impl Core {
         let leg = match call {
             Call::Modification(group, side) | Call::Refresh(group, side) => (group, side),
             Call::Repair(group) => (group, Side::Focus),
+            Call::ModificationAt(id, end) => {
+                let place = Place::Session(id, end);
+                return dialog.and_then(|dialog| self.one.dialogs.get(&dialog)) == Some(&place);
+            }
             Call::RefreshAt(place) => return dialog.and_then(|dialog| self.one.dialogs.get(&dialog)) == Some(&place),
             Call::Invitation(_)
             | Call::Delivery(_)
@@ -372,7 +388,8 @@ impl Core {
             | Call::Notification { .. }
             | Call::NotificationMessage(..)
             | Call::NotificationSession(_)
-            | Call::NotificationBye(..) => return true,
+            | Call::NotificationBye(..)
+            | Call::Told(..) => return true,
         };
         dialog.and_then(|dialog| self.dialogs.get(&dialog)) == Some(&leg)
     }
@@ -380,7 +397,6 @@ impl Core {
     fn on_provisional(&mut self, now: Instant, transaction: TransactionId, status: u16) {
         match self.calls.get(&transaction) {
             Some(Call::Invitation(group)) => session_invitation::on_provisional(self, now, *group, status),
-            Some(Call::Delivery(group)) => active_group::on_provisional(self, now, *group),
             Some(Call::Join(group)) => group_rejoin::on_provisional(self, now, *group, status),
             Some(Call::InvitationAt(id)) => one_to_one_invitation::on_provisional(self, now, *id, status),
             _ => {}
@@ -391,6 +407,7 @@ impl Core {
     fn follow(&mut self, call: Call, before: TransactionId, again: TransactionId) {
         self.calls.insert(again, call);
         match call {
+            Call::ModificationAt(id, _) => one_to_one_modification::follow(self, id, again),
             Call::InvitationAt(id) => one_to_one_invitation::follow(self, id, before, again),
             Call::DeliveryAt(shelf) => delivery::follow(self, shelf, before, again),
             Call::NotificationSession(user) => notification_session::follow(self, user, again),
@@ -462,6 +479,7 @@ impl Core {
             Call::InvitationAt(id) => one_to_one_invitation::on_failed(self, now, id),
             Call::DeliveryAt(shelf) => delivery::on_failed(self, now, shelf, status, None),
             Call::Completed(shelf, media) => delivery::on_closed(self, now, shelf, media),
+            Call::ModificationAt(id, end) => one_to_one_modification::on_failed(self, now, (id, end), 408),
             Call::RefreshAt(place) => legs::on_silence(self, now, place, "the refresh was not answered"),
             Call::Notification { asked, user } => disposition_notifications::on_relayed(self, now, asked, user, status),
             Call::NotificationMessage(user, number) => {
@@ -469,6 +487,7 @@ impl Core {
             }
             Call::NotificationSession(user) => notification_session::on_failed(self, now, user),
             Call::NotificationBye(user, media) => notification_session::on_closed(self, now, user, media),
+            Call::Told(sender, number) => notification_sending::on_answered(self, sender, number, status),
         }
     }
 

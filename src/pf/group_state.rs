@@ -31,7 +31,7 @@ pub(super) enum Announcement {
     Sent,
 }
 
-/// The message that tells the Client the last roster; `None` when it does not take the type and the
+/// The message that tells the Client the last roster, as of the end of the group; `None` when it does not take the type and the
 /// policy sends nothing that is not taken.
 pub(super) fn message(core: &mut Core, now: Instant, group: GroupId, remote: &Remote) -> Option<(String, Bytes)> {
     let wrapped = core.policy.wrap_group_state;
@@ -55,7 +55,7 @@ fn wrap(core: &Core, now: Instant, group: GroupId, body: String) -> Bytes {
 
 fn document(core: &Core, now: Instant, group: GroupId) -> GroupState {
     GroupState {
-        timestamp: timestamp(now),
+        timestamp: timestamp(core[group].ended.unwrap_or(now)),
         last_focus_session_id: core[group].shown.clone(),
         group_type: "Closed".to_owned(),
         contribution_id: None,

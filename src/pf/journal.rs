@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::core::Core;
 use super::deferred::Item;
 use super::notifications::Answer;
@@ -24,6 +26,17 @@ use crate::time::Instant;
 pub(super) enum Waiting {
     /// A message of the focus waits for its answer.
     Message {
+        /// Its group.
+        group: GroupId,
+        /// Its number.
+        number: u64,
+        /// The session that it came by.
+        session: MsrpId,
+        /// The message, whose answer is due.
+        incoming: Incoming,
+    },
+    /// A message of the Client waits for its answer.
+    Unsent {
         /// Its group.
         group: GroupId,
         /// Its number.
@@ -61,18 +74,25 @@ pub(super) struct Changes {
     life: Option<u64>,
     groups: BTreeSet<GroupId>,
     users: BTreeSet<UserId>,
+    /// Messages that were delivered and whose senders are still to be told.
+    delivered: BTreeSet<(SenderId, u64)>,
     deleted: Vec<Key>,
 }
 
 impl Changes {
     fn is_empty(&self) -> bool {
-        self.life.is_none() && self.groups.is_empty() && self.users.is_empty() && self.deleted.is_empty()
+        self.life.is_none()
+            && self.groups.is_empty()
+            && self.users.is_empty()
+            && self.delivered.is_empty()
+            && self.deleted.is_empty()
     }
 
     fn add(&mut self, other: Self) {
         self.life = self.life.or(other.life);
         self.groups.extend(other.groups);
         self.users.extend(other.users);
+        self.delivered.extend(other.delivered);
         self.deleted.extend(other.deleted);
     }
 }
@@ -120,6 +140,11 @@ impl Journal {
         self.changes.users.insert(user);
     }
 
+    /// Notes that a message was delivered and that its sender is still to be told.
+    pub(super) fn delivered(&mut self, sender: SenderId, number: u64) {
+        self.changes.delivered.insert((sender, number));
+    }
+
     /// Notes that a message is not needed any more.
     pub(super) fn delete(&mut self, key: Key) {
         self.changes.deleted.push(key);
@@ -136,14 +161,18 @@ impl Core {
 
     /// Asks for a message to be made durable; it is answered when that is done.
     pub(super) fn commit_message(&mut self, group: GroupId, number: u64, item: &Item, session: MsrpId, incoming: Incoming) {
-        let put = |key: Key, value| Write::Put { key: key.encode(), value };
-        let mut writes = vec![put(Key::Message(group.0, number), store::encode_message(item))];
-        // A message without its group could not be taken up again. The batch with the group may still
-        // be under way, or fail.
-        if !self.journal.recorded.contains(&group) {
-            writes.push(put(Key::Group(group.0), store::GroupRecord::of(self, group).encode()));
-        }
+        let writes = self.with_group(group, Key::Message(group.0, number), store::encode_message(item));
         self.commit(writes, Waiting::Message { group, number, session, incoming });
+    }
+
+    /// The batch that writes a record of a group. The group goes along while the store has not got it:
+    /// what belongs to no group could not be taken up again, and the batch with the group may still be
+    /// under way, or fail.
+    pub(super) fn with_group(&self, group: GroupId, key: Key, value: Bytes) -> Vec<Write> {
+        let put = |key: Key, value| Write::Put { key: key.encode(), value };
+        let missing = !self.journal.recorded.contains(&group);
+        let own = missing.then(|| put(Key::Group(group.0), store::GroupRecord::of(self, group).encode()));
+        std::iter::once(put(key, value)).chain(own).collect()
     }
 
     /// Writes down what has changed since the last time.
@@ -156,6 +185,10 @@ impl Core {
         let mut writes: Vec<Write> = changes.life.map(|life| put(Key::Life, store::encode_life(life))).into_iter().collect();
         writes.extend(changes.users.iter().map(|user| put(Key::User(user.0), store::encode_user(&self.users[*user]))));
         writes.extend(changes.groups.iter().map(|group| put(Key::Group(group.0), store::GroupRecord::of(self, *group).encode())));
+        writes.extend(changes.delivered.iter().filter_map(|(sender, number)| {
+            let item = self.one[*sender].untold.get(number)?;
+            Some(put(Key::Delivered(sender.0, *number), store::encode_message(item)))
+        }));
         writes.extend(changes.deleted.iter().map(|key| Write::Delete { key: key.encode() }));
         self.commit(writes, Waiting::Nothing(changes));
     }
@@ -184,6 +217,9 @@ impl Core {
                     self.users[user].stored -= 1;
                 }
                 self.pump(now, group);
+            }
+            (Some(Waiting::Unsent { group, number, session, incoming }), outcome) => {
+                self.on_unsent_kept(now, (group, number), (session, &incoming), outcome == CommitOutcome::Durable);
             }
             (Some(Waiting::OneToOne { sender, number, owed }), outcome) => {
                 self.on_kept(now, sender, number, owed, outcome == CommitOutcome::Durable);
@@ -217,6 +253,7 @@ impl Core {
 
     /// Drops everything that is stored in a group, as far as no session has taken it along.
     pub(super) fn discard(&mut self, group: GroupId) {
+        self.discard_unsent(group);
         let numbers = self[group].deferred.discard();
         self.strike_off(group, numbers);
     }

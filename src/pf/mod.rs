@@ -17,6 +17,7 @@ mod leg;
 mod media;
 mod notifications;
 mod one_to_one;
+mod outbox;
 pub mod policy;
 mod procedures;
 mod registrar;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::leg::{Leg, Media};
+use super::one_to_one::SenderId;
 use super::state::{UserId, address_key};
 use crate::endpoint::{MsrpId, TransactionId};
 use crate::msrp::Incoming;
@@ -126,7 +127,9 @@ pub(super) enum Answer {
     Message(TransactionId),
     /// An MSRP session.
     Msrp(MsrpId, Incoming),
-    /// Nobody: the PF made it.
+    /// Nobody: the PF made it of this message of a sender, which need not be kept any longer.
+    Told(SenderId, u64),
+    /// Nobody: the PF had it already.
     Nobody,
 }
 

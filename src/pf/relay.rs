@@ -1,14 +1,13 @@
 //! Messages on their way through the PF, which is an MSRP endpoint on each leg (5.2.1.2, RFC 4975).
 //!
 //! What the focus sends is stored, acknowledged once it is durable, and sent to the Client from the
-//! store; what the Client sends is acknowledged and passed on. Reports are sent hop by hop.
+//! store. What the Client sends is in [`super::outbox`]. Reports are sent hop by hop.
 
 use std::collections::BTreeMap;
 
 use super::core::Core;
 use super::group_state::{self, Announcement};
 use super::one_to_one::{SessionId, Shelf, delivery, legs, session};
-use super::policy::Delivered;
 use super::procedures::deferred_handling::{self, Silence};
 use super::procedures::{active_group, disposition_notifications, restart};
 use super::schedule::Alarm;
@@ -17,9 +16,6 @@ use crate::endpoint::MsrpId;
 use crate::msrp::{self, Incoming, Outcome, Outgoing, Report};
 use crate::time::Instant;
 use crate::wire::msrp::FailureReport;
-
-/// How many messages of the Client may wait for the re-start of a group.
-const UNSENT_LIMIT: usize = 1_000;
 
 /// A message of ours that has no outcome yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,7 +27,14 @@ pub(super) enum Flight {
     /// A disposition notification on its way to a user.
     Notification(UserId, u64),
     /// A stored message in a delivery session.
-    Shelved(Shelf, u64),
+    Shelved {
+        /// The shelf.
+        shelf: Shelf,
+        /// Its number.
+        number: u64,
+        /// Whether it asks for a success report.
+        reported: bool,
+    },
     /// A message that the PF made itself, in a delivery session.
     Announced(Shelf),
     /// A message of an original sender on its way to the user.
@@ -42,29 +45,11 @@ pub(super) enum Flight {
         session: SessionId,
         /// The MSRP session that it came by.
         back: MsrpId,
-        /// What a failure is reported with; `None` when the user wants no report.
-        report: Option<(String, u64)>,
+        /// The message, whose answer is due.
+        incoming: Incoming,
     },
     /// A message of the Client on its way to the focus.
-    Forwarded {
-        /// The group.
-        group: GroupId,
-        /// The session that it came by.
-        back: MsrpId,
-        /// What a failure is reported with; `None` when the Client wants no report.
-        report: Option<(String, u64)>,
-    },
-}
-
-/// A message of the Client that waits for the focus leg of a group that is being re-started.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Unsent {
-    /// The session that it came by.
-    pub(super) back: MsrpId,
-    /// What a failure is reported with; `None` when the Client wants no report.
-    pub(super) report: Option<(String, u64)>,
-    content_type: String,
-    body: bytes::Bytes,
+    Forwarded(GroupId, u64),
 }
 
 /// Messages on their way, by session and Message-ID.
@@ -94,7 +79,8 @@ impl Flights {
     pub(super) fn hand_over(&mut self, session: MsrpId, shelf: Shelf) {
         for flight in self.0.get_mut(&session).into_iter().flat_map(BTreeMap::values_mut) {
             if let Flight::Stored(_, number) = *flight {
-                *flight = Flight::Shelved(shelf, number);
+                // It left before the delivery session was one, and asks for no report.
+                *flight = Flight::Shelved { shelf, number, reported: false };
             }
         }
     }
@@ -137,6 +123,8 @@ impl Core {
                 self[group].announcement = Announcement::Due;
             }
             self.pump(now, group);
+        } else {
+            self.on_focus_bound(now, group, session);
         }
     }
 
@@ -155,39 +143,6 @@ impl Core {
         self.endpoint.msrp_answer(now, session, incoming.token, 200);
         if incoming.success_report {
             self.endpoint.msrp_report(now, session, report(incoming, 200));
-        }
-    }
-
-    /// A message of the Client: to the focus at once, whatever is on its way to the Client (AMB-32).
-    fn forward(&mut self, now: Instant, group: GroupId, session: MsrpId, incoming: Incoming) {
-        if incoming.content_type.is_empty() {
-            return self.endpoint.msrp_answer(now, session, incoming.token, 200);
-        }
-        if incoming.body.len() > self.policy.max_size {
-            return self.endpoint.msrp_answer(now, session, incoming.token, 413);
-        }
-        let waits = matches!(self[group].phase, Phase::Restarting(_));
-        if waits && self[group].unsent.len() >= UNSENT_LIMIT {
-            self.note("more messages than the PF keeps for a group that is being re-started: refused");
-            return self.endpoint.msrp_answer(now, session, incoming.token, 413);
-        }
-        if !waits && self[group].focus_leg.is_none() {
-            return self.endpoint.msrp_answer(now, session, incoming.token, 403);
-        }
-        self.acknowledge_message(now, session, &incoming);
-        disposition_notifications::learn(self, now, self[group].user, &incoming.content_type, &incoming.body);
-        let wanted = incoming.failure_report != FailureReport::No;
-        let report = wanted.then(|| (incoming.message_id, incoming.body.len() as u64));
-        self[group].unsent.push(Unsent { back: session, report, content_type: incoming.content_type, body: incoming.body });
-        self.send_unsent(now, group);
-    }
-
-    /// Passes on what the Client has written, once there is a focus leg.
-    pub(super) fn send_unsent(&mut self, now: Instant, group: GroupId) {
-        let Some(focus) = self[group].focus_leg.as_ref().map(|leg| leg.media.session) else { return };
-        for Unsent { back, report, content_type, body } in std::mem::take(&mut self[group].unsent) {
-            let message_id = self.send_message(now, focus, content_type, body);
-            self.flights.insert(focus, message_id, Flight::Forwarded { group, back, report });
         }
     }
 
@@ -223,7 +178,7 @@ impl Core {
 
     /// Sends a message in a session; `flight` tells what its outcome is for.
     pub(super) fn send_on(&mut self, now: Instant, session: MsrpId, content_type: String, body: bytes::Bytes, flight: Flight) {
-        let report = matches!(flight, Flight::Shelved(..)) && self.policy.delivered == Delivered::SuccessReport;
+        let report = matches!(flight, Flight::Shelved { reported: true, .. });
         let message_id = self.send_outgoing(now, session, content_type, body, report);
         self.flights.insert(session, message_id, flight);
     }
@@ -300,23 +255,19 @@ impl Core {
             Flight::Notification(user, number) => {
                 disposition_notifications::on_sent(self, now, (user, number), session, outcome);
             }
-            Flight::Shelved(shelf, number) => delivery::on_sent(self, now, (shelf, number), (session, message_id), outcome),
+            Flight::Shelved { shelf, number, reported } => {
+                let awaited = reported.then_some(message_id);
+                delivery::on_sent(self, now, (shelf, number), (session, awaited), outcome);
+            }
             Flight::Live(id, number) => session::on_sent(self, now, id, number, outcome),
-            Flight::AnsweredBack { session: id, back, report } => {
-                session::on_answered_back(self, now, id, (back, report), outcome);
+            Flight::AnsweredBack { session: id, back, incoming } => {
+                session::on_answered_back(self, now, id, (back, &incoming), outcome);
             }
             Flight::Stored(group, number) => self.on_stored_sent(now, (group, number), current, outcome),
             Flight::Roster(group) if current => self.on_announced(now, group, outcome),
             Flight::Roster(_) => {}
             Flight::Announced(shelf) => delivery::on_announced(self, now, shelf, session, outcome),
-            Flight::Forwarded { group, back, report } => {
-                if let (Some((message_id, size)), Some(code)) = (report, failure_code(outcome)) {
-                    self.endpoint.msrp_report(now, back, Report { message_id, code, size });
-                }
-                if current && ends_session(outcome) {
-                    deferred_handling::on_silence(self, now, group, Side::Focus, Silence::Media);
-                }
-            }
+            Flight::Forwarded(group, number) => self.on_forwarded(now, (group, number), current, outcome),
         }
         if !current && !self.flights.any_of(session) {
             self.close_media(now, session);

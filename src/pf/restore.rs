@@ -1,4 +1,20 @@
 //! A PF that starts with the records of a process that died.
+//!
+//! What was acknowledged outlives the process, what can be set up again does not:
+//!
+//! | survives | how it goes on |
+//! |---|---|
+//! | messages for users, of groups and of 1-1 sessions | delivered at the next trigger; of those that were on their way, the ones without an answer |
+//! | notifications, and those that the PF still had to make | the same; the PF makes them at once |
+//! | what Clients wrote to a group | sent when the focus leg is connected again, or the group re-started |
+//! | groups: identity, invitation, roster, pinned device, when they ended | as before |
+//! | the focus leg of a group | re-INVITE with a new path; a new subscription |
+//! | the leg to the Client of a group | BYE: its connection is gone, it counts as lost |
+//! | registrations | triggers that come later are told from the first |
+//!
+//! Legs of 1-1 sessions, of delivery sessions and of sessions for notifications, pending INVITEs,
+//! and subscriptions of Clients are in no record: whatever still comes in such a dialog is answered
+//! 481 (RFC 3261 12.2.2), which tells the peer to set it up anew.
 
 use bytes::Bytes;
 
@@ -6,7 +22,8 @@ use super::core::Core;
 use super::deferred::Item;
 use super::leg::{Leg, Media};
 use super::notifications::Notification;
-use super::one_to_one::SenderId;
+use super::one_to_one::{SenderId, session};
+use super::outbox::Unsent;
 use super::schedule::Alarm;
 use super::state::{GroupId, Phase, Side, Users};
 use super::store::{self, BadRecord, GroupRecord, LegRecord, Record, SenderRecord};
@@ -42,6 +59,8 @@ pub(super) fn restored(
             Record::Sender(number, record) => restore_sender(&mut core, number, record),
             Record::OneToOne(sender, message, item) => restore_one_to_one(&mut core, sender, message, item),
             Record::Notification(user, number, notification) => restore_notification(&mut core, &user, number, notification),
+            Record::Unsent(group, number, unsent) => restore_unsent(&mut core, group, number, unsent),
+            Record::Delivered(sender, number, item) => restore_delivered(&mut core, sender, number, item),
         }
     }
     for user in core.users.ids() {
@@ -63,6 +82,7 @@ fn restore_group(core: &mut Core, number: u32, record: GroupRecord<'static>) {
     group.named = record.named;
     group.closed = record.closed;
     group.held_since = record.held_since;
+    let ended = record.ended;
     group.device = record.device;
     group.roster = record.roster.into_owned();
     group.phase = if record.left { Phase::Gone } else { Phase::Dormant };
@@ -71,6 +91,7 @@ fn restore_group(core: &mut Core, number: u32, record: GroupRecord<'static>) {
     let [client, focus] = record.legs;
     restore_leg(core, id, Side::Client, client);
     restore_leg(core, id, Side::Focus, focus);
+    core[id].ended = ended;
 }
 
 fn restore_leg(core: &mut Core, group: GroupId, side: Side, record: Option<LegRecord>) {
@@ -97,6 +118,10 @@ fn restore_one_to_one(core: &mut Core, sender: u32, number: u64, item: Item) {
     if core.one.senders().nth(sender as usize).is_some() {
         let sender = SenderId(sender);
         let user = core.one[sender].user;
+        if session::is_notification(&item) {
+            core.one.stranded.push((sender, number, item));
+            return;
+        }
         if let Some(id) = &item.message_id {
             core.one.by_message_id.insert((user, id.clone()), (sender, number));
         }
@@ -113,6 +138,22 @@ fn restore_notification(core: &mut Core, user: &str, number: u64, notification: 
         queue.push(number, notification, true);
         queue.stopped = true;
         core.users[user].stored += 1;
+    }
+}
+
+/// What a Client wrote waits for the focus leg.
+fn restore_unsent(core: &mut Core, group: u32, number: u64, unsent: Unsent) {
+    core.journal.last_number = core.journal.last_number.max(number);
+    if let Some(group) = core.groups.get_mut(group as usize) {
+        group.outbox.restore(number, unsent);
+    }
+}
+
+/// The sender of a message that was delivered is told once the process acts.
+fn restore_delivered(core: &mut Core, sender: u32, number: u64, item: Item) {
+    core.journal.last_number = core.journal.last_number.max(number);
+    if core.one.senders().nth(sender as usize).is_some() {
+        core.one[SenderId(sender)].untold.insert(number, item);
     }
 }
 

@@ -6,9 +6,9 @@ use super::deferred::{Deferred, Item};
 use super::group_state::Announcement;
 use super::headers::Invitation;
 use super::leg::{Leg, Media};
+use super::outbox::Outbox;
 use super::procedures::inactive_group::Parcel;
 use super::registrar::Devices;
-use super::relay::Unsent;
 use super::{PfConfig, ServedUser};
 use crate::endpoint::{SubscriptionId, TransactionId};
 use crate::time::Instant;
@@ -159,12 +159,14 @@ pub(super) struct Group {
     pub(super) parcel: Parcel,
     /// Whether the group state object is due on the leg to the Client.
     pub(super) announcement: Announcement,
-    /// What the Client has written while there is no focus leg.
-    pub(super) unsent: Vec<Unsent>,
+    /// What the Client has written and the focus has not acknowledged.
+    pub(super) outbox: Outbox,
     /// The PF's own subscription to the focus.
     pub(super) subscription: Option<SubscriptionId>,
     /// The focus closed the group for good (cause 410).
     pub(super) closed: bool,
+    /// When the group ended; `None` while it runs.
+    pub(super) ended: Option<Instant>,
     /// Since when the Client is away.
     pub(super) held_since: Instant,
     /// The user came back while the PF was cancelling its invitation: a trigger is due.
@@ -208,9 +210,10 @@ impl Group {
             deferred: Deferred::default(),
             parcel: Parcel::default(),
             announcement: Announcement::default(),
-            unsent: Vec::new(),
+            outbox: Outbox::default(),
             subscription: None,
             closed: false,
+            ended: None,
             held_since: Instant::ZERO,
             again: false,
             attempts: 0,

@@ -497,6 +497,28 @@ impl World {
         self.start(BOB, media, request, true);
     }
 
+    /// Another device opens its connection before its 200 comes: the path of the device.
+    pub(super) fn connect_early(&mut self, request: &Message, tag: &str) -> String {
+        let sdp = super::headers::sdp_of(request).expect("SDP");
+        let to = super::media::read(&sdp).expect("a medium").path;
+        let from = format!("msrp://10.0.2.2:2855/{tag};tcp");
+        let binding =
+            format!("MSRP early1 SEND\r\nTo-Path: {to}\r\nFrom-Path: {from}\r\nMessage-ID: early-1\r\n-------early1$\r\n");
+        self.throw(2855, Bytes::from(binding));
+        from
+    }
+
+    /// The 200 of that device comes.
+    pub(super) fn pick_up_late(&mut self, invite: TransactionId, tag: &str, path: &str) {
+        let response = self.peer(BOB).response(invite, 200);
+        let to = super::core::untagged(response.value("To").expect("a To"));
+        let response = response.set("To", format!("{to};tag={tag}")).set("Contact", bob_contact(TABLET));
+        let response = response.body("application/sdp", sdp(BOB, 950, "active", path));
+        let now = self.now;
+        self.peer(BOB).send_raw(now, Destination::Transaction(invite), response.encode());
+        self.settle();
+    }
+
     /// The Message-ID of the next message that a node gets, answered by `code`.
     pub(super) fn read_with_id(&mut self, node: usize, code: u16) -> String {
         let (session, incoming) = match self.next(node) {
@@ -652,13 +674,24 @@ impl World {
         Session { node, dialog, media }
     }
 
-    /// The focus takes the session up again with a PF that was restarted.
-    pub(super) fn repaired(&mut self, focus: &mut Session, invite: TransactionId) {
+    /// The focus accepts the re-INVITE of a PF that was restarted; its media is still to be started.
+    pub(super) fn take_up(&mut self, focus: &mut Session, invite: TransactionId) -> Message {
         let message = self.peer(FOCUS).request(invite).cloned().expect("a request");
         let (media, sdp) = self.sdp(FOCUS, "active");
         self.answer_with(FOCUS, invite, 200, |response| response.body("application/sdp", sdp));
         focus.media = media;
-        self.start(FOCUS, media, &message, true);
+        message
+    }
+
+    /// The media of a session runs, towards the description in this message.
+    pub(super) fn start_media(&mut self, session: &Session, message: &Message) {
+        self.start(session.node, session.media, message, true);
+    }
+
+    /// The focus takes the session up again with a PF that was restarted.
+    pub(super) fn repaired(&mut self, focus: &mut Session, invite: TransactionId) {
+        let message = self.take_up(focus, invite);
+        self.start_media(focus, &message);
         while !self.events[FOCUS - 1].is_empty() {
             self.event(FOCUS);
         }

@@ -157,6 +157,9 @@ impl World {
         self.core = self.sim.add("core".into(), &addresses, Inhabitant::Core(Box::new(core)));
         for (home, addresses, mut actor) in actors {
             actor.set_reference(home.reference);
+            if !values.flag("client.rejoin-retry-after-491") {
+                actor.give_up_after_491();
+            }
             let name: Arc<str> = home.party.to_string().into();
             let node = self.sim.add(name, &addresses, Inhabitant::Scripted(Box::new(actor)));
             self.members.push(Member { party: home.party.clone(), node, reference: home.reference });

@@ -41,11 +41,17 @@ pub(in crate::peers) struct Client {
     registering: Option<TransactionId>,
     absent: bool,
     messages: u64,
+    /// Whether a re-join that is answered 491 is given up: the PF's own INVITE is to come.
+    gives_up_after_491: bool,
 }
 
 impl Client {
     pub(super) fn wake(&self) -> Option<Instant> {
         self.groups.values().filter_map(|group| group.wake).min()
+    }
+
+    pub(in crate::peers) fn give_up_after_491(&mut self) {
+        self.gives_up_after_491 = true;
     }
 
     pub(super) fn conversations(&self) -> impl Iterator<Item = &str> {
@@ -137,7 +143,11 @@ impl Client {
                 self.come_back(actor, now);
             }
         }
-        if status == 491 {
+        if status == 491 && self.gives_up_after_491 {
+            for group in self.groups.values_mut().filter(|group| group.joining == Some(transaction)) {
+                group.joining = None;
+            }
+        } else if status == 491 {
             let pause = CROSSED.0 + actor.below(CROSSED.1 - CROSSED.0);
             self.pause(transaction, now + Duration::from_millis(pause));
         } else if status >= 300 {

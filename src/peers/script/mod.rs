@@ -184,6 +184,13 @@ impl Scripted {
         self.habits = if reference { Habits::of(&self.profile) } else { Habits::None };
     }
 
+    /// Lets a reference Client give up a re-join that is answered 491.
+    pub fn give_up_after_491(&mut self) {
+        if let Habits::Client(client) = &mut self.habits {
+            client.give_up_after_491();
+        }
+    }
+
     /// Does what a person or the network makes a reference actor do.
     pub fn obey(&mut self, now: Instant, order: &Order) {
         self.collecting = true;

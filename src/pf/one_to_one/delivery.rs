@@ -170,6 +170,7 @@ impl Recipe {
 pub(in crate::pf) fn open(core: &mut Core, now: Instant, shelf: Shelf, recipe: Recipe) {
     let place = Place::Delivery(shelf);
     let mut media = core.open_media_at(place);
+    core.endpoint.msrp_forks(media.session);
     let sdp = media.offer(core.endpoint.config(), &recipe.template, Some("sendonly"));
     let carried = recipe.carried.and_then(|number| core.shelf(shelf).get(number));
     let part = carried.map(|item| Part { content_type: item.content_type.clone(), disposition: None, body: item.body.clone() });
@@ -337,7 +338,7 @@ pub(in crate::pf) fn on_further_answer(
     let place = Place::Delivery(shelf);
     let sending = core.one.deliveries.get(&shelf).is_some_and(|session| session.phase == Phase::Sending);
     let usable = headers::sdp_of(response).as_deref().and_then(media::read).is_some();
-    let Some(earlier) = (sending && usable).then(|| core.take_at(place)).flatten() else {
+    let Some(earlier) = (sending && usable).then(|| core.take_at(now, place)).flatten() else {
         return core.release(now, invite, dialog);
     };
     let media = earlier.media.fork(&mut core.endpoint);
@@ -388,7 +389,8 @@ fn send_next(core: &mut Core, now: Instant, shelf: Shelf) -> bool {
     }
     let (content_type, body) = (item.content_type.clone(), item.body.clone());
     core.shelf_mut(shelf).sent(number);
-    core.send_on(now, media, content_type, body, Flight::Shelved(shelf, number));
+    let reported = core.policy.delivered == Delivered::SuccessReport;
+    core.send_on(now, media, content_type, body, Flight::Shelved { shelf, number, reported });
     true
 }
 
@@ -403,7 +405,7 @@ fn announce(core: &mut Core, now: Instant, shelf: Shelf, media: MsrpId) {
 
 /// Everything is delivered, or was refused for itself: the PF ends the session.
 fn finish(core: &mut Core, now: Instant, shelf: Shelf) {
-    let Some(leg) = core.take_at(Place::Delivery(shelf)) else { return };
+    let Some(leg) = core.take_at(now, Place::Delivery(shelf)) else { return };
     let Some(session) = core.one.deliveries.get_mut(&shelf) else { return };
     session.phase = Phase::Closing;
     let bye = Builder::request("BYE", "").push_some("Reason", session.farewell.take());
@@ -420,30 +422,30 @@ pub(in crate::pf) fn on_closed(core: &mut Core, now: Instant, shelf: Shelf, medi
     over(core, now, shelf, Ending::Complete);
 }
 
-/// A message has its outcome.
+/// A message has its outcome; `awaited` is the Message-ID that its success report will name.
 pub(in crate::pf) fn on_sent(
     core: &mut Core,
     now: Instant,
     (shelf, number): (Shelf, u64),
-    (media, message_id): (MsrpId, &str),
+    (media, awaited): (MsrpId, Option<&str>),
     outcome: Outcome,
 ) {
     let current = core.one.media.get(&media) == Some(&Place::Delivery(shelf));
-    match outcome {
-        Outcome::Accepted if core.policy.delivered == Delivered::SuccessReport && current => {
+    match (outcome, awaited) {
+        (Outcome::Accepted, Some(message_id)) if current => {
             if let Some(session) = core.one.deliveries.get_mut(&shelf) {
                 session.unreported.push((message_id.to_owned(), number));
                 core.schedule.set(Alarm::NoReport(shelf), now + REPORT_LIMIT);
             }
             core.shelf_mut(shelf).skip(number);
         }
-        Outcome::Accepted => on_delivered(core, shelf, number),
+        (Outcome::Accepted, _) => on_delivered(core, shelf, number),
         // The connection that broke says so itself, and has its time of grace.
-        Outcome::Lost => return,
+        (Outcome::Lost, _) => return,
         _ if !current => return,
         _ if ends_session(outcome) => return on_lost(core, now, shelf),
         // 413, 415 and the like concern this message alone; it stays stored (AMB-21).
-        Outcome::Refused(_) | Outcome::TimedOut => core.shelf_mut(shelf).skip(number),
+        (Outcome::Refused(_) | Outcome::TimedOut, _) => core.shelf_mut(shelf).skip(number),
     }
     if current {
         pump(core, now, shelf);
@@ -493,8 +495,9 @@ fn on_delivered(core: &mut Core, shelf: Shelf, number: u64) {
         return core.shelf_mut(shelf).skip(number);
     }
     // Of a Client that sends no notifications the PF may tell the sender itself, once all is delivered.
-    if let (Some(item), Shelf::Sender(sender), false) = (core.forget_stored(shelf, number), shelf, notifies) {
-        core.one[sender].unnotified.push(item);
+    match shelf {
+        Shelf::Sender(sender) if !notifies => core.keep_untold(sender, number),
+        Shelf::Sender(_) | Shelf::Group(_) => drop(core.forget_stored(shelf, number)),
     }
 }
 
@@ -512,7 +515,7 @@ pub(in crate::pf) fn on_bound(core: &mut Core, now: Instant, shelf: Shelf, media
 
 /// The Client ends the session (NOTE 1).
 pub(in crate::pf) fn on_bye(core: &mut Core, now: Instant, shelf: Shelf, message: &Message) {
-    let Some(leg) = core.take_at(Place::Delivery(shelf)) else { return };
+    let Some(leg) = core.take_at(now, Place::Delivery(shelf)) else { return };
     core.because(BYE_KEEPS, "what is not delivered is kept");
     core.linger(now, leg.media.session);
     over(core, now, shelf, Ending::Left(deferred_handling::departure(message)));

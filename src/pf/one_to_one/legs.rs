@@ -1,7 +1,7 @@
 //! Legs of sessions that are no group's: they come, are refreshed, and go.
 //!
-//! Each leg has its dialog, its session timer and its MSRP session. A re-INVITE or UPDATE is
-//! answered by the PF itself, which is the media endpoint of every leg.
+//! Each leg has its dialog, its session timer and its MSRP session: the PF is the media endpoint of
+//! every leg.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::endpoint::{DialogId, MsrpId, TransactionId};
 use crate::msrp;
 use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, own_contact, with_body};
-use crate::pf::leg::{Leg, MIN_SE, Media, interval_too_small};
+use crate::pf::leg::{Leg, MIN_SE, Media};
 use crate::pf::media;
-use crate::pf::procedures::notification_session;
+use crate::pf::procedures::{notification_session, one_to_one_modification};
 use crate::pf::schedule::Alarm;
 use crate::time::Instant;
 use crate::wire::sip::{Builder, Message, Method};
@@ -64,7 +64,8 @@ impl Core {
     }
 
     /// Takes a leg away: its media lives until its BYE is answered.
-    pub(in crate::pf) fn take_at(&mut self, place: Place) -> Option<Leg> {
+    pub(in crate::pf) fn take_at(&mut self, now: Instant, place: Place) -> Option<Leg> {
+        one_to_one_modification::abandon(self, now, place);
         let leg = self.slot(place)?.take()?;
         self.one.dialogs.remove(&leg.dialog);
         self.one.media.remove(&leg.media.session);
@@ -75,7 +76,7 @@ impl Core {
 
     /// Ends a leg with a BYE.
     pub(in crate::pf) fn hang_up_at(&mut self, now: Instant, place: Place, reason: Option<&str>) {
-        if let Some(leg) = self.take_at(place) {
+        if let Some(leg) = self.take_at(now, place) {
             self.bye(now, &leg, reason);
         }
     }
@@ -149,41 +150,11 @@ pub(in crate::pf) fn on_request(core: &mut Core, now: Instant, asked: Transactio
                 Place::Session(id, end) => session::on_bye(core, now, id, end, message),
             }
         }
-        Some(Method::Invite | Method::Update) => modify(core, now, asked, place, message),
+        Some(Method::Invite | Method::Update) => one_to_one_modification::start(core, now, asked, place, message),
         Some(Method::Message) => core.forward_message(now, asked, message),
         Some(Method::Options | Method::Info) => core.reply(now, asked, 200),
         _ => core.reply(now, asked, 405),
     }
-}
-
-/// Answers a re-INVITE or UPDATE with the present description of the leg.
-fn modify(core: &mut Core, now: Instant, asked: TransactionId, place: Place, message: &Message) {
-    if interval_too_small(message) {
-        let refusal = core.endpoint.response(asked, 422).push("Min-SE", MIN_SE);
-        core.endpoint.respond(now, asked, refusal);
-        return;
-    }
-    let offer = headers::sdp_of(message);
-    let remote = match offer.as_deref().map(media::read) {
-        Some(None) => return core.reply(now, asked, 488),
-        Some(Some(remote)) => Some(remote),
-        None => None,
-    };
-    let contact = own_contact(&core.address());
-    let config = core.endpoint.config().clone();
-    let Some(leg) = core.leg_at_mut(place) else { return core.reply(now, asked, 481) };
-    let sdp = match (offer, remote) {
-        (Some(offer), Some(remote)) if leg.media.remote.as_ref() != Some(&remote) => {
-            let attributes = leg.media.sdp.clone();
-            Some(leg.media.answer(&config, &offer, remote, &attributes))
-        }
-        (None, _) if message.method() == Some(Method::Update) => None,
-        _ => Some(leg.media.sdp.clone()),
-    };
-    leg.learn(message);
-    core.reply_with_sdp(now, asked, contact, message, sdp.as_deref());
-    start_media(core, now, place);
-    pump(core, now, place);
 }
 
 /// The ACK to our 2xx: the leg may send, and may be ended.
@@ -208,7 +179,8 @@ pub(in crate::pf) fn on_ack_missing(core: &mut Core, now: Instant, place: Place)
     on_silence(core, now, place, "our 2xx was never acknowledged");
 }
 
-fn start_media(core: &mut Core, now: Instant, place: Place) {
+/// Starts the MSRP session of a leg, unless it runs towards the same path already.
+pub(in crate::pf) fn start_media(core: &mut Core, now: Instant, place: Place) {
     let Some(mut media) = core.leg_at(place).map(|leg| leg.media.clone()) else { return };
     media.start(&mut core.endpoint, now);
     if let Some(leg) = core.leg_at_mut(place) {
@@ -216,7 +188,8 @@ fn start_media(core: &mut Core, now: Instant, place: Place) {
     }
 }
 
-fn pump(core: &mut Core, now: Instant, place: Place) {
+/// Sends what is due by a leg.
+pub(in crate::pf) fn pump(core: &mut Core, now: Instant, place: Place) {
     match place {
         Place::Delivery(shelf) => delivery::pump(core, now, shelf),
         Place::Notifications(user) => notification_session::go_on(core, now, user),

@@ -9,7 +9,7 @@ pub(in crate::pf) mod legs;
 pub(in crate::pf) mod session;
 pub(in crate::pf) mod store;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use self::delivery::DeliverySession;
 use self::session::Session;
@@ -81,8 +81,11 @@ pub(in crate::pf) struct Sender {
     pub(in crate::pf) follows: bool,
     /// How many delivery INVITEs failed since the last trigger.
     pub(in crate::pf) attempts: u64,
-    /// Messages that were delivered to a Client that sends no notifications.
-    pub(in crate::pf) unnotified: Vec<Item>,
+    /// Messages that were delivered to a Client that sends no notifications: their sender is to be
+    /// told once everything is delivered.
+    pub(in crate::pf) untold: BTreeMap<u64, Item>,
+    /// Those of them whose notification is on its way.
+    pub(in crate::pf) telling: BTreeSet<u64>,
 }
 
 /// The order of work for one user.
@@ -105,6 +108,8 @@ pub(in crate::pf) struct OneToOne {
     pub(in crate::pf) turns: BTreeMap<UserId, Turn>,
     /// Stored messages by user and imdn.Message-ID.
     pub(in crate::pf) by_message_id: BTreeMap<(UserId, String), (SenderId, u64)>,
+    /// Notifications that were on their way in a session when the process before died.
+    pub(in crate::pf) stranded: Vec<(SenderId, u64, Item)>,
     /// Sessions with original senders.
     pub(in crate::pf) sessions: BTreeMap<SessionId, Session>,
     last_session: u32,
@@ -136,7 +141,8 @@ impl OneToOne {
             deferred: Deferred::default(),
             follows: false,
             attempts: 0,
-            unnotified: Vec::new(),
+            untold: BTreeMap::new(),
+            telling: BTreeSet::new(),
         });
         self.by_address.insert(key, id);
         self.turns.entry(user).or_default().senders.push(id);

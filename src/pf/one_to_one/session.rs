@@ -21,8 +21,10 @@ use crate::pf::deferred::{Deferred, Item, Origin};
 use crate::pf::headers::ELSEWHERE;
 use crate::pf::leg::{Leg, Media};
 use crate::pf::notifications::{self, Answer, Notification};
+use crate::pf::procedures::one_to_one_modification::Modification;
 use crate::pf::procedures::{disposition_notifications, one_to_one_delivery};
 use crate::pf::relay::{Flight, ends_session, failure_code};
+use crate::pf::store::Key;
 use crate::time::Instant;
 use crate::wire::msrp::FailureReport;
 use crate::wire::sip::{Message, Name};
@@ -60,6 +62,8 @@ pub(in crate::pf) struct Session {
     pub(in crate::pf) terminating: Option<Leg>,
     /// The medium that our INVITE offers.
     pub(in crate::pf) offered: Option<Media>,
+    /// A change of the session that one end asked for and the other has not answered.
+    pub(in crate::pf) modification: Option<Modification>,
     /// Conversation-ID, Contribution-ID and the like.
     pub(in crate::pf) identifiers: Vec<(String, String)>,
     /// What is on its way to the user.
@@ -77,6 +81,7 @@ impl Session {
             originating: None,
             terminating: None,
             offered: None,
+            modification: None,
             identifiers,
             live: Deferred::default(),
             closing: None,
@@ -131,22 +136,22 @@ fn keep(core: &mut Core, now: Instant, id: SessionId, media: MsrpId, incoming: I
     }
 }
 
-/// A message of the user goes to the original sender at once.
+/// A message of the user goes to the original sender, whose answer is that of the PF: nothing of it
+/// is stored, so it must not be acknowledged before it has arrived.
 fn answer_back(core: &mut Core, now: Instant, id: SessionId, media: MsrpId, incoming: Incoming) {
     if incoming.body.len() > core.policy.max_size {
         return core.endpoint.msrp_answer(now, media, incoming.token, 413);
     }
     let place = Place::Session(id, End::Originating);
-    let Some(there) = core.leg_at(place).map(|leg| leg.media.session) else {
+    let takes = |leg: &&Leg| leg.media.remote.as_ref().is_none_or(|remote| remote.receives);
+    let Some(there) = core.leg_at(place).filter(takes).map(|leg| leg.media.session) else {
         return core.endpoint.msrp_answer(now, media, incoming.token, 403);
     };
-    core.acknowledge_message(now, media, &incoming);
     if let Some(user) = core.one.sessions.get(&id).map(|session| core.one[session.sender].user) {
         disposition_notifications::learn(core, now, user, &incoming.content_type, &incoming.body);
     }
-    let wanted = incoming.failure_report != FailureReport::No;
-    let report = wanted.then(|| (incoming.message_id.clone(), incoming.body.len() as u64));
-    core.send_on(now, there, incoming.content_type, incoming.body, Flight::AnsweredBack { session: id, back: media, report });
+    let (content_type, body) = (incoming.content_type.clone(), incoming.body.clone());
+    core.send_on(now, there, content_type, body, Flight::AnsweredBack { session: id, back: media, incoming });
 }
 
 /// A live message is durable, or could not be stored.
@@ -216,11 +221,12 @@ pub(in crate::pf) fn on_answered_back(
     core: &mut Core,
     now: Instant,
     id: SessionId,
-    (back, report): (MsrpId, Option<(String, u64)>),
+    (back, incoming): (MsrpId, &Incoming),
     outcome: Outcome,
 ) {
-    if let (Some((message_id, size)), Some(code)) = (report, failure_code(outcome)) {
-        core.endpoint.msrp_report(now, back, Report { message_id, code, size });
+    match failure_code(outcome) {
+        Some(code) => core.endpoint.msrp_answer(now, back, incoming.token, code),
+        None => core.acknowledge_message(now, back, incoming),
     }
     if ends_session(outcome) {
         on_lost(core, now, id, End::Originating);
@@ -259,7 +265,7 @@ pub(in crate::pf) fn on_bound(core: &mut Core, now: Instant, (id, end): (Session
 /// One side ends the session: so does the PF on the other leg.
 pub(in crate::pf) fn on_bye(core: &mut Core, now: Instant, id: SessionId, end: End, message: &Message) {
     let reason = message.value(Name::Reason).map(str::to_owned);
-    if let Some(leg) = core.take_at(Place::Session(id, end)) {
+    if let Some(leg) = core.take_at(now, Place::Session(id, end)) {
         core.linger(now, leg.media.session);
     }
     let Some(session) = core.one.sessions.get_mut(&id) else { return };
@@ -294,15 +300,33 @@ pub(in crate::pf) fn over(core: &mut Core, now: Instant, id: SessionId) {
     }
     forget_invites(core, id);
     for (number, mut item) in session.live.take_all() {
-        if notifications::read(&item.content_type, &item.body).is_some() {
+        if is_notification(&item) {
             core.written_off(session.sender, number, &item);
-            let (sender, user) = (session.sender, core.one[session.sender].user);
-            let notification = notification_of(core, sender, item.device, item.identifiers, item.body);
-            disposition_notifications::keep(core, now, user, notification, Answer::Nobody);
+            keep_notification(core, now, session.sender, number, item);
             continue;
         }
         item.origin = None;
         core.one[session.sender].deferred.push(number, item);
+    }
+}
+
+/// Whether a message of a session is a notification, which is deferred as such.
+pub(in crate::pf) fn is_notification(item: &Item) -> bool {
+    notifications::read(&item.content_type, &item.body).is_some()
+}
+
+fn keep_notification(core: &mut Core, now: Instant, sender: SenderId, number: u64, item: Item) {
+    let user = core.one[sender].user;
+    let notification = notification_of(core, sender, item.device, item.identifiers, item.body);
+    let former = Some(Key::OneToOne(sender.0, number));
+    disposition_notifications::keep_in_place_of(core, now, user, notification, Answer::Nobody, former);
+}
+
+/// The process before this one died: no session outlives it. Messages lie on their shelves already;
+/// notifications that were on their way are kept for their users.
+pub(in crate::pf) fn resume(core: &mut Core, now: Instant) {
+    for (sender, number, item) in std::mem::take(&mut core.one.stranded) {
+        keep_notification(core, now, sender, number, item);
     }
 }
 

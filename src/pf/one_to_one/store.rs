@@ -10,7 +10,9 @@ use crate::pf::deferred::{Deferred, Item};
 use crate::pf::journal::Waiting;
 use crate::pf::notifications::Queue;
 use crate::pf::one_to_one::session;
-use crate::pf::procedures::{disposition_notifications, one_to_one_invitation, registration_event, standalone_message};
+use crate::pf::procedures::{
+    disposition_notifications, notification_sending, one_to_one_invitation, registration_event, standalone_message,
+};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, UserId};
 use crate::pf::store::{self, Key};
@@ -58,6 +60,26 @@ impl Core {
                 self.written_off(sender, number, &item);
                 Some(item)
             }
+        }
+    }
+
+    /// A message is delivered to a Client that sends no notifications: it is kept until its sender is
+    /// told, if the sender is to be told.
+    pub(in crate::pf) fn keep_untold(&mut self, sender: SenderId, number: u64) {
+        let Some(item) = self.forget_stored(Shelf::Sender(sender), number) else { return };
+        if notification_sending::is_wanted(self, &item) {
+            self.journal.delivered(sender, number);
+            self.one[sender].untold.insert(number, item);
+        }
+    }
+
+    /// The notification of a message has its outcome: the message is needed no longer, or waits for
+    /// the next occasion to tell.
+    pub(in crate::pf) fn on_told(&mut self, sender: SenderId, number: u64, told: bool) {
+        let sender = &mut self.one[sender];
+        sender.telling.remove(&number);
+        if told {
+            sender.untold.remove(&number);
         }
     }
 
@@ -127,7 +149,8 @@ impl Core {
             |group: &GroupId| [&self[*group].deferred, &self[*group].parcel.queue].into_iter().filter_map(Deferred::first);
         let groups = self.users[user].groups.iter().flat_map(of_group).map(|item| item.since);
         let notification = self.notifications.get(user).and_then(Queue::oldest);
-        if let Some(oldest) = senders.chain(groups).chain(notification).min() {
+        let written = self.users[user].groups.iter().filter_map(|group| self[*group].outbox.oldest());
+        if let Some(oldest) = senders.chain(groups).chain(notification).chain(written).min() {
             self.schedule.set(Alarm::Expire(user), oldest + limit);
         }
     }
@@ -141,6 +164,7 @@ impl Core {
                 self.note(TOO_OLD);
                 self.forget_message(group, number);
             }
+            self.drop_old_unsent(now, group, limit);
             self.pump(now, group);
             super::delivery::pump(self, now, Shelf::Group(group));
         }

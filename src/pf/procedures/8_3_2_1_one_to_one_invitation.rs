@@ -44,6 +44,7 @@ fn offer_to_user(core: &mut Core, now: Instant, (id, user): (SessionId, UserId),
     let place = Place::Session(id, End::Terminating);
     let mut media = core.open_media_at(place);
     let template = headers::sdp_of(message).unwrap_or_default();
+    core.endpoint.msrp_forks(media.session);
     let sdp = media.offer(core.endpoint.config(), &template, None);
     let target = message.request_uri().unwrap_or(&core.users[user].uri).to_owned();
     let invite = headers::relayed_invite(message, &target, &core.users[user].route, &core.address());
@@ -157,7 +158,7 @@ pub(in crate::pf) fn on_further_answer(
 ) {
     let place = Place::Session(id, End::Terminating);
     let usable = headers::sdp_of(response).as_deref().and_then(media::read).is_some();
-    let Some(earlier) = usable.then(|| core.take_at(place)).flatten() else { return core.release(now, invite, dialog) };
+    let Some(earlier) = usable.then(|| core.take_at(now, place)).flatten() else { return core.release(now, invite, dialog) };
     let media = earlier.media.fork(&mut core.endpoint);
     core.one.media.insert(media.session, place);
     core.because(one_to_one_delivery::SECOND_ANSWER, "a second device has answered: the earlier session ends");
@@ -224,8 +225,8 @@ mod tests {
     use super::*;
     use crate::engine::CommitOutcome;
     use crate::msrp::Outcome;
-    use crate::pf::testing::{ALICE, BOB, FOCUS, PHONE, Session as Leg, World};
-    use crate::wire::sip::Name;
+    use crate::pf::testing::{ALICE, BOB, FOCUS, PHONE, Session as Leg, World, wrapped_notification};
+    use crate::wire::sip::{Builder, Name};
 
     /// Alice and Bob are in a session.
     fn live() -> (World, Leg, Leg) {
@@ -255,8 +256,8 @@ mod tests {
         assert_eq!(world.sent(FOCUS), Outcome::Accepted);
         assert_eq!(world.read(BOB, 200), "hello");
         world.write(&bob, "hi");
-        assert_eq!(world.sent(BOB), Outcome::Accepted);
         assert_eq!(world.read(FOCUS, 200), "hi");
+        assert_eq!(world.sent(BOB), Outcome::Accepted);
         world.register(600_000, None);
         world.assert_quiet(BOB);
     }
@@ -420,5 +421,51 @@ mod tests {
             .body("application/sdp", "v=0\r\n".to_owned());
         world.send(FOCUS, invite);
         world.response(FOCUS, 488);
+    }
+
+    #[test]
+    fn a_session_ends_with_its_process_and_what_the_user_has_not_got_is_deferred() {
+        let (mut world, alice, bob) = live();
+        world.write(&alice, "one");
+        world.write(&alice, "two");
+        assert_eq!((world.sent(FOCUS), world.sent(FOCUS)), (Outcome::Accepted, Outcome::Accepted));
+        assert_eq!(world.read(BOB, 200), "one");
+        assert_eq!(world.read(BOB, 0), "two");
+        world.restart();
+        for session in [&alice, &bob] {
+            world.send_in(session, Builder::request("UPDATE", ""));
+            world.skip_to_response(session.node, 481);
+        }
+        assert_deferred(&mut world, &["two"]);
+    }
+
+    #[test]
+    fn a_notification_that_was_on_its_way_is_one_in_the_next_life_too() {
+        let (mut world, alice, _) = live();
+        world.write(&alice, &wrapped_notification("Msg-1"));
+        assert_eq!(world.sent(FOCUS), Outcome::Accepted);
+        assert_eq!(world.read(BOB, 0), wrapped_notification("Msg-1"));
+        world.restart();
+        world.register(600_000, None);
+        let (invite, message) = world.skip_to_request(BOB, "INVITE");
+        assert!(headers::other_parts(&message).is_empty());
+        world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.skip_to_message(BOB), wrapped_notification("Msg-1"));
+        world.completed();
+        world.restart();
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn what_the_user_writes_is_acknowledged_when_the_sender_has_it() {
+        let (mut world, _, bob) = live();
+        world.write(&bob, "hi");
+        world.assert_quiet(BOB);
+        assert_eq!(world.read(FOCUS, 200), "hi");
+        assert_eq!(world.sent(BOB), Outcome::Accepted);
+        world.write(&bob, "ho");
+        assert_eq!(world.read(FOCUS, 415), "ho");
+        assert_eq!(world.sent(BOB), Outcome::Refused(415));
     }
 }

@@ -121,6 +121,7 @@ fn on_accepted(
 /// 7.c: builds the INVITE to the user's devices from that of the focus.
 fn offer_to_user(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
     let mut media = core.open_media(group, Side::Client);
+    core.endpoint.msrp_forks(media.session);
     let invitation = core[group].invitation.clone();
     let user = &core.users[core[group].user];
     let mut accept_contact: Vec<String> = message.elements(Name::AcceptContact).map(str::to_owned).collect();

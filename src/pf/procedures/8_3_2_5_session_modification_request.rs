@@ -166,11 +166,8 @@ pub(in crate::pf) fn on_cancelled(core: &mut Core, now: Instant, group: GroupId,
 pub(in crate::pf) fn abandon(core: &mut Core, now: Instant, group: GroupId, side: Side) {
     let Some(modification) = core[group].modification.take() else { return };
     core.calls.remove(&modification.call);
-    if modification.from != side {
-        core.pass_on(now, modification.asked, 481);
-    } else {
-        core.asked.remove(&modification.asked);
-    }
+    // Requests that are pending when a dialog ends are answered nevertheless (RFC 3261 15.1.2).
+    core.pass_on(now, modification.asked, if modification.from == side { 487 } else { 481 });
 }
 
 /// Half of the session interval is over and the refresh is ours (RFC 4028 10).

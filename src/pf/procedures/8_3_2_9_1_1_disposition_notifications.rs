@@ -101,6 +101,19 @@ pub(in crate::pf) fn learn(core: &mut Core, now: Instant, user: UserId, content_
 
 /// Keeps a notification for a user; whoever brought it is answered once it is durable.
 pub(in crate::pf) fn keep(core: &mut Core, now: Instant, user: UserId, notification: Notification, answer: Answer) {
+    keep_in_place_of(core, now, user, notification, answer, None);
+}
+
+/// Keeps a notification that is stored in another form, which goes in the same batch: so it is
+/// neither lost nor doubled wherever the process ends.
+pub(in crate::pf) fn keep_in_place_of(
+    core: &mut Core,
+    now: Instant,
+    user: UserId,
+    notification: Notification,
+    answer: Answer,
+    former: Option<Key>,
+) {
     if notification.body.len() > core.policy.max_size || !core.has_room(user) {
         core.note("a notification is beyond the limits of the store: refused, the others are kept");
         return respond(core, now, answer, false);
@@ -114,7 +127,9 @@ pub(in crate::pf) fn keep(core: &mut Core, now: Instant, user: UserId, notificat
     registration_event::watch(core, now, user);
     core.because(KEPT, "the notification is kept until it can be delivered");
     let key = Key::Notification(user.0, number).encode();
-    core.commit(vec![Write::Put { key, value }], Waiting::Notification { user, number, answer });
+    let former = former.map(|former| Write::Delete { key: former.encode() });
+    let writes = std::iter::once(Write::Put { key, value }).chain(former).collect();
+    core.commit(writes, Waiting::Notification { user, number, answer });
 }
 
 /// A notification is durable, or could not be stored.
@@ -135,6 +150,7 @@ fn respond(core: &mut Core, now: Instant, answer: Answer, kept: bool) {
         Answer::Message(asked) => core.reply(now, asked, if kept { 202 } else { 480 }),
         Answer::Msrp(session, incoming) if kept => core.acknowledge_message(now, session, &incoming),
         Answer::Msrp(session, incoming) => core.endpoint.msrp_answer(now, session, incoming.token, 413),
+        Answer::Told(sender, number) => core.on_told(sender, number, kept),
         Answer::Nobody => {}
     }
 }

@@ -51,6 +51,7 @@ const CONTENT: &str = "m=message 9 TCP/MSRP *\r\na=accept-types:message/cpim\r\n
 /// Invites the device that `first` is for (items 1 to 8).
 pub(in crate::pf) fn start(core: &mut Core, now: Instant, user: UserId, first: Notification) {
     let mut media = core.open_media_at(Place::Notifications(user));
+    core.endpoint.msrp_forks(media.session);
     let sdp = media.offer(core.endpoint.config(), CONTENT, Some("sendonly"));
     let invite = with_body(invitation(core, user, &first), &sdp, &[]);
     let reasons = [
@@ -174,7 +175,7 @@ pub(in crate::pf) fn go_on(core: &mut Core, now: Instant, user: UserId) {
 
 /// Sends the BYE; the next session starts when it is answered.
 fn hang_up(core: &mut Core, now: Instant, user: UserId) {
-    let Some(leg) = core.take_at(Place::Notifications(user)) else { return };
+    let Some(leg) = core.take_at(now, Place::Notifications(user)) else { return };
     if let Some(session) = core.notifications.of(user).session.as_mut() {
         session.stage = Stage::Ending;
     }
@@ -200,7 +201,7 @@ fn over(core: &mut Core, now: Instant, user: UserId) {
 pub(in crate::pf) fn on_bye(core: &mut Core, now: Instant, user: UserId) {
     core.because(KEEPS, "what was not delivered is kept for another time");
     core.notifications.of(user).stopped = true;
-    if let Some(leg) = core.take_at(Place::Notifications(user)) {
+    if let Some(leg) = core.take_at(now, Place::Notifications(user)) {
         // An answer that comes late still counts, but the next session need not wait for it.
         core.notifications.rewind(leg.media.session);
         core.linger(now, leg.media.session);

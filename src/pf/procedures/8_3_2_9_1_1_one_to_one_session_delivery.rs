@@ -19,7 +19,7 @@ use crate::pf::one_to_one::session::{self, Phase};
 use crate::pf::one_to_one::{Place, SenderId, SessionId, Shelf};
 use crate::pf::policy::SenderOrder;
 use crate::pf::procedures::deferred_handling::Departure;
-use crate::pf::procedures::notification_sending::{self, About};
+use crate::pf::procedures::notification_sending;
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{Registration, UserId, address_key};
 use crate::time::Instant;
@@ -200,14 +200,21 @@ pub(in crate::pf) fn on_over(core: &mut Core, now: Instant, sender: SenderId, en
 
 /// Everything of the sender is delivered: the PF notifies of it for a Client that does not.
 fn notify_sender(core: &mut Core, now: Instant, sender: SenderId) {
-    if !core.one[sender].deferred.is_empty() {
+    let own = &core.one[sender];
+    if !own.deferred.is_empty() {
         return;
     }
-    let (recipient, address) = (core.one[sender].user, core.one[sender].address.clone());
-    for item in std::mem::take(&mut core.one[sender].unnotified) {
-        let about =
-            About { recipient, sender: &address, device: item.device.as_deref(), identifiers: &item.identifiers, body: &item.body };
-        notification_sending::start(core, now, &about);
+    let due: Vec<u64> = own.untold.keys().filter(|number| !own.telling.contains(number)).copied().collect();
+    for number in due {
+        notification_sending::start(core, now, sender, number);
+    }
+}
+
+/// The process before this one died: senders whom it had not told yet are told.
+pub(in crate::pf) fn resume(core: &mut Core, now: Instant) {
+    let senders: Vec<SenderId> = core.one.senders().map(|(sender, _)| sender).collect();
+    for sender in senders {
+        notify_sender(core, now, sender);
     }
 }
 
@@ -569,6 +576,24 @@ mod tests {
         let byes = world.seen_from_pf("BYE");
         assert_eq!(byes.len(), 2);
         assert!(byes[1].contains(";tag=second"), "{}", byes[1]);
+    }
+
+    #[test]
+    fn a_second_device_may_connect_before_its_answer_comes() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one", "two"]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        world.pick_up(invite, &message, PHONE);
+        assert_eq!(world.read(BOB, 0), "two");
+        let path = world.connect_early(&message, "second");
+        assert!(world.seen_from_pf("MSRP early1 200").len() == 1 && world.seen_from_pf("MSRP early1 506").is_empty());
+        world.pick_up_late(invite, "second", &path);
+        let sent = world.seen_from_pf("MSRP").into_iter().rfind(|head| head.contains(" SEND\r\n")).expect("a message");
+        assert!(sent.contains(&format!("To-Path: {path}\r\n")) && sent.contains("\r\ntwo\r\n"), "{sent}");
+        let (bye, _, ended) = world.request(BOB, "BYE");
+        assert_eq!(ended.value(Name::Reason), Some(headers::ELSEWHERE));
+        world.answer(BOB, bye, 200);
     }
 
     #[test]

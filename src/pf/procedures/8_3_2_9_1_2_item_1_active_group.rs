@@ -44,6 +44,7 @@ const DECLINE_UNSUBSCRIBES: Clause = Clause::of("DGC-1.2-12");
 pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId) {
     let device = group_delivery::pinned(core, now, group).map(str::to_owned);
     let mut media = core.open_media(group, Side::Client);
+    core.endpoint.msrp_forks(media.session);
     let invitation = core[group].invitation.clone();
     let user = &core.users[core[group].user];
     let invite = headers::invite_user(&ToUser {
@@ -68,15 +69,9 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId) {
     };
     let call = core.endpoint.send(now, invite);
     core.calls.insert(call, Call::Delivery(group));
+    // A 100 ends timer B, so from then on this limit alone runs.
+    core.schedule.set(Alarm::Ringing(group), now + core.policy.ringing_limit);
     core[group].phase = Phase::DrainPf(Delivery::Invited { call, cancelled: false });
-}
-
-/// From the first provisional response on the PF's own limit runs, as timer B does no more.
-pub(in crate::pf) fn on_provisional(core: &mut Core, now: Instant, group: GroupId) {
-    let alarm = Alarm::Ringing(group);
-    if !core.schedule.runs(alarm) {
-        core.schedule.set(alarm, now + core.policy.ringing_limit);
-    }
 }
 
 /// Nobody answered the ringing.
@@ -341,17 +336,20 @@ mod tests {
 
     #[test]
     fn ringing_has_a_limit() {
-        let (mut world, _, _) = held(&[("ringing.limit", "60s")]);
-        world.register(600_000, None);
-        let (invite, _, _) = world.request(BOB, "INVITE");
-        world.answer(BOB, invite, 180);
-        world.pass(Duration::from_secs(61));
-        assert!(matches!(world.event(BOB), Some(crate::endpoint::Event::Cancelled { .. })));
-        world.answer(BOB, invite, 487);
-        world.register(600_000, None);
-        let (invite, _, message) = world.request(BOB, "INVITE");
-        world.pick_up(invite, &message, PHONE);
-        world.delivered(&["one", "two", "three"]);
+        // A 100 alone ends timer B too.
+        for status in [100, 180] {
+            let (mut world, _, _) = held(&[("ringing.limit", "60s")]);
+            world.register(600_000, None);
+            let (invite, _, _) = world.request(BOB, "INVITE");
+            world.answer(BOB, invite, status);
+            world.pass(Duration::from_secs(61));
+            assert!(matches!(world.event(BOB), Some(crate::endpoint::Event::Cancelled { .. })), "{status}");
+            world.answer(BOB, invite, 487);
+            world.register(600_000, None);
+            let (invite, _, message) = world.request(BOB, "INVITE");
+            world.pick_up(invite, &message, PHONE);
+            world.delivered(&["one", "two", "three"]);
+        }
     }
 
     #[test]
@@ -440,6 +438,21 @@ mod tests {
         world.delivered(&["two", "three"]);
         let (bye, _, message) = world.request(BOB, "BYE");
         assert_eq!(message.value(Name::Reason), Some("SIP;cause=480"));
+        world.answer(BOB, bye, 200);
+    }
+
+    #[test]
+    fn a_message_that_asked_for_no_report_is_waited_for_no_longer_than_its_answer() {
+        let (mut world, focus, _) = held(&[("delivered-when", "success-report")]);
+        world.register(600_000, None);
+        let (invite, _, message) = world.request(BOB, "INVITE");
+        let bob = world.pick_up(invite, &message, PHONE);
+        world.delivered(&["one", "two"]);
+        assert_eq!(world.read(BOB, 0), "three");
+        world.bye(&focus, None);
+        world.answer_last(BOB, 200);
+        let (bye, dialog, _) = world.request(BOB, "BYE");
+        assert_eq!(dialog, Some(bob.dialog));
         world.answer(BOB, bye, 200);
     }
 

@@ -19,7 +19,6 @@ use bytes::Bytes;
 
 use crate::clause::Clause;
 use crate::endpoint::{DialogId, TransactionId};
-use crate::msrp::Report;
 use crate::pf::core::{Call, Core};
 use crate::pf::group_state::{self, Announcement};
 use crate::pf::headers::{self, Part, with_body};
@@ -167,7 +166,6 @@ pub(in crate::pf) fn handle(
 pub(in crate::pf) fn on_restarted(core: &mut Core, now: Instant, group: GroupId) {
     core.schedule.stop(Alarm::Restarting(group));
     core[group].phase = Phase::DrainRj;
-    core.send_unsent(now, group);
     core.pump(now, group);
 }
 
@@ -193,10 +191,14 @@ pub(in crate::pf) fn end(core: &mut Core, now: Instant, group: GroupId, status: 
         403 => 403,
         _ => 408,
     };
-    for unsent in std::mem::take(&mut core[group].unsent) {
-        let Some((message_id, size)) = unsent.report else { continue };
-        core.because(REPORTS_FAILURE, "a message of the Client reached nobody");
-        core.endpoint.msrp_report(now, unsent.back, Report { message_id, code, size });
+    for unsent in core.take_unsent(group) {
+        if unsent.wants_report() {
+            core.because(REPORTS_FAILURE, "a message of the Client reached nobody");
+            core.report_failure(now, &unsent, code);
+        }
+    }
+    if core[group].closed {
+        core.discard_unsent(group);
     }
     core.because(ENDS_WITH_CAUSE, "the group could not be started again");
     let reason = format!("SIP;cause={status};text=\"{}\"", reason_phrase(status));
@@ -231,10 +233,11 @@ mod tests {
     use crate::msrp::Outcome;
     use crate::pf::headers::ELSEWHERE;
     use crate::pf::testing::{BOB, FOCUS, GROUP, PHONE, SHOWN, Session, World, taking_state};
-    use crate::wire::mime;
+    use crate::time::unix_micros;
     use crate::wire::sip::{Message, Name};
     use crate::wire::xml::group_state::GroupState;
     use crate::wire::xml::resource_lists::ResourceLists;
+    use crate::wire::{datetime, mime};
 
     const ALICE: &str = "sip:+15145550101@home1.example";
     const CAROL: &str = "sip:+15145550103@home1.example";
@@ -287,6 +290,21 @@ mod tests {
         world.delivered(&["welcome back"]);
         for id in ["DGC-1.3-02", "DGC-1.3-03", "DGC-1.3-05", "DGC-1.3-06"] {
             assert!(world.has_cited(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn the_roster_is_of_the_time_when_the_group_ended() {
+        for restarts in [false, true] {
+            let mut world = World::dormant(&[], &["one"], None);
+            let ended = datetime::format(unix_micros(world.now));
+            world.pass(Duration::from_secs(90));
+            if restarts {
+                world.restart();
+            }
+            rejoined(&mut world);
+            let state = GroupState::parse(world.read(BOB, 200).as_bytes()).expect("a group state object");
+            assert_eq!(state.timestamp, ended);
         }
     }
 

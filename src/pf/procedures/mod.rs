@@ -26,6 +26,9 @@ pub(super) mod one_to_one_delivery;
 /// Set-up of a 1-1 session for a served user, by the same step 7.
 #[path = "8_3_2_1_one_to_one_invitation.rs"]
 pub(super) mod one_to_one_invitation;
+/// The same for sessions that are no group's.
+#[path = "8_3_2_5_one_to_one_session_modification.rs"]
+pub(super) mod one_to_one_modification;
 #[path = "8_3_2_6_participants_information.rs"]
 pub(super) mod participants_information;
 #[path = "8_3_2_7_participant_information_notification.rs"]

@@ -11,5 +11,6 @@ pub use check::BadRecord;
 pub(super) use check::read;
 
 pub(super) use record::{
-    GroupRecord, Key, LegRecord, Record, SenderRecord, encode_life, encode_message, encode_notification, encode_sender, encode_user,
+    GroupRecord, Key, LegRecord, Record, SenderRecord, encode_life, encode_message, encode_notification, encode_sender,
+    encode_unsent, encode_user,
 };

@@ -11,6 +11,7 @@ use crate::pf::headers::{Invitation, Part};
 use crate::pf::leg::Leg;
 use crate::pf::notifications::Notification;
 use crate::pf::one_to_one::Sender;
+use crate::pf::outbox::{Owed, Unsent};
 use crate::pf::state::{GroupId, Phase, Registration, Side, User};
 use crate::time::Instant;
 use crate::wire::xml::conference_info::ConferenceInfo;
@@ -33,42 +34,31 @@ pub(in crate::pf) enum Key {
     OneToOne(u32, u64),
     /// A stored notification: its user and its number.
     Notification(u32, u64),
+    /// A message of a Client that the focus has not acknowledged: its group and its number.
+    Unsent(u32, u64),
+    /// A message of a 1-1 session that was delivered and whose sender is still to be told: its
+    /// sender and its number.
+    Delivered(u32, u64),
 }
 
 impl Key {
     /// The bytes of the key: users before groups before messages, messages in their order.
     pub(in crate::pf) fn encode(self) -> Vec<u8> {
+        let (kind, owner, number) = match self {
+            Self::Life => (b'L', None, None),
+            Self::User(user) => (b'a', Some(user), None),
+            Self::Group(group) => (b'g', Some(group), None),
+            Self::Message(group, number) => (b'm', Some(group), Some(number)),
+            Self::Sender(sender) => (b's', Some(sender), None),
+            Self::OneToOne(sender, number) => (b't', Some(sender), Some(number)),
+            Self::Notification(user, number) => (b'u', Some(user), Some(number)),
+            Self::Unsent(group, number) => (b'v', Some(group), Some(number)),
+            Self::Delivered(sender, number) => (b'w', Some(sender), Some(number)),
+        };
         let mut out = Vec::with_capacity(13);
-        match self {
-            Self::Life => out.push(b'L'),
-            Self::User(user) => {
-                out.push(b'a');
-                out.extend_from_slice(&user.to_be_bytes());
-            }
-            Self::Group(group) => {
-                out.push(b'g');
-                out.extend_from_slice(&group.to_be_bytes());
-            }
-            Self::Message(group, number) => {
-                out.push(b'm');
-                out.extend_from_slice(&group.to_be_bytes());
-                out.extend_from_slice(&number.to_be_bytes());
-            }
-            Self::Sender(sender) => {
-                out.push(b's');
-                out.extend_from_slice(&sender.to_be_bytes());
-            }
-            Self::OneToOne(sender, number) => {
-                out.push(b't');
-                out.extend_from_slice(&sender.to_be_bytes());
-                out.extend_from_slice(&number.to_be_bytes());
-            }
-            Self::Notification(user, number) => {
-                out.push(b'u');
-                out.extend_from_slice(&user.to_be_bytes());
-                out.extend_from_slice(&number.to_be_bytes());
-            }
-        }
+        out.push(kind);
+        out.extend(owner.into_iter().flat_map(u32::to_be_bytes));
+        out.extend(number.into_iter().flat_map(u64::to_be_bytes));
         out
     }
 
@@ -81,6 +71,8 @@ impl Key {
             (b't', 12) => Some(Self::OneToOne(key.get_u32(), key.get_u64())),
             (b'u', 12) => Some(Self::Notification(key.get_u32(), key.get_u64())),
             (b'm', 12) => Some(Self::Message(key.get_u32(), key.get_u64())),
+            (b'v', 12) => Some(Self::Unsent(key.get_u32(), key.get_u64())),
+            (b'w', 12) => Some(Self::Delivered(key.get_u32(), key.get_u64())),
             _ => None,
         }
     }
@@ -90,8 +82,8 @@ impl Key {
     /// The record without which this one means nothing.
     pub(super) const fn owner(self) -> Option<Self> {
         match self {
-            Self::Message(group, _) => Some(Self::Group(group)),
-            Self::OneToOne(sender, _) => Some(Self::Sender(sender)),
+            Self::Message(group, _) | Self::Unsent(group, _) => Some(Self::Group(group)),
+            Self::OneToOne(sender, _) | Self::Delivered(sender, _) => Some(Self::Sender(sender)),
             Self::Life | Self::User(_) | Self::Group(_) | Self::Sender(_) | Self::Notification(..) => None,
         }
     }
@@ -100,7 +92,13 @@ impl Key {
     pub(super) const fn user(self) -> Option<u32> {
         match self {
             Self::User(user) | Self::Notification(user, _) => Some(user),
-            Self::Life | Self::Group(_) | Self::Message(..) | Self::Sender(_) | Self::OneToOne(..) => None,
+            Self::Life
+            | Self::Group(_)
+            | Self::Message(..)
+            | Self::Unsent(..)
+            | Self::Sender(_)
+            | Self::OneToOne(..)
+            | Self::Delivered(..) => None,
         }
     }
 }
@@ -122,6 +120,10 @@ pub(in crate::pf) enum Record {
     OneToOne(u32, u64, Item),
     /// A notification: the address of its user, its number.
     Notification(String, u64, Notification),
+    /// A message of a Client: group, number, the message.
+    Unsent(u32, u64, Unsent),
+    /// A message that was delivered: sender, number, the message.
+    Delivered(u32, u64, Item),
 }
 
 impl Record {
@@ -131,7 +133,7 @@ impl Record {
             Self::User(user, ..) | Self::Notification(user, ..) => Some(user),
             Self::Group(_, group) => Some(&group.user),
             Self::Sender(_, sender) => Some(&sender.user),
-            Self::Life(_) | Self::Message(..) | Self::OneToOne(..) => None,
+            Self::Life(_) | Self::Message(..) | Self::Unsent(..) | Self::OneToOne(..) | Self::Delivered(..) => None,
         }
     }
 }
@@ -160,6 +162,8 @@ fn decode_fields(key: &[u8], fields: &mut Fields) -> Option<Record> {
         Key::Sender(sender) => Record::Sender(sender, fields.sender()?),
         Key::OneToOne(sender, number) => Record::OneToOne(sender, number, fields.item()?),
         Key::Notification(_, number) => Record::Notification(fields.text()?, number, fields.notification()?),
+        Key::Unsent(group, number) => Record::Unsent(group, number, fields.unsent()?),
+        Key::Delivered(sender, number) => Record::Delivered(sender, number, fields.item()?),
     })
 }
 
@@ -173,6 +177,12 @@ pub(in crate::pf) fn encode_message(item: &Item) -> Bytes {
     let out = Values::with_room(256 + item.body.len()).text(&item.content_type).bytes(&item.body).number(item.since.as_micros());
     let out = out.option(item.device.as_deref()).number(item.identifiers.len() as u64);
     item.identifiers.iter().fold(out, |out, (name, value)| out.text(name).text(value)).done()
+}
+
+/// The value of the record of a Client's message.
+pub(in crate::pf) fn encode_unsent(own: &Unsent) -> Bytes {
+    let out = Values::with_room(64 + own.body.len()).text(&own.content_type).bytes(&own.body).number(own.since.as_micros());
+    out.flag(own.owed != Owed::Nothing).done()
 }
 
 /// The value of an original sender's record.
@@ -207,6 +217,7 @@ pub(in crate::pf) struct GroupRecord<'a> {
     pub(in crate::pf) closed: bool,
     pub(in crate::pf) left: bool,
     pub(in crate::pf) held_since: Instant,
+    pub(in crate::pf) ended: Option<Instant>,
     pub(in crate::pf) invitation: Cow<'a, Invitation>,
     pub(in crate::pf) device: Option<String>,
     pub(in crate::pf) roster: Cow<'a, Roster>,
@@ -243,6 +254,7 @@ impl<'a> GroupRecord<'a> {
             closed: group.closed,
             left: group.phase == Phase::Gone,
             held_since: group.held_since,
+            ended: group.ended,
             invitation: Cow::Borrowed(&group.invitation),
             device: group.device.clone(),
             roster: Cow::Borrowed(&group.roster),
@@ -256,6 +268,7 @@ impl<'a> GroupRecord<'a> {
         let roster = known.then(|| self.roster.to_xml(self.roster.version.unwrap_or(0)));
         let mut out = Values::with_room(USUAL_GROUP).text(&self.user).text(&self.focus).text(&self.shown);
         out = out.flag(self.named).flag(self.closed).flag(self.left).number(self.held_since.as_micros());
+        out = out.number(self.ended.map_or(0, |ended| ended.as_micros() + 1));
         out = out.text(&self.invitation.from).text(&self.invitation.sdp).number(self.invitation.fields.len() as u64);
         for (name, value) in &self.invitation.fields {
             out = out.text(name).text(value);
@@ -277,6 +290,7 @@ impl GroupRecord<'static> {
         let (user, focus, shown) = (fields.text()?, fields.text()?, fields.text()?);
         let (named, closed, left) = (fields.flag()?, fields.flag()?, fields.flag()?);
         let held_since = Instant::from_micros(fields.number()?);
+        let ended = fields.number()?.checked_sub(1).map(Instant::from_micros);
         let (from, sdp) = (fields.text()?, fields.text()?);
         let repeated = fields.many(|fields| Some((fields.text()?, fields.text()?)))?;
         let parts = fields
@@ -288,7 +302,7 @@ impl GroupRecord<'static> {
         }
         let legs = [fields.leg()?, fields.leg()?];
         let (invitation, roster) = (Cow::Owned(Invitation { fields: repeated, from, sdp, parts }), Cow::Owned(roster));
-        Some(Self { user, focus, shown, named, closed, left, held_since, invitation, device, roster, legs })
+        Some(Self { user, focus, shown, named, closed, left, held_since, ended, invitation, device, roster, legs })
     }
 }
 
@@ -380,6 +394,13 @@ impl Fields {
         Some(if identifiers.is_empty() { item } else { item.with_identifiers(identifiers) })
     }
 
+    /// The session that it came by is over, so a failure cannot be told any more.
+    fn unsent(&mut self) -> Option<Unsent> {
+        let (content_type, body, since) = (self.text()?, self.bytes()?, Instant::from_micros(self.number()?));
+        let owed = if self.flag()? { Owed::Delivery } else { Owed::Nothing };
+        Some(Unsent { content_type, body, owed, since })
+    }
+
     fn sender(&mut self) -> Option<SenderRecord> {
         Some(SenderRecord { user: self.text()?, address: self.text()?, private: self.flag()?, sdp: self.text()? })
     }
@@ -457,6 +478,7 @@ mod tests {
             closed: false,
             left: false,
             held_since: Instant::from_millis(5),
+            ended: Some(Instant::ZERO),
             invitation: Cow::Owned(Invitation {
                 fields: vec![("Subject".to_owned(), "Trip".to_owned())],
                 from: "sip:gc-1@cf.home1.example".to_owned(),
@@ -494,6 +516,9 @@ mod tests {
             Key::Message(2, 1),
             Key::Sender(3),
             Key::OneToOne(1, 2),
+            Key::Notification(0, 4),
+            Key::Unsent(1, 5),
+            Key::Delivered(3, 2),
         ];
         let encoded: Vec<Vec<u8>> = keys.iter().map(|key| key.encode()).collect();
         assert!(encoded.is_sorted());
