@@ -344,6 +344,7 @@ mod tests {
         let bob = world.accepted(BOB, invite, media);
         world.delivered(&["one"]);
         world.write(&bob, "anyone there?");
+        assert_eq!(world.sent(BOB), Outcome::Accepted);
         world.bye(&bob, Some("SIP;cause=503"));
         world.pass(Duration::from_secs(3_599));
         assert_eq!(kept(&world), 1);

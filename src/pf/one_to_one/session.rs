@@ -323,9 +323,11 @@ fn keep_notification(core: &mut Core, now: Instant, sender: SenderId, number: u6
 }
 
 /// The process before this one died: no session outlives it. Messages lie on their shelves already;
-/// notifications that were on their way are kept for their users.
+/// notifications that were on their way are kept for the next trigger.
 pub(in crate::pf) fn resume(core: &mut Core, now: Instant) {
     for (sender, number, item) in std::mem::take(&mut core.one.stranded) {
+        let user = core.one[sender].user;
+        core.notifications.of(user).stopped = true;
         keep_notification(core, now, sender, number, item);
     }
 }

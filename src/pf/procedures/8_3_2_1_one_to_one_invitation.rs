@@ -405,7 +405,7 @@ mod tests {
     fn each_leg_is_refreshed_by_itself() {
         let (mut world, alice, bob) = live();
         for session in [alice, bob] {
-            world.modify(&session, "INVITE", |sdp| sdp);
+            world.modify(&session, "INVITE", |sdp| sdp.replace("o=- 900", &format!("o=- {}", session.media.0)));
             world.response(session.node, 200);
         }
         world.assert_quiet(FOCUS);

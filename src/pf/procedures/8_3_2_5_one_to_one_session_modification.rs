@@ -312,6 +312,8 @@ mod tests {
         let asked = world.modify(&alice, "INVITE", hold);
         let (mirrored, _, _) = world.request(BOB, "INVITE");
         world.answer(BOB, mirrored, 180);
+        // The PF answers 100 first: before that the request cannot be cancelled.
+        world.pass(std::time::Duration::from_millis(250));
         world.cancel(FOCUS, asked);
         world.response(FOCUS, 487);
         assert!(matches!(world.event(BOB), Some(crate::endpoint::Event::Cancelled { .. })));

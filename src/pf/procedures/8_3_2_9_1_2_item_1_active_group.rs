@@ -196,18 +196,12 @@ pub(in crate::pf) fn announce(core: &mut Core, group: GroupId) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pf::testing::{BOB, FOCUS, PHONE, SHOWN, USER, World};
+    use crate::pf::testing::{BOB, FOCUS, PHONE, SHOWN, Session, USER, World};
     use crate::wire::sip::Builder;
 
     /// Three messages are stored for a Client that was lost.
-    fn held(knobs: &[(&str, &str)]) -> (World, crate::pf::testing::Session, Message) {
-        let mut world = World::with(knobs);
-        let (focus, bob, invitation) = world.established();
-        world.lose(&bob);
-        world.subscribed();
-        world.missed(&focus, &["one", "two", "three"]);
-        world.assert_quiet(BOB);
-        (world, focus, invitation)
+    fn held(knobs: &[(&str, &str)]) -> (World, Session, Message) {
+        World::held(knobs, &["one", "two", "three"])
     }
 
     #[test]

@@ -73,21 +73,12 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId, asked:
 #[cfg(test)]
 mod tests {
     use crate::pf::headers::ELSEWHERE;
-    use crate::pf::testing::{BOB, FOCUS, GROUP, PHONE, SHOWN, Session, TABLET, World};
+    use crate::pf::testing::{BOB, FOCUS, GROUP, PHONE, SHOWN, TABLET, World};
     use crate::wire::sip::Name;
-
-    fn held(knobs: &[(&str, &str)]) -> (World, Session) {
-        let mut world = World::with(knobs);
-        let (focus, bob, _) = world.established();
-        world.lose(&bob);
-        world.subscribed();
-        world.missed(&focus, &["one", "two", "three"]);
-        (world, focus)
-    }
 
     #[test]
     fn a_rejoin_is_answered_from_the_focus_leg_and_gets_what_was_missed() {
-        let (mut world, focus) = held(&[("group.unsubscribe-after-delivery", "false")]);
+        let (mut world, focus, _) = World::held(&[("group.unsubscribe-after-delivery", "false")], &["one", "two", "three"]);
         let (invite, media) = world.rejoin(SHOWN, PHONE);
         let bob = world.accepted(BOB, invite, media);
         world.delivered(&["one", "two", "three"]);
@@ -101,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_register_after_the_rejoin_causes_no_invitation() {
-        let (mut world, _) = held(&[]);
+        let (mut world, _, _) = World::held(&[], &["one", "two", "three"]);
         let (invite, media) = world.rejoin(SHOWN, PHONE);
         let (_, dialog, response) = world.response(BOB, 200);
         assert!(response.value(Name::Contact).is_some_and(|contact| contact.starts_with(&format!("<{SHOWN}>;isfocus"))));
@@ -113,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_focus_uri_names_the_group_too() {
-        let (mut world, _) = held(&[]);
+        let (mut world, _, _) = World::held(&[], &["one", "two", "three"]);
         let (invite, media) = world.rejoin(GROUP, PHONE);
         world.accepted(BOB, invite, media);
         world.delivered(&["one", "two", "three"]);
@@ -121,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_second_rejoin_replaces_the_first_and_goes_on_with_the_first_undelivered_message() {
-        let (mut world, _) = held(&[]);
+        let (mut world, _, _) = World::held(&[], &["one", "two", "three"]);
         let (invite, media) = world.rejoin(SHOWN, PHONE);
         world.accepted(BOB, invite, media);
         assert_eq!(world.read(BOB, 200), "one");
@@ -133,7 +124,7 @@ mod tests {
 
     #[test]
     fn without_an_ack_the_session_ends_and_the_data_stays() {
-        let (mut world, _) = held(&[]);
+        let (mut world, _, _) = World::held(&[], &["one", "two", "three"]);
         world.rejoin(SHOWN, PHONE);
         world.response(BOB, 200);
         world.pass(std::time::Duration::from_secs(33));
@@ -144,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_rejoin_without_usable_media_is_refused() {
-        let (mut world, _) = held(&[]);
+        let (mut world, _, _) = World::held(&[], &["one", "two", "three"]);
         world.rejoin_with(SHOWN, PHONE, |sdp| sdp.replace("a=path", "a=way"));
         world.response(BOB, 488);
     }

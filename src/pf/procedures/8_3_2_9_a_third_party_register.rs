@@ -118,21 +118,12 @@ pub(in crate::pf) fn went(core: &mut Core, now: Instant, id: UserId) {
 mod tests {
     use std::time::Duration;
 
-    use crate::pf::testing::{BOB, FOCUS, PHONE, SHOWN, Session, TABLET, World};
+    use crate::pf::testing::{BOB, FOCUS, PHONE, SHOWN, TABLET, World};
     use crate::wire::sip::Name;
-
-    fn held(knobs: &[(&str, &str)]) -> (World, Session) {
-        let mut world = World::with(knobs);
-        let (focus, bob, _) = world.established();
-        world.lose(&bob);
-        world.subscribed();
-        world.missed(&focus, &["one"]);
-        (world, focus)
-    }
 
     #[test]
     fn any_address_of_the_user_triggers() {
-        let (mut world, _) = held(&[]);
+        let (mut world, _, _) = World::held(&[], &["one"]);
         world.register_user("tel:+1-514-555-0102", 600, None);
         world.response(BOB, 200);
         world.request(BOB, "INVITE");
@@ -141,7 +132,7 @@ mod tests {
     #[test]
     fn an_unknown_user_is_answered_by_policy() {
         for (knob, status) in [("200", 200), ("404", 404)] {
-            let (mut world, _) = held(&[("register.unknown-user", knob)]);
+            let (mut world, _, _) = World::held(&[("register.unknown-user", knob)], &["one"]);
             world.register_user("sip:nobody@home1.example", 600, None);
             world.response(BOB, status);
             world.assert_quiet(BOB);
@@ -150,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_policy_may_let_a_rejoin_win() {
-        let (mut world, _) = held(&[("trigger.delay", "500ms")]);
+        let (mut world, _, _) = World::held(&[("trigger.delay", "500ms")], &["one"]);
         world.register(600, None);
         world.assert_quiet(BOB);
         let (rejoin, media) = world.rejoin(SHOWN, PHONE);
@@ -162,7 +153,7 @@ mod tests {
 
     #[test]
     fn after_the_delay_the_pf_invites() {
-        let (mut world, _) = held(&[("trigger.delay", "500ms")]);
+        let (mut world, _, _) = World::held(&[("trigger.delay", "500ms")], &["one"]);
         world.register(600, None);
         world.pass(Duration::from_millis(500));
         world.request(BOB, "INVITE");
@@ -197,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_policy_may_give_up_waiting_for_a_device() {
-        let (mut world, _) = held(&[("device.pin-timeout", "10m")]);
+        let (mut world, _, _) = World::held(&[("device.pin-timeout", "10m")], &["one"]);
         world.register(600, Some(TABLET));
         world.assert_quiet(BOB);
         world.pass(Duration::from_secs(600));

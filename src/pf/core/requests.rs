@@ -1,0 +1,83 @@
+//! Requests that reach the PF: each goes to the procedure that it belongs to.
+
+use super::Core;
+use crate::endpoint::{DialogId, TransactionId};
+use crate::pf::leg;
+use crate::pf::one_to_one::legs;
+use crate::pf::procedures::{
+    deferred_handling, group_rejoin, one_to_one_invitation, one_to_one_modification, participants_information, registration,
+    session_invitation, session_modification, standalone_message,
+};
+use crate::pf::state::Phase;
+use crate::time::Instant;
+use crate::wire::sip::{Message, Method, Name};
+
+impl Core {
+    pub(super) fn on_request(&mut self, now: Instant, transaction: TransactionId, message: &Message) {
+        match message.method() {
+            Some(Method::Register) => registration::handle(self, now, transaction, message),
+            Some(Method::Invite) => self.on_invite(now, transaction, message),
+            Some(Method::Subscribe) => participants_information::handle(self, now, transaction, message),
+            Some(Method::Message) => standalone_message::start(self, now, transaction, message),
+            Some(Method::Options) => self.reply(now, transaction, 200),
+            Some(Method::Notify | Method::Bye | Method::Update | Method::Prack) => self.reply(now, transaction, 481),
+            _ => self.reply(now, transaction, 405),
+        }
+    }
+
+    pub(super) fn on_invite(&mut self, now: Instant, transaction: TransactionId, message: &Message) {
+        const UNDERSTOOD: [&str; 2] = ["timer", "recipient-list-invite"];
+        let unknown: Vec<&str> = message.elements(Name::Require).filter(|option| !UNDERSTOOD.contains(option)).collect();
+        if !unknown.is_empty() {
+            let refusal = self.endpoint.response(transaction, 420).push("Unsupported", unknown.join(", "));
+            self.endpoint.respond(now, transaction, refusal);
+        } else if leg::interval_too_small(message) {
+            let refusal = self.endpoint.response(transaction, 422).push("Min-SE", leg::MIN_SE);
+            self.endpoint.respond(now, transaction, refusal);
+        } else if message.request_uri().is_some_and(|target| self.users.find(target).is_some()) {
+            session_invitation::start(self, now, transaction, message);
+        } else {
+            group_rejoin::start(self, now, transaction, message);
+        }
+    }
+
+    pub(super) fn on_request_within(&mut self, now: Instant, transaction: TransactionId, dialog: DialogId, message: &Message) {
+        if let Some(place) = self.one.dialogs.get(&dialog).copied() {
+            return legs::on_request(self, now, transaction, place, message);
+        }
+        let leg = self.dialogs.get(&dialog).copied();
+        match (message.method(), leg) {
+            (Some(Method::Bye), Some((group, side))) => deferred_handling::on_bye(self, now, transaction, group, side, message),
+            (Some(Method::Invite | Method::Update), Some((group, side))) => {
+                session_modification::start(self, now, transaction, group, side, message);
+            }
+            (Some(Method::Subscribe), _) => participants_information::on_refresh(self, now, transaction, dialog, message),
+            // A BYE that crosses ours, or one in a dialog that was given up (RFC 3261 15.1.2).
+            (Some(Method::Bye | Method::Options), _) => self.reply(now, transaction, 200),
+            (Some(Method::Message), Some(_)) => self.forward_message(now, transaction, message),
+            (Some(Method::Info), Some(_)) => self.reply(now, transaction, 200),
+            (_, None) => self.reply(now, transaction, 481),
+            _ => self.reply(now, transaction, 405),
+        }
+    }
+
+    pub(super) fn on_cancelled(&mut self, now: Instant, transaction: TransactionId) {
+        if let Some(id) = self.one.asked.remove(&transaction) {
+            if one_to_one_modification::on_cancelled(self, now, id, transaction) {
+                return;
+            }
+            return one_to_one_invitation::on_cancelled(self, now, id, transaction);
+        }
+        let Some(group) = self.asked.remove(&transaction) else { return };
+        self.reply(now, transaction, 487);
+        match self[group].phase {
+            Phase::Inviting { asked, call } | Phase::Joining { asked, call } if asked == transaction => {
+                self.calls.remove(&call);
+                self.endpoint.cancel(now, call);
+                self.give_up_offer(now, group);
+                self[group].phase = self[group].resting();
+            }
+            _ => session_modification::on_cancelled(self, now, group, transaction),
+        }
+    }
+}
