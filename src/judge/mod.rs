@@ -24,6 +24,9 @@ use crate::trace::{Header, Trace};
 pub use rules::{Breach, Outcome, RuleResult, Setup, holds};
 use verdict::{Certainty, Fault, Finding, FindingKind};
 
+/// The knob that says how much a NOTE binds.
+const NOTES: &str = "report.notes-as";
+
 /// How many events back bodies are kept as they were decoded; who looks farther decodes again.
 const RECENT: usize = 64;
 
@@ -80,6 +83,7 @@ impl Judge {
             learnt: Vec::new(),
             rules: rules::Run::new(&self.rules, header, self.setup),
             invariants: invariants::Run::default(),
+            notes_bind: rules::policy_of(NOTES, header).is_some_and(|value| crate::policy::same(value, "failure")),
         }
     }
 }
@@ -118,6 +122,8 @@ pub struct Session<'j> {
     learnt: Vec<(String, String)>,
     rules: rules::Run,
     invariants: invariants::Run,
+    /// Whether a NOTE binds like a SHALL (AMB-49).
+    notes_bind: bool,
 }
 
 impl Session<'_> {
@@ -180,6 +186,11 @@ impl Session<'_> {
         });
         let requirements: Vec<_> = requirements.collect();
         let mut findings: Vec<_> = requirements.iter().flat_map(RequirementResult::findings).collect();
+        if self.notes_bind {
+            for finding in findings.iter_mut().filter(|finding| finding.level == Level::Note) {
+                finding.level = Level::Shall;
+            }
+        }
         findings.extend(self.invariants.finish(ended, complete));
         Judgement { findings, requirements, facts: self.facts }
     }

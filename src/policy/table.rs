@@ -377,6 +377,13 @@ pub(super) const KNOBS: &[Knob] = &[
         reading: None,
     },
     Knob {
+        name: "report.notes-as",
+        kind: Kind::Choice(&["warning", "failure"]),
+        default: "warning",
+        doc: "What a broken NOTE of the text makes of a run: a warning, or a failure as a broken SHALL does",
+        reading: Some("AMB-49"),
+    },
+    Knob {
         name: "msrp.window",
         kind: Kind::Count(1, 1_000),
         default: "16",

@@ -18,7 +18,8 @@ pub fn holds(condition: &Condition, header: &Header) -> bool {
     }
 }
 
-fn policy_of<'a>(name: &str, header: &'a Header) -> Option<&'a str> {
+/// The value of a knob in a run: what its header says, else the default.
+pub(in crate::judge) fn policy_of<'a>(name: &str, header: &'a Header) -> Option<&'a str> {
     let alike = || header.policy.iter().find(|(knob, _)| policy::same(knob, name)).map(|(_, value)| value);
     // Most are spelt as they are known.
     let set = header.policy.get(name).or_else(alike).map(String::as_str);

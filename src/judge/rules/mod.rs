@@ -39,6 +39,7 @@ use crate::trace::correlate::Facts;
 use atom::{Atoms, Verdicts};
 use cell::{Cell, Docket, Hit, Moment, Timer};
 pub use condition::holds;
+pub(super) use condition::policy_of;
 use keys::{Axis, Parts};
 pub use outcome::{Breach, Outcome, RuleResult};
 use shape::{Shape, Slot};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::judge::Judge;
+use crate::suite::catalogue::Level;
 use crate::suite::source::Sources;
 use crate::suite::{self};
 use crate::trace::Trace;
@@ -12,7 +13,12 @@ use crate::trace::testing::{BOB, In, Tape, session};
 
 /// Reads one rule.
 fn judge_of(rule: &str, setup: Setup) -> Judge {
-    let mut text = "DGC-9-01:\n  clause: 8.3\n  level: SHALL\n  actor: pf\n  summary: as the rule says\n  rule:\n".to_owned();
+    judge_at("SHALL", rule, setup)
+}
+
+/// Reads one rule of a requirement of this level.
+fn judge_at(level: &str, rule: &str, setup: Setup) -> Judge {
+    let mut text = format!("DGC-9-01:\n  clause: 8.3\n  level: {level}\n  actor: pf\n  summary: as the rule says\n  rule:\n");
     for line in rule.lines() {
         let _ = writeln!(text, "    {line}");
     }
@@ -72,6 +78,19 @@ fn must_judges_the_trigger_itself() {
     assert_eq!(outcome(rule, &tape), Outcome::Satisfied);
     bye(&mut tape);
     assert_eq!(outcome(rule, &tape), Outcome::Violated);
+}
+
+#[test]
+fn a_note_binds_where_the_policy_says_so() {
+    let judge = judge_at("NOTE", "per: [dialog]\nwhen: { client -> pf BYE: {} }\nmust: { Reason: present }", Setup::default());
+    let mut tape = session();
+    bye(&mut tape);
+    let mut trace = tape.trace();
+    for (word, level) in [("warning", Level::Note), ("failure", Level::Shall)] {
+        trace.header.policy.insert("report.notes-as".into(), word.into());
+        let finding = judge.judge(&trace).findings.into_iter().find(|finding| finding.id == "DGC-9-01").expect("a finding");
+        assert_eq!(finding.level, level, "{word}");
+    }
 }
 
 const ANSWERED: &str = "per: [dialog]\nwhen: { client -> pf BYE: {} }\nthen: { pf -> client 200: { answers: $when } }\nwithin: 5s";
