@@ -63,41 +63,72 @@ impl Ledger {
         self.fates.iter().filter(|(_, fate)| **fate == Fate::Stored).map(|(number, _)| *number)
     }
 
-    /// A new process has these records. What was open at the kill is decided now.
-    pub(crate) fn compare(&mut self, there: &BTreeSet<u64>) {
-        for number in there.iter().filter(|number| !self.fates.contains_key(number)) {
-            self.resurrected += 1;
-            self.faults.push(format!("{number} is there and was never sent"));
+    /// The record was taken over, for good; its end may be under way already.
+    pub(crate) fn promise(&mut self, number: u64) {
+        self.acknowledged += 1;
+        if let Some(fate @ Fate::Sent) = self.fates.get_mut(&number) {
+            *fate = Fate::Stored;
         }
-        let fates = std::mem::take(&mut self.fates);
-        self.fates = fates
-            .into_iter()
-            .filter_map(|(number, fate)| Some((number, self.decide(number, fate, there.contains(&number))?)))
-            .collect();
     }
 
-    fn decide(&mut self, number: u64, fate: Fate, there: bool) -> Option<Fate> {
-        match (fate, there) {
-            (Fate::Sent | Fate::Stored, true) => Some(Fate::Stored),
-            (Fate::Sent, false) => None,
-            (Fate::Stored, false) => {
-                self.lost += 1;
-                self.faults.push(format!("{number} was acknowledged and is lost"));
+    /// The end of a record has taken place, for good.
+    pub(crate) fn settle(&mut self, number: u64) {
+        if let Some(fate) = self.fates.get_mut(&number)
+            && let Fate::Leaving(why) = *fate
+        {
+            self.acknowledged += 1;
+            *fate = Fate::Gone(why);
+        }
+    }
+
+    /// A new process has these records and no others. What was open at the kill is decided now.
+    pub(crate) fn compare(&mut self, there: &BTreeSet<u64>) {
+        for number in there {
+            self.appear(*number);
+        }
+        self.decide_without(there);
+    }
+
+    /// A record is there, or comes.
+    pub(crate) fn appear(&mut self, number: u64) {
+        let fault = match self.fates.get(&number) {
+            Some(Fate::Sent | Fate::Stored) => None,
+            Some(Fate::Leaving(_)) => {
+                self.undecided += 1;
                 None
             }
-            (Fate::Leaving(_), true) => {
-                self.undecided += 1;
-                Some(Fate::Stored)
+            Some(Fate::Gone(Leave::Delivered)) => {
+                self.repeated += 1;
+                Some("was delivered and is back")
             }
-            (Fate::Leaving(why) | Fate::Gone(why), false) => Some(Fate::Gone(why)),
-            (Fate::Gone(why), true) => {
-                match why {
-                    Leave::Delivered => self.repeated += 1,
-                    Leave::Discarded => self.resurrected += 1,
+            Some(Fate::Gone(Leave::Discarded)) => {
+                self.resurrected += 1;
+                Some("was discarded and is back")
+            }
+            None => {
+                self.resurrected += 1;
+                Some("came to nothing, or never was, and is there")
+            }
+        };
+        self.faults.extend(fault.map(|fault| format!("{number} {fault}")));
+        self.fates.insert(number, Fate::Stored);
+    }
+
+    /// All that there is has been seen.
+    pub(crate) fn decide_without(&mut self, there: &BTreeSet<u64>) {
+        for (number, fate) in std::mem::take(&mut self.fates) {
+            let decided = match fate {
+                fate if there.contains(&number) => fate,
+                // It came to nothing: it must not come any more.
+                Fate::Sent => continue,
+                Fate::Stored => {
+                    self.lost += 1;
+                    self.faults.push(format!("{number} was acknowledged and is lost"));
+                    continue;
                 }
-                self.faults.push(format!("{number} is back: {why:?}"));
-                Some(Fate::Gone(why))
-            }
+                Fate::Leaving(why) | Fate::Gone(why) => Fate::Gone(why),
+            };
+            self.fates.insert(number, decided);
         }
     }
 

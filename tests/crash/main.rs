@@ -7,6 +7,8 @@
 //! ```
 
 mod ledger;
+mod peers;
+mod pf;
 mod store;
 mod watch;
 
@@ -37,7 +39,8 @@ fn main() -> ExitCode {
     // A loop that never found anything would prove nothing.
     let sharp = store::finds_out_haste(seed);
     println!("a store that acknowledges too early is {}", if sharp { "found out" } else { "NOT found out" });
-    let good = [("store alone", store::run(kills, seed))].iter().all(|(name, figures)| report(name, figures));
+    let alone = report("store alone", &store::run(kills, seed));
+    let good = report("serve pf", &pf::run(kills, seed)) && alone;
     if good && sharp { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
