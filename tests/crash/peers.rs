@@ -236,11 +236,7 @@ impl Peers {
 }
 
 fn hosts_of() -> [(&'static str, Ipv4Addr); 3] {
-    [
-        ("pf.home1.example", address(PF_HOST)),
-        ("cf.home1.example", address(FOCUS_HOST)),
-        ("scscf1.home1.example", address(BOB_HOST)),
-    ]
+    [("pf.home1.example", address(PF_HOST)), ("cf.home1.example", address(FOCUS_HOST)), ("scscf1.home1.example", address(BOB_HOST))]
 }
 
 fn hosts() -> Hosts {

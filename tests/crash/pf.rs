@@ -22,7 +22,7 @@ use cpmcheck::msrp;
 use cpmcheck::wire::sip::Message;
 
 use crate::ledger::{Leave, Ledger};
-use crate::peers::{BOB, FOCUS, Peers};
+use crate::peers::{BOB, Peers};
 use crate::watch::{Figures, Watch};
 
 /// Longer than anything here takes; only a defect makes it pass.
@@ -59,6 +59,7 @@ pub(crate) fn run(kills: u64, seed: u64) -> Figures {
     }
     // What is left is fetched from a process that nobody kills.
     let _server = Server::start(&world.config);
+    world.life = Life::default();
     world.come_back();
     world.fetch_all();
     world.figures
