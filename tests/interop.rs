@@ -5,8 +5,8 @@
 #[path = "interop/mod.rs"]
 mod peers;
 
-use peers::msrp::Answerer;
-use peers::{Core, Pf, Sipp, Transport, free_port, has};
+use peers::msrp::{Answerer, Session};
+use peers::{Core, Pf, Playing, Sipp, Transport, free_port, has};
 
 const MISSED: [&str; 3] = ["one", "two", "three"];
 
@@ -16,8 +16,8 @@ struct Held {
     pf: Pf,
     core: u16,
     transport: Transport,
-    focus: Sipp,
-    missed: Answerer,
+    focus: Playing,
+    missed: Session,
 }
 
 impl Held {
@@ -40,10 +40,7 @@ impl Held {
     }
 
     fn register(&self) {
-        Sipp::calling(self.pf.port, self.transport, "register")
-            .key("core", format!("127.0.0.1:{}", self.core))
-            .start()
-            .succeeds();
+        Sipp::calling(self.pf.port, self.transport, "register").key("core", format!("127.0.0.1:{}", self.core)).start().succeeds();
     }
 
     /// The Client registers, takes the session, and reads what it missed before it leaves.
@@ -58,7 +55,7 @@ impl Held {
 
     /// The Client registers and answers the INVITE so.
     fn return_and_refuse(&self, status: &str) {
-        let client = Sipp::answering(self.core, self.transport, "client-refuses").key("status", status).start();
+        let client = Sipp::answering(self.core, self.transport, "client-refuses").status(status).start();
         self.register();
         client.succeeds();
     }

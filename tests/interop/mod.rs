@@ -1,6 +1,6 @@
 //! The programs of the interop tests, started and watched.
 
-pub mod msrp;
+pub(crate) mod msrp;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The user that the PF serves.
-pub const USER: &str = "+15145550102";
+pub(crate) const USER: &str = "+15145550102";
 
 /// How long any one program may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether a program is there. It may be missing, but not where changes are gated.
-pub fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let found = Command::new("which").arg(program).stdout(Stdio::null()).status().is_ok_and(|status| status.success());
     if !found {
         assert!(std::env::var_os("CI").is_none(), "{program} is missing: CI installs it");
@@ -30,7 +30,7 @@ pub fn has(program: &str) -> bool {
 
 /// What SIP runs over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Transport {
+pub(crate) enum Transport {
     Udp,
     Tcp,
 }
@@ -44,13 +44,13 @@ impl Transport {
     }
 
     /// The SIP URI of a port of this machine.
-    pub fn uri(self, port: u16) -> String {
+    pub(crate) fn uri(self, port: u16) -> String {
         format!("sip:127.0.0.1:{port};transport={}", self.name())
     }
 }
 
 /// A port that was free a moment ago.
-pub fn free_port(transport: Transport) -> u16 {
+pub(crate) fn free_port(transport: Transport) -> u16 {
     let address = match transport {
         Transport::Udp => UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()),
         Transport::Tcp => TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()),
@@ -75,15 +75,15 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// The reference PF in a process of its own.
-pub struct Pf {
+pub(crate) struct Pf {
     process: Child,
     /// Where it takes SIP.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl Pf {
     /// Starts it and waits until it is ready.
-    pub fn start(transport: Transport, core: &str) -> Self {
+    pub(crate) fn start(transport: Transport, core: &str) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_cpmcheck"))
             .args(["serve", "pf", "--store", "memory", "--msrp-listen", "127.0.0.1:0", "--core", core])
             .args(["--listen", &format!("{}:127.0.0.1:0", transport.name())])
@@ -97,7 +97,7 @@ impl Pf {
             if line == "ready" {
                 break;
             }
-            if line.contains(&format!("{}:127.0.0.1:", transport.name())) {
+            if line.contains(&format!("sip {}:127.0.0.1:", transport.name())) {
                 port = line.rsplit(':').next().and_then(|port| port.trim().parse().ok());
             }
         }
@@ -113,16 +113,16 @@ impl Drop for Pf {
 }
 
 /// Kamailio as the SIP core between the PF and the Client.
-pub struct Core {
+pub(crate) struct Core {
     process: Child,
     _folder: TempDir,
     /// Where it takes SIP, over UDP and TCP.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl Core {
     /// Starts it in front of a Client at this port.
-    pub fn start(client: u16) -> Self {
+    pub(crate) fn start(client: u16) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port(Transport::Tcp);
         let path = folder.path().to_str().expect("a path in UTF-8").to_owned();
@@ -152,16 +152,18 @@ impl Drop for Core {
 }
 
 /// One SIPp with one scenario of `fixtures/interop/sipp`, for one call.
-pub struct Sipp {
+pub(crate) struct Sipp {
     command: Command,
     scenario: String,
     folder: TempDir,
+    /// The scenario.
+    text: String,
     /// What it has to have bound before anyone may call it.
     bound: Option<(Transport, u16)>,
 }
 
 /// A SIPp under way.
-pub struct Playing {
+pub(crate) struct Playing {
     process: Child,
     scenario: String,
     folder: TempDir,
@@ -179,22 +181,22 @@ impl Sipp {
             .current_dir(folder.path())
             .args(["-t", mode, "-m", "1", "-i", "127.0.0.1", "-nostdin", "-trace_err", "-trace_msg", "-message_file", "messages"])
             .args(["-error_file", "errors", "-timeout", "50s", "-timeout_error", "-default_behaviors", "all,-bye"])
-            .arg("-sf")
-            .arg(fixture(&format!("sipp/{scenario}.xml")))
+            .args(["-sf", "scenario.xml"])
             .args(["-key", "user", USER])
             .stdin(Stdio::null());
-        Self { command, scenario: scenario.to_owned(), folder, bound: None }
+        let text = fs::read_to_string(fixture(&format!("sipp/{scenario}.xml"))).expect("the scenario");
+        Self { command, scenario: scenario.to_owned(), folder, text, bound: None }
     }
 
     /// The side that begins, towards a port of the PF.
-    pub fn calling(target: u16, transport: Transport, scenario: &str) -> Self {
+    pub(crate) fn calling(target: u16, transport: Transport, scenario: &str) -> Self {
         let mut own = Self::new(transport, scenario);
-        own.command.arg(format!("127.0.0.1:{target}"));
+        own.command.arg(format!("127.0.0.1:{target}")).args(["-p", &free_port(transport).to_string()]);
         own
     }
 
     /// The side that waits, at a port of its own.
-    pub fn answering(port: u16, transport: Transport, scenario: &str) -> Self {
+    pub(crate) fn answering(port: u16, transport: Transport, scenario: &str) -> Self {
         let mut own = Self::new(transport, scenario);
         own.command.args(["-p", &port.to_string()]);
         own.bound = Some((transport, port));
@@ -202,19 +204,26 @@ impl Sipp {
     }
 
     /// Answers what comes out of the call by another scenario.
-    pub fn beside(mut self, scenario: &str) -> Self {
+    pub(crate) fn beside(mut self, scenario: &str) -> Self {
         self.command.arg("-oocsf").arg(fixture(&format!("sipp/{scenario}.xml")));
         self
     }
 
     /// A value that the scenario asks for.
-    pub fn key(mut self, name: &str, value: impl ToString) -> Self {
+    pub(crate) fn key(mut self, name: &str, value: impl ToString) -> Self {
         self.command.args(["-key", name, &value.to_string()]);
         self
     }
 
+    /// What the scenario leaves open and SIPp has no key for: the status line of a response.
+    pub(crate) fn status(mut self, line: &str) -> Self {
+        self.text = self.text.replace("STATUS", line);
+        self
+    }
+
     /// Starts it; one that answers has its port then.
-    pub fn start(mut self) -> Playing {
+    pub(crate) fn start(mut self) -> Playing {
+        fs::write(self.folder.path().join("scenario.xml"), &self.text).expect("a scenario");
         let screen = fs::File::create(self.folder.path().join("screen")).expect("a file");
         let process = self.command.stdout(screen).spawn().expect("sipp starts");
         let started = Instant::now();
@@ -232,7 +241,7 @@ impl Playing {
     /// # Panics
     ///
     /// Panics with what SIPp said and saw when it did not.
-    pub fn succeeds(mut self) {
+    pub(crate) fn succeeds(mut self) {
         let status = self.process.wait().expect("sipp ends");
         let said = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
         let errors = said("errors");

@@ -10,12 +10,12 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits for the PF to connect.
-pub struct Answerer {
+pub(crate) struct Answerer {
     listener: TcpListener,
 }
 
 /// A session over one connection.
-pub struct Session {
+pub(crate) struct Session {
     writer: Mutex<TcpStream>,
     /// From-Path and To-Path of the first request, as we would send them.
     paths: (String, String),
@@ -25,17 +25,17 @@ pub struct Session {
 
 impl Answerer {
     /// Listens at a free port.
-    pub fn listen() -> Self {
+    pub(crate) fn listen() -> Self {
         Self { listener: TcpListener::bind("127.0.0.1:0").expect("a free port") }
     }
 
     /// Where.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.listener.local_addr().expect("an address").port()
     }
 
     /// The session of the PF that connects; its first SEND tells the paths.
-    pub fn take(&self) -> Session {
+    pub(crate) fn take(&self) -> Session {
         let (stream, _) = self.listener.accept().expect("the PF connects");
         stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
         let mut reader = stream.try_clone().expect("two halves");
@@ -62,7 +62,7 @@ impl Answerer {
 
 impl Session {
     /// Sends a group message and returns the status of its answer.
-    pub fn send(&self, text: &str) -> u16 {
+    pub(crate) fn send(&self, text: &str) -> u16 {
         let body = format!(
             "From: <sip:+15145550101@home1.example>\r\nTo: <sip:gc-7f3a9c@127.0.0.1>\r\nNS: imdn <urn:ietf:params:imdn>\r\n\
              imdn.Message-ID: id-{text}\r\nDateTime: 2024-05-01T12:00:00Z\r\n\r\nContent-Type: text/plain\r\n\r\n{text}"
@@ -79,7 +79,7 @@ impl Session {
     }
 
     /// The texts of the next messages that come.
-    pub fn receive(&self, count: usize) -> Vec<String> {
+    pub(crate) fn receive(&self, count: usize) -> Vec<String> {
         (0..count).map(|_| self.texts.recv_timeout(PATIENCE).expect("a message")).collect()
     }
 }

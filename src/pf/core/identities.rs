@@ -1,5 +1,7 @@
 //! Groups and the identities by which they are found.
 
+use std::net::IpAddr;
+
 use super::Core;
 use crate::pf::headers::Invitation;
 use crate::pf::state::{Group, GroupId, UserId, address_key};
@@ -34,9 +36,20 @@ impl Core {
 
     fn shown_identity(&self, user: UserId, focus: &str, id: GroupId) -> String {
         let name = crate::wire::sip::Uri::parse(focus).ok().and_then(|uri| uri.user).unwrap_or("group");
+        let place = self.place_in_uris();
+        let shown = format!("sip:{name}@{place}");
+        if self.find_group(user, &shown).is_some() { format!("sip:{name}-{}@{place}", id.0) } else { shown }
+    }
+
+    /// What follows the `@` in a URI of ours. A name is looked up, port and transport with it
+    /// (RFC 3263 4.1); an address says neither, so they stand beside it.
+    fn place_in_uris(&self) -> String {
         let host = &self.endpoint.config().host;
-        let shown = format!("sip:{name}@{host}");
-        if self.find_group(user, &shown).is_some() { format!("sip:{name}-{}@{host}", id.0) } else { shown }
+        if host.parse::<IpAddr>().is_err() {
+            return host.clone();
+        }
+        let own = self.address();
+        own.strip_prefix("sip:").unwrap_or(&own).to_owned()
     }
 
     /// Gives a group the focus URI that its focus has told; what the Client is shown follows, since
