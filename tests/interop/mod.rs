@@ -87,7 +87,7 @@ impl Pf {
         let mut process = Command::new(env!("CARGO_BIN_EXE_cpmcheck"))
             .args(["serve", "pf", "--store", "memory", "--msrp-listen", "127.0.0.1:0", "--core", core])
             .args(["--listen", &format!("{}:127.0.0.1:0", transport.name())])
-            .args(["--user", &format!("sip:{USER}@home1.example"), "--log", "debug"])
+            .args(["--user", &format!("sip:{USER}@home1.example"), "--log", "warn"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the PF starts");
