@@ -35,38 +35,54 @@ impl Ids {
 
     /// A Via branch with the cookie of RFC 3261 8.1.1.7.
     pub fn branch(&mut self) -> String {
-        format!("z9hG4bK{:016x}", self.next_u64())
+        hex("z9hG4bK", self.next_u64(), 16)
     }
 
     /// A From or To tag (RFC 3261 19.3).
     pub fn tag(&mut self) -> String {
-        format!("{:012x}", self.next_u64() >> 16)
+        hex("", self.next_u64() >> 16, 12)
     }
 
     /// A Call-ID at `host` (RFC 3261 8.1.1.4).
     pub fn call_id(&mut self, host: &str) -> String {
-        format!("{:016x}@{host}", self.next_u64())
+        hex("", self.next_u64(), 16) + "@" + host
     }
 
     /// An MSRP transaction identifier (RFC 4975 7.1).
     pub fn transact_id(&mut self) -> String {
-        format!("{:014x}", self.next_u64() >> 8)
+        hex("", self.next_u64() >> 8, 14)
     }
 
     /// An MSRP Message-ID (RFC 4975 7.1.1).
     pub fn message_id(&mut self) -> String {
-        format!("{:016x}", self.next_u64())
+        hex("", self.next_u64(), 16)
     }
 
     /// The session part of an MSRP URI (RFC 4975 14.1: at least 80 bits of randomness).
     pub fn session_id(&mut self) -> String {
-        format!("{:016x}{:08x}", self.next_u64(), self.next_u64() >> 32)
+        hex(&hex("", self.next_u64(), 16), self.next_u64() >> 32, 8)
     }
+}
+
+/// The lowest `digits` hexadecimal digits of `value` behind `prefix`.
+fn hex(prefix: &str, value: u64, digits: u32) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(prefix.len() + 24);
+    text.push_str(prefix);
+    text.extend((0..digits).rev().map(|place| char::from(DIGITS[(value >> (4 * place)) as usize % 16])));
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn identifiers_have_their_full_length() {
+        assert_eq!(hex("z", 0xab, 6), "z0000ab");
+        assert_eq!(hex("", u64::MAX, 16), "ffffffffffffffff");
+        assert_eq!(Ids::new(1, "x").session_id().len(), 24);
+    }
 
     #[test]
     fn one_seed_gives_one_stream_per_node() {

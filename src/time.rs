@@ -8,6 +8,8 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 /// The wall-clock time at which every run begins, in seconds since 1970: 2012-01-17T09:00:00Z, the day
 /// of the specification.
 pub const EPOCH: i64 = 1_326_790_800;
@@ -84,49 +86,52 @@ impl fmt::Debug for Instant {
 
 /// The running timers of one machine, by name.
 ///
-/// Machines have few timers each, so an ordered map is small and keeps ties in a fixed order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Machines have few timers each: a short list that moves nowhere else is the fastest map.
+#[derive(Clone, Debug)]
 pub struct Timers<K: Ord + Copy> {
-    deadlines: BTreeMap<K, Instant>,
+    running: SmallVec<[(K, Instant); 3]>,
 }
 
 impl<K: Ord + Copy> Default for Timers<K> {
     fn default() -> Self {
-        Self { deadlines: BTreeMap::new() }
+        Self { running: SmallVec::new() }
     }
 }
 
 impl<K: Ord + Copy> Timers<K> {
     /// Starts `timer`, or moves it when it runs already.
     pub fn set(&mut self, timer: K, at: Instant) {
-        self.deadlines.insert(timer, at);
+        match self.running.iter_mut().find(|(running, _)| *running == timer) {
+            Some((_, deadline)) => *deadline = at,
+            None => self.running.push((timer, at)),
+        }
     }
 
     /// Stops `timer`; a timer that does not run is left alone.
     pub fn stop(&mut self, timer: K) {
-        self.deadlines.remove(&timer);
+        self.running.retain(|(running, _)| *running != timer);
     }
 
     /// Stops every timer.
     pub fn clear(&mut self) {
-        self.deadlines.clear();
+        self.running.clear();
     }
 
     /// When `timer` fires, if it runs.
     pub fn deadline(&self, timer: K) -> Option<Instant> {
-        self.deadlines.get(&timer).copied()
+        self.running.iter().find(|(running, _)| *running == timer).map(|(_, at)| *at)
     }
 
     /// The earliest deadline and its timer; of equal deadlines the smaller timer.
     pub fn next(&self) -> Option<(Instant, K)> {
-        self.deadlines.iter().map(|(timer, at)| (*at, *timer)).min()
+        self.running.iter().map(|(timer, at)| (*at, *timer)).min()
     }
 
     /// Removes and returns the earliest timer whose deadline is not after `now`.
     pub fn expire(&mut self, now: Instant) -> Option<K> {
         let (at, timer) = self.next()?;
         (at <= now).then(|| {
-            self.deadlines.remove(&timer);
+            self.stop(timer);
             timer
         })
     }

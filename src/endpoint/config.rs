@@ -88,6 +88,14 @@ impl Config {
         }
     }
 
+    /// The Contact that is filled in.
+    pub(super) fn own_contact(&self) -> String {
+        self.contact.clone().unwrap_or_else(|| {
+            let transport = self.transport.token().to_ascii_lowercase();
+            format!("<sip:{};transport={transport}>", self.authority())
+        })
+    }
+
     /// The same for the MSRP machines.
     pub(super) fn media(&self) -> msrp::Config {
         let own = msrp::Config::new(&bracketed(&self.host), self.msrp.port());

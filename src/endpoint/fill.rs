@@ -3,8 +3,8 @@
 use crate::sip::dialog::DialogId;
 use crate::sip::session::is_too_small;
 use crate::sip::transaction::TransactionId;
-use crate::wire::sip::header::{self, CSeq, NameAddr};
-use crate::wire::sip::{Builder, Method, Name, reason_phrase};
+use crate::wire::sip::header::{self, CSeq};
+use crate::wire::sip::{Builder, FieldValue, Method, Name, reason_phrase};
 
 use super::Endpoint;
 use super::transport::{bracketed, with_to_tag};
@@ -19,14 +19,14 @@ impl Endpoint {
         let (method, uri) = method_and_uri(&request);
         let host = bracketed(&self.config().host).into_owned();
         let from = match request.value("From") {
-            Some(from) if NameAddr::parse(from).is_ok_and(|from| from.tag().is_some()) => from.to_owned(),
-            Some(from) => format!("{from};tag={}", self.ids.tag()),
+            Some(from) if header::tag_of(from).is_some() => from.to_owned(),
+            Some(from) => [from, ";tag=", &self.ids.tag()].concat(),
             None => format!("<sip:{host}>;tag={}", self.ids.tag()),
         };
         let request = request.set("From", from);
-        let request = default(request, "To", || format!("<{uri}>"));
+        let request = default(request, "To", || ["<", &uri, ">"]);
         let request = default(request, "Call-ID", || self.ids.call_id(&host));
-        let request = default(request, "CSeq", || format!("1 {method}"));
+        let request = default(request, "CSeq", || ["1 ", &method]);
         self.finish(&method, request)
     }
 
@@ -49,15 +49,15 @@ impl Endpoint {
 
     /// What every request has, and the order of its first fields.
     pub(super) fn finish(&mut self, method: &str, request: Builder) -> Builder {
-        let request = default(request, "Max-Forwards", || "70".to_owned());
+        let request = default(request, "Max-Forwards", || "70");
         let request = if is_target_refresh(&Method::of(method)) { default(request, "Contact", || self.contact()) } else { request };
         let request = match method {
-            "INVITE" | "UPDATE" => default(request, "Allow", || self.config().allow.clone()),
+            "INVITE" | "UPDATE" => default(request, "Allow", || self.config().allow.as_str()),
             _ => request,
         };
         let request = match method {
             "ACK" | "CANCEL" => request,
-            _ => default(request, "User-Agent", || self.config().agent.clone()),
+            _ => default(request, "User-Agent", || self.config().agent.as_str()),
         };
         self.with_via(request).lead_with(LEADING)
     }
@@ -77,12 +77,8 @@ impl Endpoint {
     }
 
     /// The Contact of this node where its user gives none.
-    pub(super) fn contact(&self) -> String {
-        let config = self.config();
-        config.contact.clone().unwrap_or_else(|| {
-            let transport = config.transport.token().to_ascii_lowercase();
-            format!("<sip:{};transport={transport}>", config.authority())
-        })
+    pub(super) fn contact(&self) -> &str {
+        &self.contact
     }
 
     /// A response with the fields that it needs: those copied, To tag, Contact, Allow and Server.
@@ -99,7 +95,7 @@ impl Endpoint {
         let response = with_to_tag(response, &server.tag);
         let opens = status < 300 && is_target_refresh(&server.method);
         let response = response.push_some("Contact", opens.then(|| self.contact()));
-        let allow = (status == 405 || (status / 100 == 2 && server.method == Method::Invite)).then(|| self.config().allow.clone());
+        let allow = (status == 405 || (status / 100 == 2 && server.method == Method::Invite)).then(|| self.config().allow.as_str());
         response.push_some("Allow", allow).push("Server", &self.config().agent)
     }
 
@@ -161,6 +157,6 @@ pub(super) const fn is_target_refresh(method: &Method) -> bool {
     }
 }
 
-fn default(message: Builder, name: &'static str, value: impl FnOnce() -> String) -> Builder {
+fn default<V: FieldValue>(message: Builder, name: &'static str, value: impl FnOnce() -> V) -> Builder {
     if message.has(name) { message } else { message.push(name, value()) }
 }

@@ -63,6 +63,8 @@ pub struct Endpoint {
     wakes: Deadlines<Wake>,
     msrp: crate::msrp::Node,
     ids: Ids,
+    /// The Contact where the user gives none.
+    contact: String,
     events: VecDeque<Event>,
     /// The time of the latest input.
     clock: Instant,
@@ -100,6 +102,7 @@ impl Endpoint {
             wakes: Deadlines::default(),
             msrp: crate::msrp::Node::new(config.media(), Ids::new(config.seed, &format!("{} msrp", config.name))),
             ids: Ids::new(config.seed, &config.name),
+            contact: config.own_contact(),
             events: VecDeque::new(),
             clock: Instant::ZERO,
             transport: TransportLayer::new(config),

@@ -417,7 +417,7 @@ fn by_transport_of(request: &Builder, hop: Hop) -> Hop {
 }
 
 fn to_tag(response: &Message) -> String {
-    response.to().ok().and_then(|to| to.tag()).unwrap_or_default().to_owned()
+    response.to_tag().unwrap_or_default().to_owned()
 }
 
 /// Whether a NOTIFY ends its subscription (RFC 6665 4.1.3).

@@ -53,7 +53,7 @@ impl MergeKey {
     fn of(request: &Message) -> Option<Self> {
         let cseq = request.cseq().ok()?;
         Some(Self {
-            from_tag: request.from().ok()?.tag()?.to_owned(),
+            from_tag: request.from_tag()?.to_owned(),
             call_id: request.call_id()?.to_owned(),
             cseq: (cseq.number, Method::of(cseq.method)),
         })
@@ -79,7 +79,7 @@ impl Endpoint {
     }
 
     fn on_new_request(&mut self, now: Instant, id: TransactionId, message: Message, source: Source) {
-        let tag = message.to().ok().and_then(|to| to.tag()).map(str::to_owned);
+        let tag = message.to_tag().map(str::to_owned);
         let inside = tag.is_some();
         let server = Server {
             way: source.way_back(&message, &self.config().hosts),

@@ -18,16 +18,16 @@ pub(super) fn request(profile: &Profile, method: &Method, target: &str, request:
     match method {
         Method::Invite => identified
             .push("P-Preferred-Service", if is_person(target) { SESSION_SERVICE } else { GROUP_SERVICE })
-            .push("Accept-Contact", format!("*;{SESSION_FEATURE}"))
+            .push("Accept-Contact", ["*;", SESSION_FEATURE])
             .push("Supported", "timer")
             .push("Session-Expires", SESSION_EXPIRES),
         Method::Subscribe => identified
             .push("P-Preferred-Service", GROUP_SERVICE)
-            .push("Accept-Contact", format!("*;{SESSION_FEATURE}"))
+            .push("Accept-Contact", ["*;", SESSION_FEATURE])
             .push("Event", "conference")
             .push("Accept", conference_info::MEDIA_TYPE)
             .push("Expires", SUBSCRIPTION_EXPIRES),
-        Method::Message => identified.push("Accept-Contact", format!("*;{MESSAGE_FEATURE}")),
+        Method::Message => identified.push("Accept-Contact", ["*;", MESSAGE_FEATURE]),
         Method::Ack
         | Method::Bye
         | Method::Cancel

@@ -12,7 +12,7 @@ pub(super) fn request(profile: &Profile, method: &Method, request: Builder) -> B
             request
                 .push("P-Asserted-Identity", profile.name_addr())
                 .push("P-Asserted-Service", GROUP_SERVICE)
-                .push("Accept-Contact", format!("*;{SESSION_FEATURE}"))
+                .push("Accept-Contact", ["*;", SESSION_FEATURE])
                 .push_some("Subject", subject)
                 .push("Supported", "timer")
                 .push("Session-Expires", SESSION_EXPIRES)

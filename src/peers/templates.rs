@@ -14,8 +14,8 @@ pub(super) fn outside(profile: &Profile, ids: &mut Ids, method: &Method, target:
     let request_uri = if registers { &profile.pf } else { target };
     let request = Builder::request(method.token(), request_uri)
         .push_some("Route", profile.route.as_ref())
-        .push("From", format!("{};tag={}", profile.name_addr(), ids.tag()))
-        .push("To", format!("<{target}>"));
+        .push("From", [profile.name_addr().as_str(), ";tag=", &ids.tag()])
+        .push("To", ["<", target, ">"]);
     let request = match profile.role {
         Role::Client => client::request(profile, method, target, request),
         Role::Cf => focus::request(profile, method, request),
@@ -57,11 +57,11 @@ pub(super) fn inside(method: &Method) -> Builder {
 pub(super) fn address(request: Builder, target: &str) -> Builder {
     let mut words = request.start().split(' ');
     let (method, uri) = (words.next().unwrap_or(""), words.next().unwrap_or("").to_owned());
-    let untouched = request.value("To") == Some(format!("<{target}>").as_str());
+    let untouched = request.value("To").and_then(|to| to.strip_prefix('<')?.strip_suffix('>')) == Some(target);
     if target.is_empty() || method == "REGISTER" || uri.is_empty() || uri == target || !untouched {
         return request;
     }
-    request.set("To", format!("<{uri}>"))
+    request.set("To", ["<", &uri, ">"])
 }
 
 /// What a response carries besides what every response has.

@@ -126,8 +126,8 @@ pub(super) struct ToUser<'a> {
 pub(super) fn invite_user(parts: &ToUser<'_>) -> Builder {
     let mut invite = Builder::request("INVITE", parts.target)
         .push("Route", parts.route)
-        .push("From", format!("<{}>", parts.invitation.from))
-        .push("To", format!("<{}>", parts.target))
+        .push("From", ["<", &parts.invitation.from, ">"])
+        .push("To", ["<", &parts.target, ">"])
         .push("Contact", group_contact(parts.shown));
     for (name, value) in &parts.invitation.fields {
         invite = invite.push(name, value);
@@ -147,8 +147,8 @@ pub(super) fn relayed_invite(message: &Message, target: &str, route: &str, addre
     let from = message.from().map(|from| from.uri.text.to_owned()).unwrap_or_default();
     let mut invite = Builder::request("INVITE", target)
         .push("Route", route)
-        .push("From", format!("<{from}>"))
-        .push("To", format!("<{target}>"))
+        .push("From", ["<", &from, ">"])
+        .push("To", ["<", target, ">"])
         .push("Contact", own_contact(address));
     for (name, value) in repeated(message) {
         invite = invite.push(name, value);
@@ -191,12 +191,12 @@ pub(super) struct Deferring<'a> {
 pub(super) fn deferred_invite(parts: &Deferring<'_>) -> Builder {
     let invite = Builder::request("INVITE", parts.target)
         .push("Route", parts.route)
-        .push("From", format!("<{}>", parts.from))
-        .push("To", format!("<{}>", parts.target))
+        .push("From", ["<", &parts.from, ">"])
+        .push("To", ["<", &parts.target, ">"])
         .push("Contact", own_contact(parts.contact))
-        .push("P-Asserted-Identity", format!("<{}>", parts.identity))
+        .push("P-Asserted-Identity", ["<", &parts.identity, ">"])
         .push("P-Asserted-Service", parts.service)
-        .push("Referred-By", format!("<{}>", parts.referred_by));
+        .push("Referred-By", ["<", &parts.referred_by, ">"]);
     let invite = parts.accept_contact.iter().fold(invite, |invite, value| invite.push("Accept-Contact", value));
     let invite = parts.identifiers.iter().fold(invite, |invite, (name, value)| invite.push(name, value));
     invite.push("Supported", "timer").push("Session-Expires", parts.interval)

@@ -1,7 +1,9 @@
 //! Has one variant of one scenario played and judged, and says what became of it.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
+use super::ground::Ground;
 use super::plan::Job;
 use super::play::{Played, Player};
 use super::tamper::{Bitten, Tampering};
@@ -11,6 +13,7 @@ use crate::judge::{self, Judge};
 use crate::pattern::Names;
 use crate::pattern::ast::Role;
 use crate::suite::Suite;
+use crate::suite::scenario::Scenario;
 use crate::trace::Header;
 use crate::trace::event::Party;
 use crate::trace::snapshot::Snapshot;
@@ -24,6 +27,8 @@ pub struct Course<'a> {
     compare: bool,
     pub(super) names: Names,
     pub(super) judge: Judge,
+    /// The ground of every variant of the suite, by scenario and variant, once it was played.
+    grounds: BTreeMap<(&'a str, &'a str), (&'a Scenario, OnceLock<Arc<Ground>>)>,
 }
 
 /// What the command line decides about a [`Course`].
@@ -46,7 +51,11 @@ impl<'a> Course<'a> {
         let setup = judge::Setup { scale: choices.scale, ..judge::Setup::default() };
         let judge = Judge::new(&suite.catalogue.requirements, names.clone(), setup);
         let Choices { policy, scale, fail_on, compare } = choices;
-        Self { suite, policy, scale, fail_on, compare, names, judge }
+        let variants = |scenario: &'a Scenario| scenario.variants.iter().map(move |variant| (scenario, variant));
+        let grounds = suite.scenarios.iter().flat_map(variants);
+        let grounds =
+            grounds.map(|(scenario, variant)| ((scenario.id.as_str(), variant.name.as_str()), (scenario, OnceLock::new())));
+        Self { suite, policy, scale, fail_on, compare, names, judge, grounds: grounds.collect() }
     }
 
     /// The suite.
@@ -75,8 +84,18 @@ impl<'a> Course<'a> {
         }
     }
 
+    /// What the runs of a variant have in common. A scenario that is not of the suite is
+    /// looked at anew each time.
+    pub(super) fn ground(&self, job: &Job<'_>) -> Arc<Ground> {
+        let make = || Arc::new(Ground::of(&self.suite.defaults, job.scenario, &self.policy(job)));
+        match self.grounds.get(&(job.scenario.id.as_str(), job.variant.name.as_str())) {
+            Some((known, ground)) if std::ptr::eq(*known, job.scenario) => Arc::clone(ground.get_or_init(make)),
+            Some(_) | None => make(),
+        }
+    }
+
     /// The knobs of a job: the suite's, then the scenario's, then the command line's.
-    pub(super) fn policy(&self, job: &Job<'_>) -> BTreeMap<String, String> {
+    fn policy(&self, job: &Job<'_>) -> BTreeMap<String, String> {
         let mut policy = self.suite.defaults.policy.clone();
         policy.extend(job.variant.policy.clone());
         policy.extend(self.policy.clone());

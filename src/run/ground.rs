@@ -1,18 +1,18 @@
-//! The ground on which a world stands: addresses, hosts, profiles of the actors, and the address
-//! book by which its trace is read.
+//! The ground on which a world stands: addresses, hosts, profiles of the actors, knobs, and the
+//! address book by which its trace is read.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::world::Setup;
 use crate::endpoint::{self, Hosts, Timing};
 use crate::engine::Transport;
 use crate::net::{CommitFailure, CommitPlan};
 use crate::pattern::Names;
 use crate::pattern::ast::Role;
-use crate::peers::{GroupProfile, Profile};
-use crate::pf::{self, PfConfig, ServedUser};
+use crate::peers::{CoreSettings, GroupProfile, Profile};
+use crate::pf::{self, PfConfig, Policy, ServedUser};
 use crate::policy::Values;
 use crate::suite::scenario::{Actor, Defaults, Identity, Scenario};
 use crate::trace::event::{AddressBook, Party};
@@ -74,35 +74,55 @@ fn pf_identity(defaults: &Defaults) -> String {
     if defaults.pf.is_empty() { "sip:rcse-standfw@home1.example".to_owned() } else { defaults.pf.clone() }
 }
 
-/// What is equal for all nodes of a world.
+/// What every run of one variant of one scenario stands on, whatever its seed.
+#[derive(Debug)]
 pub(super) struct Ground {
-    seed: u64,
     hosts: Arc<Hosts>,
     transport: Transport,
+    /// T1, T2 and T4 of every node.
     pub(super) timing: Timing,
+    /// Time on the way between two nodes.
+    pub(super) delay: Duration,
+    /// Where the actors live.
+    pub(super) homes: Vec<Home>,
+    /// What the PF is told about its surroundings.
+    pub(super) pf: PfConfig,
+    /// The knobs as the PF reads them.
+    pub(super) policy: Policy,
+    /// How the commits of the PF go.
+    pub(super) commits: CommitPlan,
+    /// What the core is told about its surroundings.
+    pub(super) core: CoreSettings,
+    /// By what the trace is read.
+    pub(super) book: AddressBook,
+    /// Every knob and its value.
+    pub(super) knobs: BTreeMap<String, String>,
 }
 
 impl Ground {
-    pub(super) fn of(setup: &Setup<'_>, values: &Values, places: &[Home]) -> Self {
-        let own = [("pf.home1.example", PF_ADDRESS), ("scscf1.home1.example", CORE_ADDRESS), ("home1.example", CORE_ADDRESS)];
-        let homes =
-            places.iter().filter(|home| home.host.parse::<IpAddr>().is_err()).map(|home| (home.host.as_str(), home.address));
-        let timing = if values.is("sip.timers", "radio") {
-            // TS 24.229 table 7.7.1: T1, T2 and T4 towards a UE.
-            Timing { t1: Duration::from_secs(2), t2: Duration::from_secs(16), t4: Duration::from_secs(17) }
-        } else {
-            Timing::default()
-        };
+    /// The ground of a scenario under a policy.
+    pub(super) fn of(defaults: &Defaults, scenario: &Scenario, policy: &BTreeMap<String, String>) -> Self {
+        let values = Values::read(policy.iter().map(|(name, value)| (name.as_str(), value.as_str()))).unwrap_or_default();
+        let homes = homes(defaults, scenario);
+        let users = defaults.identities.values().map(addresses_of).collect();
         Self {
-            seed: setup.seed,
-            hosts: Arc::new(own.into_iter().chain(homes).collect()),
+            hosts: Arc::new(hosts(&homes)),
             transport: if values.is("sip.transport", "udp") { Transport::Udp } else { Transport::Tcp },
-            timing,
+            timing: timing(&values),
+            delay: defaults.delay,
+            pf: pf_settings(defaults, scenario),
+            policy: Policy::of(&values),
+            commits: commit_plan(&values),
+            core: CoreSettings { uri: CORE_URI.to_owned(), pf: PF_URI.to_owned(), users, cancel_others: true },
+            book: book(defaults, &homes),
+            knobs: crate::policy::knobs().iter().map(|knob| (knob.name.to_owned(), values.text(knob.name).to_owned())).collect(),
+            homes,
         }
     }
 
-    pub(super) fn config(&self, name: &str, address: IpAddr, host: &str) -> endpoint::Config {
-        let mut config = endpoint::Config::new(name, self.seed, address, host, Arc::clone(&self.hosts));
+    /// What makes one node of a run.
+    pub(super) fn config(&self, seed: u64, name: &str, address: IpAddr, host: &str) -> endpoint::Config {
+        let mut config = endpoint::Config::new(name, seed, address, host, Arc::clone(&self.hosts));
         config.transport = self.transport;
         config.timing = self.timing;
         if name == "pf" {
@@ -113,60 +133,72 @@ impl Ground {
     }
 }
 
-/// Where an actor lives.
+fn hosts(homes: &[Home]) -> Hosts {
+    let own = [("pf.home1.example", PF_ADDRESS), ("scscf1.home1.example", CORE_ADDRESS), ("home1.example", CORE_ADDRESS)];
+    let named = homes.iter().filter(|home| home.host.parse::<IpAddr>().is_err());
+    own.into_iter().chain(named.map(|home| (home.host.as_str(), home.address))).collect()
+}
+
+fn timing(values: &Values) -> Timing {
+    if values.is("sip.timers", "radio") {
+        // TS 24.229 table 7.7.1: T1, T2 and T4 towards a UE.
+        Timing { t1: Duration::from_secs(2), t2: Duration::from_secs(16), t4: Duration::from_secs(17) }
+    } else {
+        Timing::default()
+    }
+}
+
+/// An actor and where it lives.
 #[derive(Clone, Debug)]
 pub(super) struct Home {
     pub(super) party: Party,
+    pub(super) profile: Profile,
     pub(super) address: IpAddr,
     pub(super) host: String,
     pub(super) reference: bool,
-    pub(super) refreshes: bool,
-    pub(super) connects_early: bool,
 }
 
 /// A node per device of a client, one per focus, one for the registrar.
-pub(super) fn places(scenario: &Scenario) -> Vec<Home> {
+fn homes(defaults: &Defaults, scenario: &Scenario) -> Vec<Home> {
     let (mut focuses, mut devices) = (0, 0);
     let mut homes = Vec::new();
     for actor in &scenario.actors {
         match actor.role {
-            Role::Client if actor.devices.is_empty() => homes.push(client(actor, None, &mut devices)),
+            Role::Client if actor.devices.is_empty() => homes.push(client(defaults, actor, None, &mut devices)),
             Role::Client => {
                 for device in &actor.devices {
-                    homes.push(client(actor, Some(device), &mut devices));
+                    homes.push(client(defaults, actor, Some(device), &mut devices));
                 }
             }
             Role::Cf => {
                 focuses += 1;
                 let address = IpAddr::V4(Ipv4Addr::new(10, 0, 1, focuses));
                 let host = if focuses == 1 { "cf.home1.example".to_owned() } else { format!("{}.home1.example", actor.name) };
-                homes.push(home(actor, None, address, host));
+                homes.push(home(defaults, actor, None, address, host));
             }
-            Role::Core => homes.push(home(actor, None, REGISTRAR_ADDRESS, "registrar.home1.example".to_owned())),
+            Role::Core => homes.push(home(defaults, actor, None, REGISTRAR_ADDRESS, "registrar.home1.example".to_owned())),
             Role::Pf => {}
         }
     }
     homes
 }
 
-fn client(actor: &Actor, device: Option<&Arc<str>>, devices: &mut u8) -> Home {
+fn client(defaults: &Defaults, actor: &Actor, device: Option<&Arc<str>>, devices: &mut u8) -> Home {
     *devices += 1;
     let address = IpAddr::V4(Ipv4Addr::new(10, 0, 2, *devices));
-    home(actor, device.cloned(), address, address.to_string())
+    home(defaults, actor, device.cloned(), address, address.to_string())
 }
 
-fn home(actor: &Actor, device: Option<Arc<str>>, address: IpAddr, host: String) -> Home {
+fn home(defaults: &Defaults, actor: &Actor, device: Option<Arc<str>>, address: IpAddr, host: String) -> Home {
     let party = Party { role: actor.role, name: Arc::clone(&actor.name), device };
-    let Actor { reference, refreshes, connects_early, .. } = *actor;
-    Home { party, address, host, reference, refreshes, connects_early }
+    Home { profile: profile(defaults, actor, &party), party, address, host, reference: actor.reference }
 }
 
-pub(super) fn addresses_of(identity: &Identity) -> Vec<String> {
+fn addresses_of(identity: &Identity) -> Vec<String> {
     std::iter::once(&identity.uri).chain(&identity.aliases).cloned().collect()
 }
 
-pub(super) fn profile(defaults: &Defaults, home: &Home) -> Profile {
-    let party = &home.party;
+fn profile(defaults: &Defaults, actor: &Actor, party: &Party) -> Profile {
     match party.role {
         Role::Client => {
             let identity = defaults.identities.get(&*party.name);
@@ -177,8 +209,8 @@ pub(super) fn profile(defaults: &Defaults, home: &Home) -> Profile {
                     .and_then(|identity| instance(identity, party.device.as_deref()))
                     .map(|(_, instance)| instance.to_owned()),
                 route: Some(format!("<{CORE_URI};lr>")),
-                refreshes: home.refreshes,
-                connects_early: home.connects_early,
+                refreshes: actor.refreshes,
+                connects_early: actor.connects_early,
                 ..Profile::new(Role::Client, &party.name, &uri)
             }
         }
@@ -220,14 +252,14 @@ fn group_profile(defaults: &Defaults, group: &crate::suite::scenario::Group) -> 
 }
 
 /// The PF serves the users that the scenario has; all others have a PF elsewhere.
-pub(super) fn pf_settings(setup: &Setup<'_>) -> PfConfig {
-    let clients = setup.scenario.actors.iter().filter(|actor| actor.role == Role::Client);
-    let identities = clients.filter_map(|actor| setup.defaults.identities.get(&*actor.name));
+fn pf_settings(defaults: &Defaults, scenario: &Scenario) -> PfConfig {
+    let clients = scenario.actors.iter().filter(|actor| actor.role == Role::Client);
+    let identities = clients.filter_map(|actor| defaults.identities.get(&*actor.name));
     let user = |identity: &Identity| ServedUser { uri: identity.uri.clone(), aliases: identity.aliases.clone() };
-    PfConfig { identity: pf_identity(setup.defaults), users: identities.map(user).collect(), core: CORE_URI.to_owned() }
+    PfConfig { identity: pf_identity(defaults), users: identities.map(user).collect(), core: CORE_URI.to_owned() }
 }
 
-pub(super) fn commit_plan(values: &Values) -> CommitPlan {
+fn commit_plan(values: &Values) -> CommitPlan {
     let delay = values.span("store.commit-delay").unwrap_or_default();
     let failing = values.numbers("store.commit-fail");
     let failure = if failing.is_empty() { CommitFailure::Never } else { CommitFailure::Among(failing) };
@@ -235,7 +267,7 @@ pub(super) fn commit_plan(values: &Values) -> CommitPlan {
 }
 
 /// Who is reached where, and which URIs name whom.
-pub(super) fn book(setup: &Setup<'_>, places: &[Home]) -> AddressBook {
+fn book(defaults: &Defaults, places: &[Home]) -> AddressBook {
     let pf = Party::new(Role::Pf, "pf");
     let core_name =
         places.iter().find(|home| home.party.role == Role::Core).map_or_else(|| "core".into(), |home| Arc::clone(&home.party.name));
@@ -248,7 +280,7 @@ pub(super) fn book(setup: &Setup<'_>, places: &[Home]) -> AddressBook {
     book.hosts.push(("pf.home1.example".to_owned(), pf));
     book.hosts.push(("scscf1.home1.example".to_owned(), core));
     book.hosts.extend(places.iter().map(|home| (home.host.clone(), home.party.clone())));
-    for (name, identity) in &setup.defaults.identities {
+    for (name, identity) in &defaults.identities {
         let devices: Vec<&Home> =
             places.iter().filter(|home| home.party.role == Role::Client && *home.party.name == **name).collect();
         let user = Party::new(Role::Client, name);
@@ -259,6 +291,6 @@ pub(super) fn book(setup: &Setup<'_>, places: &[Home]) -> AddressBook {
             }
         }
     }
-    book.groups = groups(setup.defaults);
+    book.groups = groups(defaults);
     book
 }

@@ -11,7 +11,7 @@ use super::execute::Course;
 use super::plan::Job;
 use super::speak::{self, Occasion, Speech};
 use super::tamper::{Bitten, Tampering};
-use super::world::{Setup, World};
+use super::world::World;
 use crate::endpoint::Event as Came;
 use crate::judge::expect::{Action, Reading, Script, Terms};
 use crate::judge::outcome::{CleanUp, Miss};
@@ -109,10 +109,9 @@ pub(super) struct Player<'c> {
 
 impl<'c> Player<'c> {
     pub(super) fn new(course: &'c Course<'c>, job: &Job<'c>, tampering: Option<(Tampering, Bitten)>) -> Self {
-        let policy = course.policy(job);
-        let setup = Setup { defaults: &course.suite.defaults, scenario: job.scenario, policy: &policy, seed: job.seed };
-        let (mut world, book, values) = World::build(&setup);
-        let header = Header { book, policy: values, ..course.header(job) };
+        let ground = course.ground(job);
+        let mut world = World::build(&ground, job.seed);
+        let header = Header { book: ground.book.clone(), policy: ground.knobs.clone(), ..course.header(job) };
         if let Some((tampering, bitten)) = tampering {
             world.tamper(tampering.begin(&header, course.names.clone(), bitten));
         }
@@ -212,9 +211,8 @@ impl<'c> Player<'c> {
     /// Remembers which messages the script deals with itself.
     fn claim(&mut self, at: usize, reading: Reading) {
         let Reading::Step { step, answered_by_script } = reading else { return };
-        let label = label(&self.world.events()[at]);
         if answered_by_script || self.script.acknowledges(step) {
-            self.claimed.extend(label.map(|label| (label, step)));
+            self.claimed.extend(label(&self.world.events()[at]).map(|label| (label, step)));
         }
     }
 
@@ -370,9 +368,8 @@ fn label(event: &Event) -> Option<Label> {
 }
 
 fn sip_label(message: &Message) -> Option<Label> {
-    let tag = message.from().ok()?.tag()?.to_owned();
     let cseq = message.cseq().ok()?;
-    Some(format!("{} {} {} {tag}", message.call_id()?, cseq.number, cseq.method))
+    Some([message.call_id()?, " ", &cseq.number.to_string(), " ", cseq.method, " ", message.from_tag()?].concat())
 }
 
 /// The label of what came to an actor, where the script may deal with it.

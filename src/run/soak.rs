@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ground::names;
-use super::world::{Setup, World};
+use super::ground::{Ground, names};
+use super::world::World;
 use crate::ids::Ids;
 use crate::judge::verdict::Finding;
 use crate::judge::{self, Judge, Session};
@@ -68,9 +68,8 @@ pub struct Soaked {
 pub struct Stage {
     size: Size,
     defaults: Defaults,
-    scenario: Scenario,
     judge: Judge,
-    policy: BTreeMap<String, String>,
+    ground: Ground,
 }
 
 impl Stage {
@@ -78,19 +77,19 @@ impl Stage {
     pub fn new(catalogue: &Catalogue, policy: &BTreeMap<String, String>, size: Size) -> Self {
         let defaults = defaults(size);
         let judge = Judge::new(&catalogue.requirements, names(&defaults), judge::Setup::default());
-        Self { size, scenario: scenario(&defaults), defaults, judge, policy: policy.clone() }
+        let ground = Ground::of(&defaults, &scenario(&defaults), policy);
+        Self { size, defaults, judge, ground }
     }
 
     /// Lets one seed run.
     pub fn soak(&self, seed: u64) -> Soaked {
-        let setup = Setup { defaults: &self.defaults, scenario: &self.scenario, policy: &self.policy, seed };
-        let (world, book, values) = World::build(&setup);
+        let world = World::build(&self.ground, seed);
         let header = Header {
             scenario: "soak".to_owned(),
             seed,
             iut: Party::new(Role::Pf, "pf"),
-            book,
-            policy: values,
+            book: self.ground.book.clone(),
+            policy: self.ground.knobs.clone(),
             ..Header::default()
         };
         let session = self.judge.session(&header);

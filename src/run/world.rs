@@ -1,38 +1,20 @@
-//! The world of one scenario: nodes and addresses, hosts, links, the knobs of the simulation, and
-//! the address book by which its trace is read.
+//! The world of one run: the nodes of a scenario and the simulated network between them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ground::{
-    CORE_ADDRESS, CORE_URI, Ground, Home, PF_ADDRESS, PF_URI, addresses_of, book, commit_plan, pf_settings, places, profile,
-};
+use super::ground::{CORE_ADDRESS, Ground, PF_ADDRESS};
 use crate::endpoint::{self, Event as Came, Timing};
 use crate::engine::{ConnectionId, Engine, Input, Output, Standing};
 use crate::net::sim::{Settings, Simulator};
 use crate::net::{Filter, NodeId, Quality};
 use crate::pattern::ast::{End, Role};
-use crate::peers::{Core, CoreSettings, Scripted};
+use crate::peers::{Core, Scripted};
 use crate::pf::{Pf, PfConfig, Policy};
-use crate::policy::Values;
-use crate::suite::scenario::{Act, Defaults, Scenario};
+use crate::suite::scenario::Act;
 use crate::time::Instant;
-use crate::trace::event::{AddressBook, Event, Kind, Party};
+use crate::trace::event::{Event, Kind, Party};
 use crate::trace::tap::{SIP_PORTS, Tap};
-
-/// What a world is made of.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Setup<'a> {
-    /// Identities, groups, delays.
-    pub(super) defaults: &'a Defaults,
-    /// The scenario.
-    pub(super) scenario: &'a Scenario,
-    /// The knobs that are turned.
-    pub(super) policy: &'a BTreeMap<String, String>,
-    /// The seed.
-    pub(super) seed: u64,
-}
 
 /// Who runs on a node.
 #[derive(Debug)]
@@ -104,53 +86,43 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Builds the world. Returns it with its address book and the value of every knob.
-    pub(super) fn build(setup: &Setup<'_>) -> (Self, AddressBook, BTreeMap<String, String>) {
-        let values = Values::read(setup.policy.iter().map(|(name, value)| (name.as_str(), value.as_str()))).unwrap_or_default();
-        let settings = Settings { seed: setup.seed, delay: setup.defaults.delay, ..Settings::default() };
-        let sim = Simulator::new(&settings, Tap::new(PF_ADDRESS, SIP_PORTS));
-        let places = places(setup.scenario);
-        let ground = Ground::of(setup, &values, &places);
-        let pf_config = ground.config("pf", PF_ADDRESS, "pf.home1.example");
+    /// Builds the world of one seed.
+    pub(super) fn build(ground: &Ground, seed: u64) -> Self {
+        let settings = Settings { seed, delay: ground.delay, ..Settings::default() };
         let mut world = Self {
-            sim,
+            sim: Simulator::new(&settings, Tap::new(PF_ADDRESS, SIP_PORTS)),
             pf: NodeId(0),
             core: NodeId(0),
             members: Vec::new(),
-            pf_config,
-            pf_settings: pf_settings(setup),
-            policy: Policy::of(&values),
+            pf_config: ground.config(seed, "pf", PF_ADDRESS, "pf.home1.example"),
+            pf_settings: ground.pf.clone(),
+            policy: ground.policy.clone(),
             timing: ground.timing,
             restarts: 0,
             clock: Duration::ZERO,
             unattended: false,
         };
-        world.settle_in(setup, &ground, &places, &values);
-        let book = book(setup, &places);
-        let knobs = crate::policy::knobs().iter().map(|knob| (knob.name.to_owned(), values.text(knob.name).to_owned())).collect();
-        (world, book, knobs)
+        world.settle_in(ground, seed);
+        world
     }
 
-    fn settle_in(&mut self, setup: &Setup<'_>, ground: &Ground, places: &[Home], values: &Values) {
+    fn settle_in(&mut self, ground: &Ground, seed: u64) {
         let config = self.pf_config.clone();
         let addresses = [config.sip, config.msrp];
         let pf = Pf::new(config, self.pf_settings.clone(), self.policy.clone());
         self.pf = self.sim.add("pf".into(), &addresses, Inhabitant::Pf(Box::new(pf)));
         self.sim.observe(self.pf);
-        self.sim.set_commit_plan(self.pf, commit_plan(values));
-        let config = ground.config("core", CORE_ADDRESS, "scscf1.home1.example");
+        self.sim.set_commit_plan(self.pf, ground.commits.clone());
+        let config = ground.config(seed, "core", CORE_ADDRESS, "scscf1.home1.example");
         let addresses = [config.sip];
-        let users = setup.defaults.identities.values().map(addresses_of).collect();
-        let settings = CoreSettings { uri: CORE_URI.to_owned(), pf: PF_URI.to_owned(), users, cancel_others: true };
-        let mut core = Core::new(settings, config);
-        let mut actors = Vec::new();
-        for home in places {
-            let profile = profile(setup.defaults, home);
-            let config = ground.config(&home.party.to_string(), home.address, &home.host);
+        let mut core = Core::new(ground.core.clone(), config);
+        let mut actors = Vec::with_capacity(ground.homes.len());
+        for home in &ground.homes {
+            let config = ground.config(seed, &home.party.to_string(), home.address, &home.host);
             let addresses = [config.sip, config.msrp];
-            let actor = Scripted::new(profile.clone(), config);
+            let actor = Scripted::new(home.profile.clone(), config);
             if home.party.role == Role::Client {
-                core.bind(&profile.uri, &profile.contact(actor.endpoint().config()));
+                core.bind(&home.profile.uri, &home.profile.contact(actor.endpoint().config()));
             }
             actors.push((home, addresses, actor));
         }

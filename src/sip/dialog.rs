@@ -1,7 +1,7 @@
 //! Dialogs (RFC 3261 12): early, forked and confirmed.
 
 use crate::wire::sip::header::NameAddr;
-use crate::wire::sip::{Builder, Message, Name};
+use crate::wire::sip::{Builder, FieldValue, Message, Name};
 
 /// A dialog of one node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -80,8 +80,8 @@ impl DialogKey {
     pub fn of_request(request: &Message) -> Option<Self> {
         Some(Self {
             call_id: request.call_id()?.to_owned(),
-            local_tag: request.to().ok()?.tag()?.to_owned(),
-            remote_tag: request.from().ok()?.tag().unwrap_or_default().to_owned(),
+            local_tag: request.to_tag()?.to_owned(),
+            remote_tag: request.from_tag().unwrap_or_default().to_owned(),
         })
     }
 
@@ -89,8 +89,8 @@ impl DialogKey {
     pub fn of_response(response: &Message) -> Option<Self> {
         Some(Self {
             call_id: response.call_id()?.to_owned(),
-            local_tag: response.from().ok()?.tag().unwrap_or_default().to_owned(),
-            remote_tag: response.to().ok()?.tag()?.to_owned(),
+            local_tag: response.from_tag().unwrap_or_default().to_owned(),
+            remote_tag: response.to_tag()?.to_owned(),
         })
     }
 }
@@ -125,7 +125,7 @@ impl Dialog {
             state: state_after(response),
             side: Side::Uas,
             call_id: request.call_id()?.to_owned(),
-            local_tag: response.to().ok()?.tag()?.to_owned(),
+            local_tag: response.to_tag()?.to_owned(),
             remote_tag: from.tag().unwrap_or_default().to_owned(),
             local_uri: without_tag(request.value(Name::To)?),
             remote_uri: without_tag(request.value(Name::From)?),
@@ -144,7 +144,7 @@ impl Dialog {
             state: State::Confirmed,
             side: Side::Uac,
             call_id: notify.call_id()?.to_owned(),
-            local_tag: subscribe.from().ok()?.tag()?.to_owned(),
+            local_tag: subscribe.from_tag()?.to_owned(),
             remote_tag: from.tag()?.to_owned(),
             local_uri: without_tag(subscribe.value(Name::From)?),
             remote_uri: without_tag(subscribe.value(Name::To)?),
@@ -205,23 +205,18 @@ impl Dialog {
         let strict = self.route_set.first().and_then(|route| strict_router(route));
         let named = request.start().split(' ').nth(1).is_some_and(|uri| !uri.is_empty());
         let uri = strict.as_deref().unwrap_or(&self.remote_target);
-        let start = if named { request.start().to_owned() } else { format!("{method} {uri} SIP/2.0") };
-        let mut request = request.with_start(start);
+        let mut request = if named { request } else { request.with_start([method, " ", uri, " SIP/2.0"]) };
         if !request.has("Route") {
             let loose = self.route_set.iter().skip(usize::from(strict.is_some()));
             request = loose.fold(request, |request, route| request.push("Route", route));
-            let target = strict.is_some().then(|| format!("<{}>", self.remote_target));
+            let target = strict.is_some().then_some(["<", &self.remote_target, ">"]);
             request = request.push_some("Route", target);
         }
-        let fields = [
-            ("From", format!("{};tag={}", self.local_uri, self.local_tag)),
-            ("To", with_tag(&self.remote_uri, &self.remote_tag)),
-            ("Call-ID", self.call_id.clone()),
-            ("CSeq", format!("{cseq} {method}")),
-        ];
-        fields
-            .into_iter()
-            .fold(request, |request, (name, value)| if request.has(name) { request } else { request.push(name, value) })
+        let to_mark = if self.remote_tag.is_empty() { "" } else { ";tag=" };
+        let request = default(request, "From", [self.local_uri.as_str(), ";tag=", &self.local_tag]);
+        let request = default(request, "To", [self.remote_uri.as_str(), to_mark, &self.remote_tag]);
+        let request = default(request, "Call-ID", &self.call_id);
+        default(request, "CSeq", format_args!("{cseq} {method}"))
     }
 }
 
@@ -229,8 +224,8 @@ fn state_after(response: &Message) -> State {
     if response.status().is_some_and(|status| status < 200) { State::Early } else { State::Confirmed }
 }
 
-fn with_tag(uri: &str, tag: &str) -> String {
-    if tag.is_empty() { uri.to_owned() } else { format!("{uri};tag={tag}") }
+fn default(request: Builder, name: &str, value: impl FieldValue) -> Builder {
+    if request.has(name) { request } else { request.push(name, value) }
 }
 
 fn record_route(message: &Message) -> Vec<String> {

@@ -22,6 +22,9 @@ pub struct Source {
     pub connection: Option<ConnectionId>,
 }
 
+/// Room for `received` and the port of `rport`.
+const ROOM: usize = 64;
+
 impl Source {
     /// Completes `received` and `rport` of the Via on top (RFC 3261 18.2.1, RFC 3581 4).
     #[must_use]
@@ -34,8 +37,9 @@ impl Source {
 
     fn stamped_field(&self, field: &str) -> Option<String> {
         let mut elements = header::list(field);
-        let stamped = self.stamped(elements.next()?)?;
-        Some(elements.fold(stamped, |all, element| format!("{all}, {element}")))
+        let mut stamped = self.stamped(elements.next()?)?;
+        elements.for_each(|element| stamped.extend([", ", element]));
+        Some(stamped)
     }
 
     /// The element with its parameters completed; `None` when it needs none.
@@ -46,7 +50,8 @@ impl Source {
             return None;
         }
         let at = top.len() - via.params.0.len();
-        let mut stamped = top[..at].to_owned();
+        let mut stamped = String::with_capacity(top.len() + ROOM);
+        stamped.push_str(&top[..at]);
         for (name, value) in via.params.iter() {
             stamped.extend([";", name]);
             if rport && name.eq_ignore_ascii_case("rport") {

@@ -1,12 +1,11 @@
 //! Messages that go no further than the transport layer.
 
-use crate::wire::sip::header::NameAddr;
-use crate::wire::sip::{Builder, Message, Name};
+use crate::wire::sip::{Builder, Message, Name, header};
 
 /// Adds a tag to To, unless it has one.
 pub(in crate::endpoint) fn with_to_tag(response: Builder, tag: &str) -> Builder {
     let tagged = match response.value("To") {
-        Some(to) if !NameAddr::parse(to).is_ok_and(|to| to.tag().is_some()) => format!("{to};tag={tag}"),
+        Some(to) if header::tag_of(to).is_none() => [to, ";tag=", tag].concat(),
         Some(_) | None => return response,
     };
     response.set_first("To", Some(tagged))

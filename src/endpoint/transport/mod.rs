@@ -69,6 +69,10 @@ impl Link {
 #[derive(Debug)]
 pub struct TransportLayer {
     config: Config,
+    /// Host and port in our Via.
+    sent_by: String,
+    /// The same for TLS.
+    secure_sent_by: String,
     links: BTreeMap<ConnectionId, Link>,
     by_hop: BTreeMap<Hop, ConnectionId>,
     next_connection: u64,
@@ -80,6 +84,8 @@ impl TransportLayer {
     /// The transport layer of a node without connections.
     pub fn new(config: Config) -> Self {
         Self {
+            sent_by: format!("{}:{}", bracketed(&config.host), config.sip.port()),
+            secure_sent_by: format!("{}:{}", bracketed(&config.host), config.sips.port()),
             config,
             links: BTreeMap::new(),
             by_hop: BTreeMap::new(),
@@ -232,7 +238,7 @@ impl TransportLayer {
     /// Answers a request that no layer above can read; never an ACK (RFC 3261 17.2.1).
     fn refuse(&mut self, request: &Message, status: u16, source: &Source) {
         if request.via().is_ok() && request.method_token() != Some("ACK") {
-            let tag = format!("{:x}", hash(request.via().ok().and_then(|via| via.branch()).unwrap_or("")));
+            let tag = format!("{:x}", hash(request.via().ok().and_then(|via| via.branch())));
             let response = with_to_tag(Builder::response_to(request, status), &tag);
             let way = source.way_back(request, &self.config.hosts);
             let bytes = source.stamp(response).encode();
@@ -268,11 +274,11 @@ impl TransportLayer {
 
     /// A Via of this node.
     pub fn via(&self, transport: Transport, branch: &str) -> String {
-        let port = match transport {
-            Transport::Udp | Transport::Tcp => self.config.sip.port(),
-            Transport::Tls => self.config.sips.port(),
+        let sent_by = match transport {
+            Transport::Udp | Transport::Tcp => &self.sent_by,
+            Transport::Tls => &self.secure_sent_by,
         };
-        format!("SIP/2.0/{transport} {}:{port};branch={branch}", bracketed(&self.config.host))
+        ["SIP/2.0/", transport.token(), " ", sent_by, ";branch=", branch].concat()
     }
 
     /// Finds the next hop of a request and pushes our Via for it.

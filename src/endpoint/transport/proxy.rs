@@ -70,7 +70,7 @@ impl TransportLayer {
         let via = request.via().ok();
         let branch = via.and_then(|via| via.branch()).unwrap_or("");
         let sent_by = via.map_or("", |via| via.host.0);
-        format!("z9hG4bK{:016x}", hash(&format!("{branch} {sent_by} {salt}")))
+        format!("z9hG4bK{:016x}", hash([branch, " ", sent_by, " ", salt]))
     }
 }
 
@@ -83,6 +83,9 @@ fn pop_via(response: Builder) -> Builder {
 }
 
 /// FNV-1a, for values that must be equal for equal text in every run.
-pub(super) fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+pub(super) fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> u64 {
+    parts
+        .into_iter()
+        .flat_map(str::bytes)
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

@@ -78,7 +78,8 @@ struct Node<E> {
 enum Occurrence {
     Datagram {
         to: NodeId,
-        input: Input,
+        /// Apart, since it is large and nearly every occurrence is another one.
+        input: Box<Input>,
     },
     /// The first signal under way in this direction has arrived.
     Stream(Direction),
@@ -292,7 +293,7 @@ impl<E: Engine> Simulator<E> {
 
     fn happen(&mut self, what: Occurrence) -> Option<NodeId> {
         match what {
-            Occurrence::Datagram { to, input } => self.feed(to, input),
+            Occurrence::Datagram { to, input } => self.feed(to, *input),
             Occurrence::Stream(direction) => self.arrive(direction),
             Occurrence::ConnectTimeout(direction) => self.give_up(direction),
             Occurrence::Commit { node, process, batch, writes } => self.commit(node, process, batch, &writes),
@@ -352,7 +353,7 @@ impl<E: Engine> Simulator<E> {
                 let Some(to) = self.listeners.get(&peer).copied() else { return };
                 let fate = self.links.datagram(from, to, data.len());
                 for span in [fate.first, fate.second].into_iter().flatten() {
-                    let input = Input::Datagram { local: peer, peer: local, data: data.clone() };
+                    let input = Box::new(Input::Datagram { local: peer, peer: local, data: data.clone() });
                     self.schedule(self.now + span, Occurrence::Datagram { to, input });
                 }
             }

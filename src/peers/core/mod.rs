@@ -118,7 +118,7 @@ impl Core {
             self.register(now, &message, source);
         } else if method == "SUBSCRIBE" && message.value(Name::Event).is_some_and(|event| event.trim() == "reg") {
             // RFC 3680: the registrar tells, not the user.
-            self.forward(now, request.push("Route", format!("<{REGISTRAR};lr>")), &message, source);
+            self.forward(now, request.push("Route", ["<", REGISTRAR, ";lr>"]), &message, source);
         } else if self.is_pf(source.peer.ip()) && self.location.knows(uri) {
             self.on_terminating(now, request, &message, source);
         } else if message.has_to_tag() || self.is_pf(source.peer.ip()) {
@@ -142,7 +142,7 @@ impl Core {
 
     fn record_route(&self, message: &Message, request: Builder) -> Builder {
         let opens = matches!(message.method(), Some(Method::Invite | Method::Subscribe | Method::Refer)) && !message.has_to_tag();
-        if opens { request.push_first("Record-Route", format!("<{};lr>", self.settings.uri)) } else { request }
+        if opens { request.push_first("Record-Route", ["<", &self.settings.uri, ";lr>"]) } else { request }
     }
 
     fn is_own(&self, uri: &str) -> bool {
@@ -163,7 +163,7 @@ impl Core {
         let request = asserted(request, "P-Preferred-Identity", "P-Asserted-Identity");
         let request = asserted(request, "P-Preferred-Service", "P-Asserted-Service");
         let there = address(&self.transport, message.request_uri().unwrap_or("")).is_some_and(|(ip, _)| self.is_pf(ip));
-        let request = if there { request } else { request.push("Route", format!("<{};lr>", self.settings.pf)) };
+        let request = if there { request } else { request.push("Route", ["<", &self.settings.pf, ";lr>"]) };
         self.forward(now, request, message, source);
     }
 
@@ -202,8 +202,8 @@ impl Core {
     }
 
     fn forward_to(&mut self, now: Instant, request: Builder, device: &str, message: &Message, source: &Source) {
-        let start = format!("{} {device} SIP/2.0", message.method_token().unwrap_or(""));
-        self.forward(now, request.with_start(start), message, source);
+        let method = message.method_token().unwrap_or("");
+        self.forward(now, request.with_start([method, " ", device, " SIP/2.0"]), message, source);
     }
 
     fn forward(&mut self, now: Instant, request: Builder, message: &Message, source: &Source) {
@@ -271,7 +271,7 @@ impl Core {
 
     fn branch(&self, request: &Builder, device: &str, message: &Message, source: &Source) -> Option<Branch> {
         let key = TransportLayer::stateless_branch(message, device);
-        let request = source.stamp(request.clone()).with_start(format!("INVITE {device} SIP/2.0"));
+        let request = source.stamp(request.clone()).with_start(["INVITE ", device, " SIP/2.0"]);
         let (request, hop) = self.transport.route(request, &key)?;
         let sent = Message::decode(request.encode()).ok()?;
         Some(Branch { key, sent, hop, response: None, cancelled: false })
@@ -363,13 +363,13 @@ fn address(transport: &TransportLayer, uri: &str) -> Option<(IpAddr, Option<u16>
 /// What tells the transaction with which a request came; CANCEL and the ACK to a refusal share it
 /// with their INVITE.
 fn upstream_key(message: &Message) -> String {
-    message.via().ok().map(|via| format!("{} {}", via.branch().unwrap_or(""), via.host.0)).unwrap_or_default()
+    message.via().ok().map(|via| [via.branch().unwrap_or(""), " ", via.host.0].concat()).unwrap_or_default()
 }
 
 fn own_response(message: &Message, status: u16, tag: &str) -> Builder {
     let response = Builder::response_to(message, status).remove("Record-Route");
     match message.value(Name::To) {
-        Some(to) if !message.has_to_tag() => response.set("To", format!("{to};tag={tag}")),
+        Some(to) if !message.has_to_tag() => response.set("To", [to, ";tag=", tag]),
         _ => response,
     }
 }

@@ -263,7 +263,8 @@ fn fields(bytes: &[u8], mut at: usize) -> Result<(Vec<Slot>, Result<usize, usize
 fn slot(bytes: &[u8], at: usize, end: usize) -> Result<Slot, Fault> {
     let line = std::str::from_utf8(&bytes[at..end])
         .map_err(|error| Fault::new("msrp-utf8", at + error.valid_up_to(), "header fields in UTF-8"))?;
-    let colon = line.find(':').filter(|colon| *colon > 0 && line[..*colon].bytes().all(|byte| byte.is_ascii_graphic()));
+    let colon = line.bytes().position(|byte| !byte.is_ascii_graphic() || byte == b':');
+    let colon = colon.filter(|colon| *colon > 0 && line.as_bytes()[*colon] == b':');
     let colon = at + colon.ok_or(Fault::new("msrp-header-line", at, "a header name and a colon"))?;
     let lead = bytes[colon + 1..end].iter().take_while(|byte| **byte == b' ').count();
     Ok(Slot { name: at..colon, value: colon + 1 + lead..end })

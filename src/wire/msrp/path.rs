@@ -30,22 +30,22 @@ impl<'a> MsrpUri<'a> {
     /// When scheme, host, port or transport is missing or malformed.
     pub fn parse(text: &'a str) -> Result<Self, Fault> {
         let fault = |offset, expected| Fault::new("msrp-uri", offset, expected);
-        let (scheme, rest) = text.split_once(':').ok_or(fault(0, "msrp:// or msrps://"))?;
+        let (scheme, rest) = cut(text, b':').ok_or(fault(0, "msrp:// or msrps://"))?;
         let rest = rest.strip_prefix("//").ok_or(fault(0, "msrp:// or msrps://"))?;
         let secure = match scheme {
             scheme if scheme.eq_ignore_ascii_case("msrp") => false,
             scheme if scheme.eq_ignore_ascii_case("msrps") => true,
             _ => return Err(fault(0, "msrp:// or msrps://")),
         };
-        let params_at = rest.find(';').ok_or(fault(text.len(), "a transport"))?;
-        let (address, session) = match rest[..params_at].split_once('/') {
+        let (place, rest) = cut(rest, b';').ok_or(fault(text.len(), "a transport"))?;
+        let (address, session) = match cut(place, b'/') {
             Some((address, session)) => (address, Some(session)),
-            None => (&rest[..params_at], None),
+            None => (place, None),
         };
-        let address = address.rsplit_once('@').map_or(address, |(_, address)| address);
+        let user_end = address.bytes().rposition(|byte| byte == b'@').map_or(0, |at| at + 1);
+        let address = &address[user_end..];
         let (host, port) = crate::wire::sip::host_port(address).map_err(|inner| fault(inner.offset, inner.expected))?;
-        let rest = &rest[params_at + 1..];
-        let end = rest.find(';').unwrap_or(rest.len());
+        let end = rest.bytes().position(|byte| byte == b';').unwrap_or(rest.len());
         if end == 0 {
             return Err(fault(text.len(), "a transport"));
         }
@@ -65,6 +65,12 @@ impl<'a> MsrpUri<'a> {
 /// The URIs of a path, separated by spaces.
 pub fn paths(value: &str) -> impl Iterator<Item = &str> {
     value.split(' ').filter(|part| !part.is_empty())
+}
+
+/// The parts before and behind a mark; URIs are too short for a vector search to pay.
+fn cut(text: &str, mark: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| byte == mark)?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 #[cfg(test)]

@@ -248,6 +248,9 @@ impl SdpBuilder {
 
     /// The bytes of the description.
     pub fn encode(&self) -> Bytes {
+        if let Some(text) = super::usual::write(&self.session) {
+            return Bytes::from(text);
+        }
         let mut out = Vec::with_capacity(512);
         let written = self.session.write(&mut out);
         debug_assert!(written.is_ok(), "memory takes every write");

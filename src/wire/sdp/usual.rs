@@ -1,8 +1,8 @@
 //! The usual description: one origin, name and time, media with connection and attributes, each
 //! line in its place and its words one space apart.
 //!
-//! `sdp-types` reads every description, this one included, with a generality that costs several
-//! times as much. Whatever is not of the usual form is left to it.
+//! `sdp-types` reads and writes every description, this one included, with a generality that costs
+//! several times as much. Whatever is not of the usual form is left to it.
 
 use std::iter::Peekable;
 
@@ -123,6 +123,63 @@ fn attributes<'a, I: Iterator<Item = (u8, &'a str)>>(lines: &mut Lines<I>) -> Ve
     attributes
 }
 
+/// Writes a description of the usual form; `None` says nothing about any other.
+pub(super) fn write(session: &Session) -> Option<String> {
+    let Session { origin, session_description: None, uri: None, key: None, .. } = session else { return None };
+    let [Time { start_time, stop_time, repeats }] = session.times.as_slice() else { return None };
+    let none_besides = session.emails.is_empty() && session.phones.is_empty() && session.time_zones.is_empty();
+    if !(none_besides && session.bandwidths.is_empty() && repeats.is_empty()) {
+        return None;
+    }
+    let mut out = String::with_capacity(USUAL_SIZE);
+    let username = origin.username.as_deref().filter(|name| !name.is_empty()).unwrap_or("-");
+    let Origin { sess_id, sess_version, nettype, addrtype, unicast_address, .. } = origin;
+    push(&mut out, &["v=0\r\no=", username, " ", sess_id, " ", &sess_version.to_string(), " ", nettype.as_str(), " "]);
+    push(&mut out, &[addrtype.as_str(), " ", unicast_address, "\r\ns=", &session.session_name, "\r\n"]);
+    session.connection.iter().for_each(|connection| push_connection(&mut out, connection));
+    push(&mut out, &["t=", &start_time.to_string(), " ", &stop_time.to_string(), "\r\n"]);
+    session.attributes.iter().for_each(|attribute| push_attribute(&mut out, attribute));
+    for media in &session.medias {
+        push_media(&mut out, media)?;
+    }
+    is_whole(session, &out).then_some(out)
+}
+
+/// Room for a usual description.
+const USUAL_SIZE: usize = 512;
+
+fn push(out: &mut String, parts: &[&str]) {
+    parts.iter().for_each(|part| out.push_str(part));
+}
+
+fn push_connection(out: &mut String, connection: &Connection) {
+    let Connection { nettype, addrtype, connection_address } = connection;
+    push(out, &["c=", nettype.as_str(), " ", addrtype.as_str(), " ", connection_address, "\r\n"]);
+}
+
+fn push_attribute(out: &mut String, Attribute { attribute, value }: &Attribute) {
+    match value {
+        Some(value) => push(out, &["a=", attribute, ":", value, "\r\n"]),
+        None => push(out, &["a=", attribute, "\r\n"]),
+    }
+}
+
+fn push_media(out: &mut String, media: &Media) -> Option<()> {
+    let Media { media: kind, port, num_ports: None, proto, fmt, media_title: None, key: None, .. } = media else { return None };
+    push(out, &["m=", kind, " ", &port.to_string(), " ", proto, " ", fmt, "\r\n"]);
+    media.connections.iter().for_each(|connection| push_connection(out, connection));
+    media.attributes.iter().for_each(|attribute| push_attribute(out, attribute));
+    media.bandwidths.is_empty().then_some(())
+}
+
+/// Whether no value brought a line end of its own; the general writer leaves such characters out.
+fn is_whole(session: &Session, text: &str) -> bool {
+    let of_media = |media: &Media| 1 + media.connections.len() + media.attributes.len();
+    let lines = 4 + session.connection.iter().len() + session.attributes.len() + session.medias.iter().map(of_media).sum::<usize>();
+    let count = |byte| memchr::memchr_iter(byte, text.as_bytes()).count();
+    count(b'\r') == lines && count(b'\n') == lines && count(0) == 0
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -144,6 +201,19 @@ mod tests {
         assert_eq!(own, general);
     }
 
+    fn written_in_general(session: &Session) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        session.write(&mut out).ok().map(|()| out)
+    }
+
+    #[test]
+    fn what_would_break_a_line_is_left_to_the_general_writer() {
+        let mut session = both(USUAL).0.expect("usual");
+        assert_eq!(write(&session).as_deref(), Some(USUAL));
+        session.attributes[0].value = Some("x\r\na=y".to_owned());
+        assert_eq!(write(&session), None);
+    }
+
     #[test]
     fn whatever_is_unusual_is_left_to_the_general_parser() {
         for (old, new) in
@@ -162,7 +232,8 @@ mod tests {
             let mut text: String = known.iter().copied().chain(lines.into_iter().filter_map(|line| known.get(line)).copied()).collect();
             text.insert_str(at.min(text.len()), &byte);
             if let (Some(own), general) = both(&text) {
-                prop_assert_eq!(Some(own), general);
+                prop_assert_eq!(Some(&own), general.as_ref());
+                prop_assert_eq!(write(&own).map(String::into_bytes), written_in_general(&own));
             }
         }
     }

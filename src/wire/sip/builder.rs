@@ -1,6 +1,7 @@
 //! Makes SIP messages: fields in the order in which they are pushed, Content-Length at the end.
 
-use std::fmt::{self, Display, Write};
+use std::borrow::Cow;
+use std::fmt::{self, Write};
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -28,6 +29,48 @@ struct Line {
     end: usize,
 }
 
+/// What a field may hold. Text is copied, everything else is formatted.
+pub trait FieldValue {
+    /// Writes the value to the end of `out`.
+    fn write(&self, out: &mut String);
+}
+
+macro_rules! text {
+    ($($type:ty),*) => {
+        $(impl FieldValue for $type {
+            fn write(&self, out: &mut String) {
+                out.push_str(self);
+            }
+        })*
+    };
+}
+
+macro_rules! formatted {
+    ($($type:ty),*) => {
+        $(impl FieldValue for $type {
+            fn write(&self, out: &mut String) {
+                // Writing to a string does not fail.
+                let _ = write!(out, "{self}");
+            }
+        })*
+    };
+}
+
+text!(str, String, Cow<'_, str>);
+formatted!(i32, u8, u16, u32, u64, usize, fmt::Arguments<'_>);
+
+impl<V: FieldValue + ?Sized> FieldValue for &V {
+    fn write(&self, out: &mut String) {
+        (**self).write(out);
+    }
+}
+
+impl<const PARTS: usize> FieldValue for [&str; PARTS] {
+    fn write(&self, out: &mut String) {
+        self.iter().for_each(|part| out.push_str(part));
+    }
+}
+
 /// What stands between name and value, and at the end of a line.
 const SEPARATOR: &str = ": ";
 const LINE_END: &str = "\r\n";
@@ -44,7 +87,7 @@ impl Builder {
 
     /// A request without header fields.
     pub fn request(method: &str, uri: &str) -> Self {
-        Self::empty(USUAL_TEXT, USUAL_FIELDS).with_start(format_args!("{method} {uri} SIP/2.0"))
+        Self::empty(USUAL_TEXT, USUAL_FIELDS).with_start([method, " ", uri, " SIP/2.0"])
     }
 
     /// A response without header fields.
@@ -57,12 +100,12 @@ impl Builder {
     pub fn response_to(request: &Message, status: u16) -> Self {
         let mut response = Self::response(status, reason_phrase(status));
         let opens = status > 100 && status < 300 && !request.has_to_tag();
-        for field in request.fields() {
-            let copied = matches!(field.name, Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq);
-            if copied || (opens && field.name == Name::RecordRoute) {
-                let line = response.write(field.name, field.name.canonical(), field.value);
-                response.fields.push(line);
-            }
+        let is_copied = |name| {
+            matches!(name, Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq) || (opens && name == Name::RecordRoute)
+        };
+        for field in request.fields_where(is_copied) {
+            let line = response.write(field.name, field.name.canonical(), field.value);
+            response.fields.push(line);
         }
         response
     }
@@ -73,10 +116,10 @@ impl Builder {
         // Some room for a Via and a Route more.
         let empty = Self::empty(message.body_offset() + 256, message.fields().len() + 4);
         let mut of = match message.start_line() {
-            StartLine::Request { method, uri } => empty.with_start(format_args!("{method} {uri} {version}")),
+            StartLine::Request { method, uri } => empty.with_start([method, " ", uri, " ", version]),
             StartLine::Status { code, reason } => empty.with_start(format_args!("{version} {code} {reason}")),
         };
-        for field in message.fields().filter(|field| field.name != Name::ContentLength) {
+        for field in message.fields_where(|name| name != Name::ContentLength) {
             let line = of.write(field.name, field.token, field.value);
             of.fields.push(line);
         }
@@ -85,13 +128,12 @@ impl Builder {
     }
 
     /// Writes a line to the end of the text; it belongs to no field yet.
-    fn write(&mut self, name: Name, token: &str, value: impl Display) -> Line {
+    fn write(&mut self, name: Name, token: &str, value: impl FieldValue) -> Line {
         let start = self.text.len();
         self.text.push_str(token);
         let colon = self.text.len();
         self.text.push_str(SEPARATOR);
-        // Writing to a string fails only where `value` itself refuses; then it stays empty.
-        let _ = write!(self.text, "{value}");
+        value.write(&mut self.text);
         self.text.push_str(LINE_END);
         Line { name, start, colon, end: self.text.len() }
     }
@@ -103,21 +145,21 @@ impl Builder {
 
     /// Replaces the start line.
     #[must_use]
-    pub fn with_start(mut self, start: impl Display) -> Self {
+    pub fn with_start(mut self, start: impl FieldValue) -> Self {
         let at = self.text.len();
-        let _ = write!(self.text, "{start}");
+        start.write(&mut self.text);
         self.start = at..self.text.len();
         self
     }
 
     /// Adds a field at the end.
     #[must_use]
-    pub fn push(self, name: impl AsRef<str>, value: impl Display) -> Self {
+    pub fn push(self, name: impl AsRef<str>, value: impl FieldValue) -> Self {
         let at = self.fields.len();
         self.insert(at, name.as_ref(), value)
     }
 
-    fn insert(mut self, at: usize, name: &str, value: impl Display) -> Self {
+    fn insert(mut self, at: usize, name: &str, value: impl FieldValue) -> Self {
         let line = self.write(Name::of(name.as_bytes()), name, value);
         self.fields.insert(at, line);
         self
@@ -125,7 +167,7 @@ impl Builder {
 
     /// Adds a field at the end, if there is a value.
     #[must_use]
-    pub fn push_some(self, name: impl AsRef<str>, value: Option<impl Display>) -> Self {
+    pub fn push_some(self, name: impl AsRef<str>, value: Option<impl FieldValue>) -> Self {
         match value {
             Some(value) => self.push(name, value),
             None => self,
@@ -134,13 +176,13 @@ impl Builder {
 
     /// Adds a field before all others.
     #[must_use]
-    pub fn push_first(self, name: impl AsRef<str>, value: impl Display) -> Self {
+    pub fn push_first(self, name: impl AsRef<str>, value: impl FieldValue) -> Self {
         self.insert(0, name.as_ref(), value)
     }
 
     /// Replaces the fields of this name by one, at the place of the first, or at the end.
     #[must_use]
-    pub fn set(self, name: impl AsRef<str>, value: impl Display) -> Self {
+    pub fn set(self, name: impl AsRef<str>, value: impl FieldValue) -> Self {
         let name = name.as_ref();
         let at = self.position(name).unwrap_or(self.fields.len());
         self.remove(name).insert(at, name, value)
@@ -156,7 +198,7 @@ impl Builder {
 
     /// Replaces the value of the first field of this name, or removes that field alone.
     #[must_use]
-    pub fn set_first(mut self, name: &str, value: Option<impl Display>) -> Self {
+    pub fn set_first(mut self, name: &str, value: Option<impl FieldValue>) -> Self {
         if let Some(at) = self.position(name) {
             match value {
                 Some(value) => {
@@ -173,7 +215,10 @@ impl Builder {
     /// Moves the fields of these names to the front, in the order of `names`; all others keep theirs.
     #[must_use]
     pub fn lead_with(mut self, names: &[Name]) -> Self {
-        self.fields.sort_by_key(|line| names.iter().position(|name| *name == line.name).unwrap_or(names.len()));
+        let (lead, rest): (Vec<Line>, Vec<Line>) = self.fields.iter().partition(|line| names.contains(&line.name));
+        self.fields.clear();
+        self.fields.extend(names.iter().flat_map(|name| lead.iter().filter(move |line| line.name == *name)));
+        self.fields.extend(rest);
         self
     }
 
@@ -228,7 +273,7 @@ impl Builder {
         for line in &self.fields {
             out.put_slice(&self.text.as_bytes()[line.start..line.end]);
         }
-        if !self.has("Content-Length") {
+        if !self.has_length() {
             // A buffer that grows takes any number.
             let _ = write!(out, "{CONTENT_LENGTH}{}{LINE_END}", self.body.len());
         }
@@ -241,8 +286,12 @@ impl Builder {
     pub fn encoded_len(&self) -> usize {
         let head: usize = self.fields.iter().map(|line| line.end - line.start).sum();
         let digits = self.body.len().checked_ilog10().unwrap_or(0) as usize + 1;
-        let length = if self.has("Content-Length") { 0 } else { CONTENT_LENGTH.len() + digits + LINE_END.len() };
+        let length = if self.has_length() { 0 } else { CONTENT_LENGTH.len() + digits + LINE_END.len() };
         self.start().len() + LINE_END.len() + head + length + LINE_END.len() + self.body.len()
+    }
+
+    fn has_length(&self) -> bool {
+        self.fields.iter().any(|line| line.name == Name::ContentLength)
     }
 
     /// The message that these parts make.

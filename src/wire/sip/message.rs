@@ -291,6 +291,11 @@ impl Message {
         self.head.slots.iter().map(|slot| self.view(slot))
     }
 
+    /// The header fields with these names, in wire order.
+    pub(super) fn fields_where(&self, wanted: impl Fn(Name) -> bool) -> impl Iterator<Item = HeaderField<'_>> {
+        self.head.slots.iter().filter(move |slot| wanted(slot.name)).map(|slot| self.view(slot))
+    }
+
     /// The first header field of this name.
     pub fn field(&self, name: Name) -> Option<HeaderField<'_>> {
         self.head.slots.iter().find(|slot| slot.name == name).map(|slot| self.view(slot))
@@ -356,6 +361,16 @@ impl Message {
         self.typed(Name::To, header::NameAddr::parse)
     }
 
+    /// The tag of From.
+    pub fn from_tag(&self) -> Option<&str> {
+        header::tag_of(self.value(Name::From)?)
+    }
+
+    /// The tag of To.
+    pub fn to_tag(&self) -> Option<&str> {
+        header::tag_of(self.value(Name::To)?)
+    }
+
     /// The first Contact.
     ///
     /// # Errors
@@ -381,7 +396,7 @@ impl Message {
 
     /// Whether To carries a tag: the request belongs to a dialog.
     pub fn has_to_tag(&self) -> bool {
-        self.to().is_ok_and(|to| to.tag().is_some())
+        self.to_tag().is_some()
     }
 
     /// The Request-URI parsed.
@@ -400,8 +415,7 @@ impl Message {
 
     fn typed<'a, T>(&'a self, name: Name, parse: impl Fn(&'a str) -> Result<T, Fault>) -> Result<T, Fault> {
         let field = self.field(name).ok_or(Fault::new("sip-header-missing", 0, "a mandatory header field"))?;
-        let first = header::list(field.value).next().unwrap_or(field.value);
-        parse(first).map_err(|fault| fault.at(field.offset))
+        parse(header::first(field.value)).map_err(|fault| fault.at(field.offset))
     }
 
     /// What all Content-Length fields agree on.

@@ -114,7 +114,7 @@ impl<'a> Uri<'a> {
     ///
     /// When the scheme is missing, or a SIP URI has no valid host or port.
     pub fn parse(text: &'a str) -> Result<Self, Fault> {
-        let colon = memchr::memchr(b':', text.as_bytes()).ok_or(Fault::new("uri-scheme", 0, "a URI scheme and a colon"))?;
+        let colon = text.bytes().position(|byte| byte == b':').ok_or(Fault::new("uri-scheme", 0, "a URI scheme and a colon"))?;
         let (scheme, rest) = (&text[..colon], &text[colon + 1..]);
         let base = scheme.len() + 1;
         if scheme.eq_ignore_ascii_case("sip") {
@@ -143,15 +143,17 @@ impl<'a> Uri<'a> {
 
     fn parse_sip(text: &'a str, scheme: Scheme, rest: &'a str, base: usize) -> Result<Self, Fault> {
         // A user part holds no raw at-sign, so the first one ends it, whatever else stands before.
-        let (user, after) = match memchr::memchr(b'@', rest.as_bytes()) {
+        // Up to there the parts are too short for a vector search to pay.
+        let (user, after) = match rest.bytes().position(|byte| byte == b'@') {
             Some(at) => (Some(cut(&rest[..at], b':').0), at + 1),
             None => (None, 0),
         };
-        let (addr, headers) = match cut(&rest[after..], b'?') {
-            (addr, "") => (addr, None),
-            (addr, headers) => (addr, Some(&headers[1..])),
+        let addr = &rest[after..];
+        let (authority, tail) = addr.split_at(addr.bytes().position(|byte| matches!(byte, b';' | b'?')).unwrap_or(addr.len()));
+        let (params, headers) = match cut(tail, b'?') {
+            (params, "") => (params, None),
+            (params, headers) => (params, Some(&headers[1..])),
         };
-        let (authority, params) = cut(addr, b';');
         let (host, port) = host_port(authority).map_err(|fault| fault.at(base + after))?;
         Ok(Self { text, scheme, user, host: Some(host), port, params: Params(params), headers })
     }
@@ -185,7 +187,7 @@ impl<'a> Uri<'a> {
 }
 
 fn cut(text: &str, at: u8) -> (&str, &str) {
-    memchr::memchr(at, text.as_bytes()).map_or((text, ""), |at| text.split_at(at))
+    text.bytes().position(|byte| byte == at).map_or((text, ""), |at| text.split_at(at))
 }
 
 /// Splits `host[:port]`.

@@ -2,7 +2,7 @@
 
 use roxmltree::Node;
 
-use super::{Element, attribute, child, child_text, children, parse, root, text_of};
+use super::{Element, attribute, attribute_text, child, child_text, children, parse, root, text_of};
 use crate::wire::{Fault, Level, Violation};
 
 /// The namespace of the document.
@@ -34,7 +34,7 @@ impl State {
 
     /// The state of an element; `full` when it does not say.
     fn of(node: Node<'_, '_>) -> Self {
-        match attribute(node, "state").as_deref() {
+        match attribute_text(node, "state") {
             Some("partial") => Self::Partial,
             Some("deleted") => Self::Deleted,
             _ => Self::Full,
@@ -159,7 +159,7 @@ impl ConferenceInfo {
         Ok(Self {
             entity: attribute(root, "entity").unwrap_or_default(),
             state: State::of(root),
-            version: attribute(root, "version").and_then(|version| version.parse().ok()),
+            version: attribute_text(root, "version").and_then(|version| version.parse().ok()),
             subject: description("subject"),
             maximum_user_count: description("maximum-user-count").and_then(|count| count.parse().ok()),
             user_count: state("user-count").and_then(|count| count.parse().ok()),
@@ -240,7 +240,7 @@ fn user(node: Node<'_, '_>) -> User {
         entity: attribute(node, "entity").unwrap_or_default(),
         state: State::of(node),
         display_text: child_text(node, "display-text"),
-        own: attribute(node, "yourown").as_deref() == Some("true"),
+        own: attribute_text(node, "yourown") == Some("true"),
         roles: child(node, "roles").map(|roles| children(roles, "entry").map(super::text).collect()).unwrap_or_default(),
         endpoints: children(node, "endpoint").map(endpoint).collect(),
     }

@@ -20,6 +20,8 @@ use super::Fault;
 const MAX_SIZE: usize = 1024 * 1024;
 /// The most nodes that a document may have.
 const MAX_NODES: u32 = 50_000;
+/// Room for a usual document.
+const USUAL_SIZE: usize = 2_048;
 
 /// The document as text, a byte order mark and blanks before the declaration left out.
 pub(super) fn text_of(body: &[u8]) -> Result<&str, Fault> {
@@ -70,12 +72,22 @@ pub(super) fn child_text(node: Node<'_, '_>, name: &str) -> Option<String> {
 
 /// The text of an element, trimmed.
 pub(super) fn text(node: Node<'_, '_>) -> String {
-    node.children().filter_map(|child| child.text()).collect::<String>().trim().to_owned()
+    let mut parts = node.children().filter_map(|child| child.text());
+    let first = parts.next().unwrap_or("");
+    match parts.next() {
+        None => first.trim().to_owned(),
+        Some(second) => [first, second].into_iter().chain(parts).collect::<String>().trim().to_owned(),
+    }
 }
 
 /// An attribute by its local name.
 pub(super) fn attribute(node: Node<'_, '_>, name: &str) -> Option<String> {
-    node.attributes().find(|own| own.name() == name).map(|own| own.value().trim().to_owned())
+    attribute_text(node, name).map(str::to_owned)
+}
+
+/// As [`attribute`], in the document.
+pub(super) fn attribute_text<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
+    node.attributes().find(|own| own.name() == name).map(|own| own.value().trim())
 }
 
 /// An element to be written: either text or children.
@@ -139,7 +151,7 @@ impl<'a> Element<'a> {
 
     /// The document with this element as its root.
     pub fn document(&self) -> String {
-        let mut out = String::with_capacity(1_024);
+        let mut out = String::with_capacity(USUAL_SIZE);
         out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
         self.write(&mut out, 0);
         out.push('\n');
@@ -183,21 +195,27 @@ fn begin_line(out: &mut String, depth: usize) {
 /// read as spaces in an attribute (XML 1.0 3.3.3).
 fn escape(out: &mut String, text: &str) {
     let mut rest = text;
-    while let Some(at) = rest.find(['<', '>', '&', '\'', '"', '\n', '\r', '\t']) {
+    while let Some(at) = rest.bytes().position(|byte| !entity(byte).is_empty()) {
         out.push_str(&rest[..at]);
-        out.push_str(match rest.as_bytes()[at] {
-            b'<' => "&lt;",
-            b'>' => "&gt;",
-            b'&' => "&amp;",
-            b'\'' => "&apos;",
-            b'\n' => "&#10;",
-            b'\r' => "&#13;",
-            b'\t' => "&#9;",
-            _ => "&quot;",
-        });
+        out.push_str(entity(rest.as_bytes()[at]));
         rest = &rest[at + 1..];
     }
     out.push_str(rest);
+}
+
+/// What is written for a byte that may not stand for itself; empty for all others.
+const fn entity(byte: u8) -> &'static str {
+    match byte {
+        b'<' => "&lt;",
+        b'>' => "&gt;",
+        b'&' => "&amp;",
+        b'\'' => "&apos;",
+        b'"' => "&quot;",
+        b'\n' => "&#10;",
+        b'\r' => "&#13;",
+        b'\t' => "&#9;",
+        _ => "",
+    }
 }
 
 #[cfg(test)]

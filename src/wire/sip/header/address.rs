@@ -22,20 +22,9 @@ impl<'a> NameAddr<'a> {
     ///
     /// When brackets or quotes do not balance, or the URI is malformed.
     pub fn parse(text: &'a str) -> Result<Self, Fault> {
-        let fault = |offset, expected| Fault::new("sip-name-addr", offset, expected);
-        let open = open_bracket(text).map_err(|offset| fault(offset, "a closing quote"))?;
-        let Some(open) = open else {
-            let at = memchr::memchr(b';', text.as_bytes()).unwrap_or(text.len());
-            return Ok(Self { display: None, uri: Uri::parse(text[..at].trim_ascii_end())?, params: Params(&text[at..]) });
-        };
-        let close = open + memchr::memchr(b'>', &text.as_bytes()[open..]).ok_or(fault(text.len(), "a closing bracket"))?;
-        let uri = Uri::parse(&text[open + 1..close]).map_err(|inner| inner.at(open + 1))?;
-        let rest = text[close + 1..].trim_ascii_start();
-        if !rest.is_empty() && !rest.starts_with(';') {
-            return Err(fault(close + 1, "a semicolon or the end"));
-        }
-        let display = text[..open].trim_ascii();
-        Ok(Self { display: (!display.is_empty()).then_some(display), uri, params: Params(rest) })
+        let Parts { display, uri, at, params } = Parts::of(text)?;
+        let uri = Uri::parse(uri).map_err(|inner| inner.at(at))?;
+        Ok(Self { display, uri, params })
     }
 
     /// The tag parameter.
@@ -69,6 +58,38 @@ impl<'a> NameAddr<'a> {
     }
 }
 
+/// The tag of a From or To value, whatever its URI is like.
+pub fn tag_of(value: &str) -> Option<&str> {
+    Parts::of(value).ok()?.params.get("tag")
+}
+
+/// An element cut into its parts, the URI unread.
+struct Parts<'a> {
+    display: Option<&'a str>,
+    uri: &'a str,
+    /// Where the URI stands.
+    at: usize,
+    params: Params<'a>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Result<Self, Fault> {
+        let fault = |offset, expected| Fault::new("sip-name-addr", offset, expected);
+        let open = open_bracket(text).map_err(|offset| fault(offset, "a closing quote"))?;
+        let Some(open) = open else {
+            let end = memchr::memchr(b';', text.as_bytes()).unwrap_or(text.len());
+            return Ok(Self { display: None, uri: text[..end].trim_ascii_end(), at: 0, params: Params(&text[end..]) });
+        };
+        let close = open + memchr::memchr(b'>', &text.as_bytes()[open..]).ok_or(fault(text.len(), "a closing bracket"))?;
+        let rest = text[close + 1..].trim_ascii_start();
+        if !rest.is_empty() && !rest.starts_with(';') {
+            return Err(fault(close + 1, "a semicolon or the end"));
+        }
+        let display = Some(text[..open].trim_ascii()).filter(|display| !display.is_empty());
+        Ok(Self { display, uri: &text[open + 1..close], at: open + 1, params: Params(rest) })
+    }
+}
+
 /// The instance inside `"<…>"`.
 pub fn bare_instance(value: &str) -> &str {
     value.trim_matches('"').trim_start_matches('<').trim_end_matches('>')
@@ -77,6 +98,10 @@ pub fn bare_instance(value: &str) -> &str {
 /// The first `<` outside a quoted string; `Err` with the place of an unclosed quote.
 fn open_bracket(text: &str) -> Result<Option<usize>, usize> {
     let bytes = text.as_bytes();
+    // Most values begin with their bracket.
+    if bytes.first() == Some(&b'<') {
+        return Ok(Some(0));
+    }
     let mut at = 0;
     while let Some(next) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'<', rest)).map(|found| at + found) {
         if bytes[next] == b'<' {

@@ -10,7 +10,7 @@ mod via;
 
 use crate::wire::Fault;
 
-pub use address::{Contact, NameAddr, bare_instance};
+pub use address::{Contact, NameAddr, bare_instance, tag_of};
 pub use capability::{AcceptContact, MediaType, Service};
 pub use event::{Event, State, SubscriptionState, Token};
 pub use notice::{RetryAfter, Warning};
@@ -21,6 +21,11 @@ pub use via::Via;
 /// The elements of a comma-separated value; commas inside quotes and angle brackets do not count.
 pub fn list(value: &str) -> impl Iterator<Item = &str> {
     split(value, b',')
+}
+
+/// The first element of a comma-separated value.
+pub fn first(value: &str) -> &str {
+    separator_at(value.as_bytes(), b',').map_or(value, |at| &value[..at]).trim_ascii()
 }
 
 /// Splits at `separator` outside quoted strings and angle brackets; parts are trimmed.

@@ -22,10 +22,10 @@ impl<'a> CSeq<'a> {
     /// When the number or the method is missing or malformed.
     pub fn parse(text: &'a str) -> Result<Self, Fault> {
         let fault = |offset, expected| Fault::new("sip-cseq", offset, expected);
-        let end = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+        let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
         let number = text[..end].parse().map_err(|_| fault(0, "a number below 2^32"))?;
-        let method = text[end..].trim();
-        if method.is_empty() || method.contains(char::is_whitespace) {
+        let method = text[end..].trim_ascii();
+        if method.is_empty() || method.bytes().any(|byte| byte.is_ascii_whitespace()) {
             return Err(fault(end, "one method"));
         }
         Ok(Self { number, method })
