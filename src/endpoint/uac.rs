@@ -88,9 +88,8 @@ impl Endpoint {
         let wished = self.transport.next_hop(&request);
         let hop = wished.map(|wished| by_transport_of(&request, wished));
         let fallback = wished.filter(|wished| !wished.transport.is_reliable() && Some(*wished) != hop);
-        let data = request.encode();
-        let (Some(hop), Ok(message)) = (hop, Message::decode(data.clone())) else {
-            return self.send_blindly(dialog, hop, data, purpose);
+        let (Some(hop), Ok(message)) = (hop, request.to_message()) else {
+            return self.send_blindly(dialog, hop, request.encode(), purpose);
         };
         let method = message.method().unwrap_or(Method::Other("".into()));
         if let Some(entry) = dialog.and_then(|dialog| self.dialogs.get_mut(dialog)) {

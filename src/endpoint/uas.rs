@@ -216,9 +216,10 @@ impl Endpoint {
             return None;
         };
         let method = server.method.clone();
-        let data = server.source.stamp(response).encode();
+        let response = server.source.stamp(response);
+        let message = response.to_message().ok();
+        let data = message.as_ref().map_or_else(|| response.encode(), |message| message.bytes().clone());
         let first = self.transactions.is_unanswered(transaction);
-        let message = Message::decode(data.clone()).ok();
         let status = message.as_ref().and_then(Message::status).unwrap_or(500);
         let refused = server.refusal.is_some();
         let dialog = match message.filter(|_| first && !(refused && status >= 300)) {

@@ -58,7 +58,7 @@ impl Node {
     pub fn open(&mut self) -> (SessionId, String) {
         let part = self.ids.session_id();
         let scheme = if self.config.secure { "msrps" } else { "msrp" };
-        let local = format!("{scheme}://{}:{}/{part};tcp", self.config.host, self.config.port);
+        let local = [scheme, "://", &self.config.host, ":", &self.config.port.to_string(), "/", &part, ";tcp"].concat();
         let session = self.next_session();
         self.by_part.insert(part, session);
         self.sessions.insert(session, Session::new(local.clone()));

@@ -73,17 +73,24 @@ pub struct Edge {
     cut: Vec<Kind>,
     admitted: VecDeque<Input>,
     pub(super) held: Vec<Held>,
+    /// Whether the record is closed.
+    closed: bool,
 }
 
 impl Edge {
     /// An edge whose connections `tap` follows.
     pub fn new(tap: Tap) -> Self {
-        Self { tap, filter: None, events: Vec::new(), cut: Vec::new(), admitted: VecDeque::new(), held: Vec::new() }
+        Self { tap, filter: None, events: Vec::new(), cut: Vec::new(), admitted: VecDeque::new(), held: Vec::new(), closed: false }
     }
 
     /// Puts a filter in place.
     pub fn set_filter(&mut self, filter: Option<Box<dyn Filter>>) {
         self.filter = filter;
+    }
+
+    /// Closes the record: what crosses from now on is not looked at any more. A filter goes on.
+    pub fn close_record(&mut self) {
+        self.closed = self.filter.is_none();
     }
 
     /// Everything recorded so far.
@@ -118,6 +125,9 @@ impl Edge {
 
     /// What the IUT is about to be told: it is recorded, and with a filter taken apart.
     pub fn admit(&mut self, now: Instant, input: Input) {
+        if self.closed {
+            return self.admitted.push_back(input);
+        }
         match &input {
             Input::Datagram { local, peer, data } => {
                 let kind = Tap::datagram(*local, *peer, data, false);
@@ -181,6 +191,9 @@ impl Edge {
 
     /// What the IUT puts out: it is recorded, and what is left of it goes to `effects`.
     pub fn emit(&mut self, now: Instant, output: Output, effects: &mut Vec<Output>) {
+        if self.closed {
+            return effects.push(output);
+        }
         match &output {
             Output::Datagram { local, peer, data } => {
                 let kind = Tap::datagram(*local, *peer, data, true);

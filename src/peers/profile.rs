@@ -105,8 +105,11 @@ impl Profile {
         };
         match self.role {
             Role::Client => {
-                let instance = self.instance.as_ref().map(|urn| format!(";+sip.instance=\"<{urn}>\"")).unwrap_or_default();
-                format!("<sip:{}@{authority}{transport}>{instance};{SESSION_FEATURE}", self.name)
+                let mut contact = format!("<sip:{}@{authority}{transport}>", self.name);
+                if let Some(urn) = &self.instance {
+                    contact.extend([";+sip.instance=\"<", urn, ">\""]);
+                }
+                contact + ";" + SESSION_FEATURE
             }
             Role::Cf => self.focus_contact(&self.uri),
             Role::Pf | Role::Core => format!("<sip:{authority}{transport}>"),
@@ -115,7 +118,7 @@ impl Profile {
 
     /// The Contact of a focus (RFC 4579 5.1).
     pub fn focus_contact(&self, focus: &str) -> String {
-        format!("<{focus}>;isfocus;{SESSION_FEATURE}")
+        ["<", focus, ">;isfocus;", SESSION_FEATURE].concat()
     }
 
     /// The group of a focus URI, else the first.
@@ -126,8 +129,8 @@ impl Profile {
     /// From or P-Preferred-Identity with the display name, if there is one.
     pub fn name_addr(&self) -> String {
         match &self.display {
-            Some(display) => format!("\"{display}\" <{}>", self.uri),
-            None => format!("<{}>", self.uri),
+            Some(display) => ["\"", display, "\" <", &self.uri, ">"].concat(),
+            None => ["<", &self.uri, ">"].concat(),
         }
     }
 }

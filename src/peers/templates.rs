@@ -39,7 +39,7 @@ fn conversation(profile: &Profile, ids: &mut Ids, request: Builder) -> Builder {
 
 /// 32 lower-case hexadecimal digits.
 fn identifier(ids: &mut Ids) -> String {
-    format!("{:016x}{:016x}", ids.next_u64(), ids.next_u64())
+    ids.message_id() + &ids.message_id()
 }
 
 /// A request inside a dialog, which gives it its addresses.

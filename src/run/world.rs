@@ -205,8 +205,11 @@ impl World {
     pub(super) fn poll_event(&mut self, node: NodeId) -> Option<Came> {
         let member = self.members.iter().find(|member| member.node == node)?;
         let silent = member.reference || self.unattended;
-        let came = self.act(node, |actor, _| actor.poll_event()).flatten();
-        if silent { came.and_then(|_| self.poll_event(node)) } else { came }
+        let Some(Inhabitant::Scripted(actor)) = self.sim.engine_mut(node) else { return None };
+        if silent {
+            while actor.poll_event().is_some() {}
+        }
+        actor.poll_event()
     }
 
     /// Lets an actor do what its role does unasked.
@@ -244,8 +247,9 @@ impl World {
         });
     }
 
-    /// From now on every actor follows its habits alone.
+    /// From now on every actor follows its habits alone, and nobody keeps a record.
     pub(super) fn set_unattended(&mut self) {
+        self.sim.close_record();
         self.unattended = true;
         for node in self.members.iter().map(|member| member.node).collect::<Vec<_>>() {
             self.act(node, |actor, _| actor.set_unattended(true));

@@ -40,8 +40,24 @@ pub fn format(unix_micros: i64) -> String {
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = date_of(days);
     let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
-    let fraction = if micros < 1_000 { String::new() } else { format!(".{:03}", micros / 1_000) };
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
+    let mut text = format!("{year:04}");
+    text.reserve_exact(LENGTH - text.len().min(LENGTH));
+    for (mark, value) in [('-', month), ('-', day), ('T', hour), (':', minute), (':', second)] {
+        text.extend([mark, digit(value / 10), digit(value % 10)]);
+    }
+    if micros >= 1_000 {
+        text.extend(['.', digit(micros / 100_000), digit(micros / 10_000 % 10), digit(micros / 1_000 % 10)]);
+    }
+    text.push('Z');
+    text
+}
+
+/// The length of a date and time with its fraction.
+const LENGTH: usize = 24;
+
+/// The digit of a number below ten.
+fn digit(number: i64) -> char {
+    u32::try_from(number).ok().and_then(|number| char::from_digit(number, 10)).unwrap_or('0')
 }
 
 fn number(digits: &[u8]) -> Result<i64, Fault> {

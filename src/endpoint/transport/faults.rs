@@ -13,7 +13,6 @@ pub(in crate::endpoint) fn with_to_tag(response: Builder, tag: &str) -> Builder 
 
 /// The status and the reason for which a message goes no further (RFC 3261 8.1.1, 8.2).
 pub(super) fn fault_of(message: &Message) -> Option<(u16, &'static str)> {
-    let cseq = message.cseq();
     if !message.version().eq_ignore_ascii_case("SIP/2.0") {
         Some((505, "another SIP version"))
     } else if message.via().is_err() {
@@ -22,10 +21,9 @@ pub(super) fn fault_of(message: &Message) -> Option<(u16, &'static str)> {
         Some((400, "no valid From or To"))
     } else if message.call_id().is_none_or(str::is_empty) {
         Some((400, "no Call-ID"))
-    } else if cseq.is_err() || cseq.is_ok_and(|cseq| Some(cseq.method) != message.method_token()) {
-        Some((400, "no valid CSeq"))
     } else {
-        None
+        let is_own = |method| !message.is_request() || message.method_token() == Some(method);
+        (!message.cseq().is_ok_and(|cseq| is_own(cseq.method))).then_some((400, "no valid CSeq"))
     }
 }
 

@@ -20,7 +20,7 @@ impl TransportLayer {
     /// to the Request-URI. Returns whether a next hop was found.
     pub fn forward_request(&mut self, _now: Instant, request: Builder, source: &Source, branch: &str) -> bool {
         let branch = match source.connection {
-            Some(connection) => format!("{branch}{CONNECTION_MARK}{}", connection.0),
+            Some(connection) => [branch, CONNECTION_MARK, &connection.0.to_string()].concat(),
             None => branch.to_owned(),
         };
         let Some((request, hop)) = self.route(source.stamp(request), &branch) else { return false };

@@ -227,6 +227,11 @@ impl<E: Engine> Simulator<E> {
         self.node(node).hub.as_ref().map(Hub::engine)
     }
 
+    /// The engine of a node, to be asked for what it has to tell; it is not to act.
+    pub fn engine_mut(&mut self, node: NodeId) -> Option<&mut E> {
+        self.node_mut(node).hub.as_mut().map(|hub| &mut hub.engine)
+    }
+
     /// Acts on the engine of a node at the present instant; `None` while its process is dead.
     pub fn act<R>(&mut self, node: NodeId, action: impl FnOnce(&mut E, Instant) -> R) -> Option<R> {
         let (now, edge, effects) = (self.now, &mut self.edge, &mut self.effects);
@@ -244,6 +249,11 @@ impl<E: Engine> Simulator<E> {
     /// The record, when the run is over.
     pub fn into_events(self) -> Vec<Event> {
         self.edge.into_events()
+    }
+
+    /// Closes the record: what happens from now on is not written down.
+    pub fn close_record(&mut self) {
+        self.edge.close_record();
     }
 
     /// Records something that is no message: a fault of the script, the end of the flow.

@@ -68,8 +68,12 @@ impl Location {
     }
 
     fn user(&self, uri: &str) -> Option<&User> {
-        let wanted = Uri::parse(uri).ok()?;
-        self.users.iter().find(|user| user.is(&wanted))
+        // Most requests spell an address as its user does.
+        let spelt = self.users.iter().find(|user| user.uris.iter().any(|own| own == uri));
+        spelt.or_else(|| {
+            let wanted = Uri::parse(uri).ok()?;
+            self.users.iter().find(|user| user.is(&wanted))
+        })
     }
 
     /// The devices that a request to `uri` goes to.

@@ -69,7 +69,9 @@ impl Scripted {
 
     fn remember(&mut self, dialog: Option<DialogId>, message: &Message) {
         if let (Some(dialog), Some(call_id)) = (dialog, message.call_id()) {
-            self.dialogs.insert(call_id.to_owned(), dialog);
+            if self.dialogs.get(call_id) != Some(&dialog) {
+                self.dialogs.insert(call_id.to_owned(), dialog);
+            }
         }
     }
 

@@ -15,10 +15,16 @@ pub struct Builder {
     content: Bytes,
 }
 
+/// Room for the header fields of a usual message.
+const USUAL_HEADERS: usize = 8;
+
 impl Builder {
     /// A message from one URI to another.
     pub fn new(from: &str, to: &str) -> Self {
-        Self::default().push("From", format_args!("<{from}>")).push("To", format_args!("<{to}>"))
+        let bracketed = |name: &str, uri: &str| (name.to_owned(), ["<", uri, ">"].concat());
+        let mut headers = Vec::with_capacity(USUAL_HEADERS);
+        headers.extend([bracketed("From", from), bracketed("To", to)]);
+        Self { headers, ..Self::default() }
     }
 
     /// The parts of `message`, to be altered.
@@ -53,7 +59,7 @@ impl Builder {
     #[must_use]
     pub fn push(mut self, name: &str, value: impl fmt::Display) -> Self {
         if name.starts_with("imdn.") && !self.declares_imdn() {
-            self.headers.push(("NS".to_owned(), format!("imdn <{IMDN_NAMESPACE}>")));
+            self.headers.push(("NS".to_owned(), ["imdn <", IMDN_NAMESPACE, ">"].concat()));
         }
         self.headers.push((name.to_owned(), value.to_string()));
         self

@@ -65,20 +65,22 @@ impl Chunk {
 
     /// Decodes a chunk whose end-line is known to start at `end`, or is still to be found.
     pub(super) fn decode_until(bytes: Bytes, end: Option<usize>) -> Result<Self, Fault> {
-        let (transact_id, head, at) = start_line(&bytes)?;
-        let (slots, body_start) = fields(&bytes, at)?;
+        let raw = Raw::of(bytes);
+        let bytes = raw.bytes();
+        let (transact_id, head, at) = start_line(bytes)?;
+        let (slots, body_start) = fields(&raw, at)?;
         let id = &bytes[transact_id.clone()];
         let (body, end) = match body_start {
             Err(end) => (None, end),
             Ok(start) => {
-                let found = end.or_else(|| end_line_at(&bytes, start, id));
+                let found = end.or_else(|| end_line_at(bytes, start, id));
                 let end = found.ok_or(Fault::new("msrp-end-line", start, "the end-line of the transaction"))?;
                 // An end-line right after the empty line leaves no line end for the data to own.
                 (Some(start..end.saturating_sub(2).max(start)), end)
             }
         };
-        let flag = end_line(&bytes, end, id)?;
-        Ok(Self { transact_id, head, slots, body, flag, raw: Raw::of(bytes) })
+        let flag = end_line(bytes, end, id)?;
+        Ok(Self { transact_id, head, slots, body, flag, raw })
     }
 
     /// The bytes of the chunk.
@@ -242,7 +244,8 @@ fn start_line(bytes: &[u8]) -> Result<StartLine, Fault> {
 }
 
 /// The header fields, and where the data starts, or, `Err`, the end-line when there is no data.
-fn fields(bytes: &[u8], mut at: usize) -> Result<(Vec<Slot>, Result<usize, usize>), Fault> {
+fn fields(raw: &Raw, mut at: usize) -> Result<(Vec<Slot>, Result<usize, usize>), Fault> {
+    let bytes = raw.bytes();
     let mut slots = Vec::with_capacity(10);
     loop {
         if bytes[at..].starts_with(DASHES) {
@@ -252,7 +255,7 @@ fn fields(bytes: &[u8], mut at: usize) -> Result<(Vec<Slot>, Result<usize, usize
         if end == at {
             return Ok((slots, Ok(at + 2)));
         }
-        slots.push(slot(bytes, at, end)?);
+        slots.push(slot(raw, at, end)?);
         if slots.len() > MAX_FIELDS {
             return Err(Fault::new("msrp-fields-limit", at, "fewer header fields"));
         }
@@ -260,11 +263,14 @@ fn fields(bytes: &[u8], mut at: usize) -> Result<(Vec<Slot>, Result<usize, usize
     }
 }
 
-fn slot(bytes: &[u8], at: usize, end: usize) -> Result<Slot, Fault> {
-    let line = std::str::from_utf8(&bytes[at..end])
-        .map_err(|error| Fault::new("msrp-utf8", at + error.valid_up_to(), "header fields in UTF-8"))?;
-    let colon = line.bytes().position(|byte| !byte.is_ascii_graphic() || byte == b':');
-    let colon = colon.filter(|colon| *colon > 0 && line.as_bytes()[*colon] == b':');
+fn slot(raw: &Raw, at: usize, end: usize) -> Result<Slot, Fault> {
+    let bytes = raw.bytes();
+    if let Some(at) = raw.first_non_utf8(at..end) {
+        return Err(Fault::new("msrp-utf8", at, "header fields in UTF-8"));
+    }
+    let line = &bytes[at..end];
+    let colon = line.iter().position(|byte| !byte.is_ascii_graphic() || *byte == b':');
+    let colon = colon.filter(|colon| *colon > 0 && line[*colon] == b':');
     let colon = at + colon.ok_or(Fault::new("msrp-header-line", at, "a header name and a colon"))?;
     let lead = bytes[colon + 1..end].iter().take_while(|byte| **byte == b' ').count();
     Ok(Slot { name: at..colon, value: colon + 1 + lead..end })

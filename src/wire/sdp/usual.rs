@@ -59,9 +59,21 @@ fn take<'a, I: Iterator<Item = (u8, &'a str)>>(lines: &mut Lines<I>, letter: u8)
 
 /// So many words, one space between each two.
 fn words<const COUNT: usize>(text: &str) -> Option<[&str; COUNT]> {
-    let mut parts = text.split(' ');
-    let words = std::array::from_fn(|_| parts.next().unwrap_or(""));
-    (parts.next().is_none() && words.iter().all(|word| !word.is_empty())).then_some(words)
+    let mut rest = Some(text);
+    let words = std::array::from_fn(|_| {
+        let (word, after) = rest.map_or(("", None), |rest| cut(rest, b' '));
+        rest = after;
+        word
+    });
+    (rest.is_none() && words.iter().all(|word| !word.is_empty())).then_some(words)
+}
+
+/// What stands before a mark, and what behind it; lines are too short for a vector search to pay.
+fn cut(text: &str, mark: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|byte| byte == mark) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    }
 }
 
 fn origin(text: &str) -> Option<Origin> {
@@ -117,8 +129,8 @@ fn media<'a, I: Iterator<Item = (u8, &'a str)>>(text: &str, lines: &mut Lines<I>
 fn attributes<'a, I: Iterator<Item = (u8, &'a str)>>(lines: &mut Lines<I>) -> Vec<Attribute> {
     let mut attributes = Vec::with_capacity(8);
     while let Some(text) = take(lines, b'a') {
-        let (name, value) = text.split_once(':').map_or((text, None), |(name, value)| (name, Some(value.to_owned())));
-        attributes.push(Attribute { attribute: name.to_owned(), value });
+        let (name, value) = cut(text, b':');
+        attributes.push(Attribute { attribute: name.to_owned(), value: value.map(str::to_owned) });
     }
     attributes
 }

@@ -6,7 +6,9 @@ use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Message, Name, StartLine};
+use super::scan::{self, Head, Slot, Span};
+use super::{Message, Name, StartLine, grammar};
+use crate::wire::Fault;
 
 /// A message in the making.
 ///
@@ -294,14 +296,56 @@ impl Builder {
         self.fields.iter().any(|line| line.name == Name::ContentLength)
     }
 
-    /// The message that these parts make.
+    /// The message that these parts make. Where each field stands is known: only parts that break
+    /// the message apart, or bring a Content-Length of their own, are looked at anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Message::decode`].
+    pub fn to_message(&self) -> Result<Message, Fault> {
+        let bytes = self.encode();
+        match self.head_in(&bytes) {
+            Some(head) => {
+                let end = bytes.len();
+                Ok(Message::assemble(bytes, head, end))
+            }
+            None => Message::decode(bytes),
+        }
+    }
+
+    /// The head of `bytes`, which are those of [`Builder::encode`], when every line is what it was
+    /// pushed as.
+    fn head_in(&self, bytes: &[u8]) -> Option<Head> {
+        let body = bytes.len() - self.body.len();
+        let lines = |byte| memchr::memchr_iter(byte, &bytes[..body]).count();
+        let expected = self.fields.len() + 3;
+        let whole = u32::try_from(bytes.len()).is_ok() && lines(b'\n') == expected && lines(b'\r') == expected;
+        let is_named = |line: &Line| line.name != Name::Other || grammar::is_token(&self.text[line.start..line.colon]);
+        if !whole || self.has_length() || !self.fields.iter().all(is_named) {
+            return None;
+        }
+        let start = scan::start_line(bytes, 0..self.start().len()).ok()?;
+        let mut at = self.start().len() + LINE_END.len();
+        let start_line = Span::of(0..at);
+        let mut slots = Vec::with_capacity(self.fields.len() + 1);
+        for line in &self.fields {
+            let end = at + line.end - line.start;
+            slots.push(Slot::of_line(bytes, line.name, line.colon - line.start, at..end));
+            at = end;
+        }
+        let blank = body - LINE_END.len();
+        slots.push(Slot::of_line(bytes, Name::ContentLength, CONTENT_LENGTH.len() - SEPARATOR.len(), at..blank));
+        Some(Head { start, start_line, slots, blank: Span::of(blank..body) })
+    }
+
+    /// The message that these parts make, of which it is known that they do.
     ///
     /// # Panics
     ///
     /// When a value that was pushed breaks the message apart (a line feed, say). Parts that come
     /// from outside are sent with [`Builder::encode`], which does not look at them.
     pub fn build(&self) -> Message {
-        Message::decode(self.encode()).unwrap_or_else(|fault| panic!("a message of our own does not decode: {fault}"))
+        self.to_message().unwrap_or_else(|fault| panic!("a message of our own does not decode: {fault}"))
     }
 }
 
@@ -395,5 +439,40 @@ const fn class_phrase(status: u16) -> &'static str {
         400..=499 => "Client Error",
         500..=599 => "Server Error",
         600.. => "Global Failure",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn parts_that_break_the_message_apart_are_looked_at_anew() {
+        let request = || Builder::request("OPTIONS", "sip:a@b.example").push("Via", "SIP/2.0/TCP a;branch=z9hG4bK1");
+        for odd in [
+            request().push("Subject", "one\r\n two"),
+            request().push("Subject", "one\r\n\r\ntwo"),
+            request().push("Content-Length", 0),
+            request().push("Sub ject", "x"),
+            request().with_start("OPTIONS"),
+        ] {
+            assert_eq!(odd.head_in(&odd.encode()), None, "{odd:?}");
+        }
+        assert!(request().head_in(&request().encode()).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_is_what_its_bytes_decode_to(
+            start in "(OPTIONS sip:a@b SIP/2.0|SIP/2.0 200 OK|[ -~]{0,12})",
+            fields in prop::collection::vec(("(Via|to|i|X-[a-z]{1,3}|[ -~]{0,4})", "[ -~\r\n\té]{0,8}"), 0..6),
+            body in "[ -~\r\n]{0,8}",
+        ) {
+            let builder = fields.iter().fold(Builder::request("", "").with_start(start), |builder, (name, value)| builder.push(name, value));
+            let builder = builder.bare_body(body);
+            prop_assert_eq!(builder.to_message(), Message::decode(builder.encode()));
+        }
     }
 }

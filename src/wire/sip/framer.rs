@@ -2,8 +2,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::Message;
 use super::scan::{self, Head};
+use super::{Message, Name};
 use crate::wire::Fault;
 
 /// What a peer may make us hold before a message is whole.
@@ -61,10 +61,11 @@ impl Framer {
             return None;
         }
         let message = Message::decode(data.clone()).ok()?;
-        let body = message.content_length().ok()??;
+        message.field(Name::ContentLength)?;
+        let (head, whole) = (message.body_offset(), message.trailing() == 0);
         let within =
-            message.body_offset() <= self.limits.head && message.fields().len() <= self.limits.fields && body <= self.limits.body;
-        (within && message.trailing() == 0).then_some(message)
+            head <= self.limits.head && message.fields().len() <= self.limits.fields && data.len() - head <= self.limits.body;
+        (within && whole).then_some(message)
     }
 
     /// The next whole message, or `None` until more bytes come.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-use super::{Name, header};
+use super::Name;
 use crate::wire::Fault;
 
 /// A span of the message's bytes. Messages are far below 4 GiB.
@@ -47,6 +47,17 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// The field that fills the line at `line` and whose name has `token` bytes.
+    pub(super) fn of_line(bytes: &[u8], name: Name, token: usize, line: Range<usize>) -> Self {
+        let colon = line.start + token;
+        Self {
+            name,
+            token_end: Span::of(line.start..colon).end,
+            value: Span::of(trim(bytes, colon + 1..line.end)),
+            line: Span::of(line),
+        }
+    }
+
     pub(super) const fn token(&self) -> Span {
         Span { start: self.line.start, end: self.token_end }
     }
@@ -103,9 +114,7 @@ impl Head {
         for slot in self.slots.iter().filter(|slot| slot.name == Name::ContentLength) {
             let at = slot.value.range();
             let fault = |expected| Fault::new("sip-content-length", at.start, expected);
-            let text = std::str::from_utf8(&bytes[at.clone()]).map_err(|_| fault("a number of octets"))?;
-            let octets = header::number(text).map_err(|_| fault("a number of octets"))?;
-            let octets = usize::try_from(octets).map_err(|_| fault("a number of octets within reach"))?;
+            let octets = octets(&bytes[at.clone()]).map_err(fault)?;
             if length.is_some_and(|earlier| earlier != octets) {
                 return Err(fault("the same Content-Length as before"));
             }
@@ -113,6 +122,15 @@ impl Head {
         }
         Ok(length)
     }
+}
+
+/// A number of digits only; `Err` with what was expected.
+fn octets(digits: &[u8]) -> Result<usize, &'static str> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err("a number of octets");
+    }
+    let grow = |number: usize, digit: &u8| number.checked_mul(10)?.checked_add(usize::from(digit - b'0'));
+    digits.iter().try_fold(0, grow).ok_or("a number of octets within reach")
 }
 
 /// The end of the line at `at` without its CRLF (or bare LF), and the start of the next line.
@@ -127,7 +145,7 @@ pub(super) fn lead(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
 }
 
-fn start_line(bytes: &[u8], range: Range<usize>) -> Result<Start, Fault> {
+pub(super) fn start_line(bytes: &[u8], range: Range<usize>) -> Result<Start, Fault> {
     let text = bytes[range.clone()].trim_ascii_end();
     let fault = |offset, expected| Fault::new("sip-start-line", range.start + offset, expected);
     let first = memchr(b' ', text).ok_or(fault(text.len(), "a space after the first word"))?;
