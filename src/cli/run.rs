@@ -18,6 +18,7 @@ use crate::judge::outcome::{FailOn, Gate, Outcome, Reasons, Totals};
 use crate::report::jsonl::Keep;
 use crate::report::terminal::{self, Closing, Setting};
 use crate::run::execute::{Choices, Course};
+use crate::run::target::Target;
 use crate::run::plan::{Job, Order, Pool, Selected, cores, jobs};
 
 /// Arguments of `run`.
@@ -39,13 +40,16 @@ pub(super) struct Args {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Course")]
 pub(super) struct CourseArgs {
+    /// Against whom: reference, or self:udp, self:tcp, self:tls for our PF in a process of its own
+    #[arg(long, value_name = "TARGET", default_value_t = Target::Reference, env = "CPMCHECK_TARGET", hide_env = true)]
+    target: Target,
     /// The seed of everything random [default: the suite's]
     #[arg(long, value_name = "N", value_parser = seed, env = "CPMCHECK_SEED", hide_env = true)]
     seed: Option<u64>,
     /// The order in which scenarios begin
     #[arg(long, value_enum, default_value_t = OrderArg::Id, env = "CPMCHECK_ORDER", hide_env = true)]
     order: OrderArg,
-    /// Threads [default: cores]
+    /// Scenarios at a time [default: cores; 4 on sockets]
     #[arg(long, value_name = "N", env = "CPMCHECK_JOBS", hide_env = true)]
     jobs: Option<NonZeroUsize>,
     /// Turn a knob of the reference PF; traces are then not compared
@@ -195,19 +199,21 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
 fn prepare(args: &Args, console: &Console) -> Result<Exit, Exit> {
     let policy = policies("--policy", &args.course.policy, console)?;
     let loaded = args.suite.load(console)?;
-    let (selection, selected) = args.selection.apply(&loaded.suite, console)?;
-    if selected.scenarios.is_empty() {
-        return Ok(nothing_left(args, console));
-    }
+    let (selection, mut selected) = args.selection.apply(&loaded.suite, console)?;
     let seed = args.course.seed.unwrap_or(loaded.suite.defaults.seed);
     super::exit::remember_seed(seed);
     let choices = Choices {
         policy: &policy,
         scale: args.course.timeout_scale,
         fail_on: args.gates.fail_on(),
-        compare: policy.is_empty() && seed == loaded.suite.defaults.seed,
+        compare: policy.is_empty() && seed == loaded.suite.defaults.seed && args.course.target.is_simulated(),
+        target: args.course.target,
     };
     let course = Course::new(&loaded.suite, choices);
+    course.rule_out(&mut selected);
+    if selected.scenarios.is_empty() {
+        return Ok(nothing_left(args, console));
+    }
     let (filtered, flags) = (selection.is_filtered(), flags(args));
     let session = Session { args, console, loaded: &loaded, selected: &selected, course, seed, filtered, flags };
     Ok(session.go())
@@ -216,6 +222,9 @@ fn prepare(args: &Args, console: &Console) -> Result<Exit, Exit> {
 /// The flags without which a failure would not come again.
 fn flags(args: &Args) -> String {
     let mut flags: String = args.course.policy.iter().map(|pair| format!(" --policy '{pair}'")).collect();
+    if args.course.target != Target::Reference {
+        let _ = write!(flags, " --target {}", args.course.target);
+    }
     if args.course.timeout_scale != 1.0 {
         let _ = write!(flags, " --timeout-scale {}", args.course.timeout_scale);
     }
@@ -316,7 +325,7 @@ impl Session<'_> {
         let stop = Signals::listen();
         let max_fail = if self.args.gates.first_fail { Some(1) } else { self.args.gates.max_fail };
         let order = if self.args.course.order == OrderArg::Random { Order::Random } else { Order::Id };
-        let threads = self.args.course.jobs.unwrap_or_else(cores);
+        let threads = self.args.course.jobs.or(self.args.course.target.jobs()).unwrap_or_else(cores);
         let pool = Pool { threads, order, seed: self.seed, max_fail, stop };
         let (done, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let bar = Bar::new(self.args.output.progress, self.args.output.quiet, self.console, jobs.len());

@@ -24,6 +24,11 @@ impl Hosts {
         host.ip().or_else(|| known(host.0).or_else(|| known(&host.0.to_ascii_lowercase())))
     }
 
+    /// Every name with its address, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, IpAddr)> {
+        self.names.iter().map(|(name, address)| (name.as_str(), *address))
+    }
+
     /// The first name of an address, in alphabetical order.
     pub fn name_of(&self, address: IpAddr) -> Option<&str> {
         self.names.iter().find(|(_, known)| **known == address).map(|(name, _)| name.as_str())

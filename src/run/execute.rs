@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::ground::Ground;
-use super::plan::Job;
+use super::medium::SPEED;
+use super::plan::{Job, Selected};
 use super::play::{Played, Player};
 use super::tamper::{Bitten, Tampering};
-use crate::judge::outcome::{Comparison, FailOn, Outcome, RuleState, gate_of};
+use super::target::Target;
+use super::world::World;
+use crate::judge::outcome::{Skip, Comparison, FailOn, Outcome, RuleState, gate_of};
 use crate::judge::verdict::verdict_of;
 use crate::judge::{self, Judge};
 use crate::pattern::Names;
@@ -18,6 +22,9 @@ use crate::trace::Header;
 use crate::trace::event::Party;
 use crate::trace::snapshot::Snapshot;
 
+/// How close two events on different sockets may come before their order tells nothing.
+const SKEW: Duration = Duration::from_millis(20);
+
 /// What is common to all scenarios of a run.
 pub struct Course<'a> {
     pub(super) suite: &'a Suite,
@@ -25,6 +32,7 @@ pub struct Course<'a> {
     pub(super) scale: f64,
     fail_on: FailOn,
     compare: bool,
+    target: Target,
     pub(super) names: Names,
     pub(super) judge: Judge,
     /// The ground of every variant of the suite, by scenario and variant, once it was played.
@@ -42,20 +50,23 @@ pub struct Choices<'a> {
     pub fail_on: FailOn,
     /// Whether traces are compared with the stored ones.
     pub compare: bool,
+    /// Against whom.
+    pub target: Target,
 }
 
 impl<'a> Course<'a> {
     /// Prepares what all scenarios share: names and the judge.
     pub fn new(suite: &'a Suite, choices: Choices<'a>) -> Self {
         let names = super::ground::names(&suite.defaults);
-        let setup = judge::Setup { scale: choices.scale, ..judge::Setup::default() };
+        let skew = if choices.target.is_simulated() { Duration::ZERO } else { SKEW.mul_f64(SPEED) };
+        let setup = judge::Setup { scale: choices.scale, skew };
         let judge = Judge::new(&suite.catalogue.requirements, names.clone(), setup);
-        let Choices { policy, scale, fail_on, compare } = choices;
+        let Choices { policy, scale, fail_on, compare, target } = choices;
         let variants = |scenario: &'a Scenario| scenario.variants.iter().map(move |variant| (scenario, variant));
         let grounds = suite.scenarios.iter().flat_map(variants);
         let grounds =
             grounds.map(|(scenario, variant)| ((scenario.id.as_str(), variant.name.as_str()), (scenario, OnceLock::new())));
-        Self { suite, policy, scale, fail_on, compare, names, judge, grounds: grounds.collect() }
+        Self { suite, policy, scale, fail_on, compare, target, names, judge, grounds: grounds.collect() }
     }
 
     /// The suite.
@@ -77,9 +88,10 @@ impl<'a> Course<'a> {
     }
 
     fn attempt(&self, job: &Job<'_>, tampering: Option<(Tampering, Bitten)>) -> Outcome {
-        let attempt = std::panic::AssertUnwindSafe(|| Player::new(self, job, tampering).play());
+        let attempt = std::panic::AssertUnwindSafe(|| Player::new(self, job, tampering).map(Player::play));
         match std::panic::catch_unwind(attempt) {
-            Ok(played) => self.outcome(job, played),
+            Ok(Ok(played)) => self.outcome(job, played),
+            Ok(Err(why)) => self.outcome(job, Played::denied(self.header(job), &why)),
             Err(cause) => self.outcome(job, Played::broken(self.header(job), &message_of(&*cause))),
         }
     }
@@ -92,6 +104,41 @@ impl<'a> Course<'a> {
             Some((known, ground)) if std::ptr::eq(*known, job.scenario) => Arc::clone(ground.get_or_init(make)),
             Some(_) | None => make(),
         }
+    }
+
+    /// The world of a job, and the ground on which it stands.
+    ///
+    /// # Errors
+    ///
+    /// What the machine denies.
+    pub(super) fn world(&self, job: &Job<'_>) -> Result<(World, Arc<Ground>), String> {
+        match self.target {
+            Target::Reference => {
+                let ground = self.ground(job);
+                Ok((World::build(&ground, job.seed), ground))
+            }
+            Target::Own(transport) => {
+                let policy = self.policy(job);
+                let make = |block| Ground::at(block, &self.suite.defaults, job.scenario, &policy).over(transport);
+                let (world, ground) = World::on_sockets(make, job.seed)?;
+                Ok((world, Arc::new(ground)))
+            }
+        }
+    }
+
+    /// Takes out what the target rules out, and says why.
+    pub fn rule_out(&self, selected: &mut Selected<'a>) {
+        for (scenario, variants) in &mut selected.scenarios {
+            variants.retain(|variant| {
+                let policy = variant.policy.iter().chain(self.policy);
+                let policy = policy.map(|(name, value)| (name.clone(), value.clone())).collect();
+                let obstacle = self.target.obstacle(scenario, &policy);
+                let name = if variant.name.is_empty() { scenario.id.clone() } else { format!("{}@{}", scenario.id, variant.name) };
+                selected.skips.extend(obstacle.iter().map(|why| Skip { name: name.clone(), why: why.clone() }));
+                obstacle.is_none()
+            });
+        }
+        selected.scenarios.retain(|(_, variants)| !variants.is_empty());
     }
 
     /// The knobs of a job: the suite's, then the scenario's, then the command line's.
@@ -108,6 +155,7 @@ impl<'a> Course<'a> {
             variant: job.variant.name.clone(),
             seed: job.seed,
             iut: Party::new(Role::Pf, "pf"),
+            virtual_clock: self.target.is_simulated(),
             ..Header::default()
         }
     }

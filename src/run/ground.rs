@@ -2,10 +2,12 @@
 //! address book by which its trace is read.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::block::Block;
+use super::serve::{self, TimerSettings, User};
 use crate::endpoint::{self, Hosts, Timing};
 use crate::engine::Transport;
 use crate::net::{CommitFailure, CommitPlan};
@@ -21,10 +23,6 @@ use crate::trace::event::{AddressBook, Party};
 pub(super) const PF_URI: &str = "sip:pf.home1.example";
 /// The URI of the S-CSCF.
 pub(super) const CORE_URI: &str = "sip:scscf1.home1.example";
-pub(super) const PF_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
-pub(super) const CORE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
-/// The part of the S-CSCF that registers users with the PF speaks from an address of its own.
-pub(super) const REGISTRAR_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3));
 
 /// The names of a suite: identities, their devices, groups.
 pub fn names(defaults: &Defaults) -> Names {
@@ -77,6 +75,7 @@ fn pf_identity(defaults: &Defaults) -> String {
 /// What every run of one variant of one scenario stands on, whatever its seed.
 #[derive(Debug)]
 pub(super) struct Ground {
+    block: Block,
     hosts: Arc<Hosts>,
     transport: Transport,
     /// T1, T2 and T4 of every node.
@@ -102,11 +101,17 @@ pub(super) struct Ground {
 impl Ground {
     /// The ground of a scenario under a policy.
     pub(super) fn of(defaults: &Defaults, scenario: &Scenario, policy: &BTreeMap<String, String>) -> Self {
+        Self::at(Block::SIMULATED, defaults, scenario, policy)
+    }
+
+    /// The same elsewhere.
+    pub(super) fn at(block: Block, defaults: &Defaults, scenario: &Scenario, policy: &BTreeMap<String, String>) -> Self {
         let values = Values::read(policy.iter().map(|(name, value)| (name.as_str(), value.as_str()))).unwrap_or_default();
-        let homes = homes(defaults, scenario);
+        let homes = homes(block, defaults, scenario);
         let users = defaults.identities.values().map(addresses_of).collect();
         Self {
-            hosts: Arc::new(hosts(&homes)),
+            block,
+            hosts: Arc::new(hosts(block, &homes)),
             transport: if values.is("sip.transport", "udp") { Transport::Udp } else { Transport::Tcp },
             timing: timing(&values),
             delay: defaults.delay,
@@ -114,9 +119,44 @@ impl Ground {
             policy: Policy::of(&values),
             commits: commit_plan(&values),
             core: CoreSettings { uri: CORE_URI.to_owned(), pf: PF_URI.to_owned(), users, cancel_others: true },
-            book: book(defaults, &homes),
+            book: book(block, defaults, &homes),
             knobs: crate::policy::knobs().iter().map(|knob| (knob.name.to_owned(), values.text(knob.name).to_owned())).collect(),
             homes,
+        }
+    }
+
+    /// Whether a knob is turned off.
+    pub(super) fn is_off(&self, knob: &str) -> bool {
+        self.knobs.get(knob).is_some_and(|value| crate::policy::same(value, "false"))
+    }
+
+    /// Where its nodes live.
+    pub(super) const fn block(&self) -> Block {
+        self.block
+    }
+
+    /// Has all nodes speak TLS, SIP and MSRP, or one of the others.
+    pub(super) const fn over(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// What the PF is told when it is a process of its own, besides where it listens.
+    pub(super) fn settings(&self) -> serve::Settings {
+        let user = |user: &ServedUser| User { uri: user.uri.clone(), aliases: user.aliases.clone(), ..User::default() };
+        let turned = crate::policy::knobs().iter().filter_map(|knob| {
+            let value = self.knobs.get(knob.name).filter(|value| !crate::policy::same(value, knob.default))?;
+            Some((knob.name.to_owned(), value.as_str().into()))
+        });
+        let Timing { t1, t2, t4 } = self.timing;
+        serve::Settings {
+            core: Some(self.pf.core.clone()),
+            identity: Some(self.pf.identity.clone()),
+            policy: turned.collect(),
+            hosts: self.hosts.iter().map(|(name, address)| (name.to_owned(), address)).collect(),
+            user: self.pf.users.iter().map(user).collect(),
+            timers: TimerSettings { t1: Some(t1.as_secs_f64()), t2: Some(t2.as_secs_f64()), t4: Some(t4.as_secs_f64()) },
+            ..serve::Settings::default()
         }
     }
 
@@ -124,6 +164,7 @@ impl Ground {
     pub(super) fn config(&self, seed: u64, name: &str, address: IpAddr, host: &str) -> endpoint::Config {
         let mut config = endpoint::Config::new(name, seed, address, host, Arc::clone(&self.hosts));
         config.transport = self.transport;
+        config.secure_media = self.transport == Transport::Tls;
         config.timing = self.timing;
         if name == "pf" {
             pf::AGENT.clone_into(&mut config.agent);
@@ -133,8 +174,8 @@ impl Ground {
     }
 }
 
-fn hosts(homes: &[Home]) -> Hosts {
-    let own = [("pf.home1.example", PF_ADDRESS), ("scscf1.home1.example", CORE_ADDRESS), ("home1.example", CORE_ADDRESS)];
+fn hosts(block: Block, homes: &[Home]) -> Hosts {
+    let own = [("pf.home1.example", block.pf()), ("scscf1.home1.example", block.core()), ("home1.example", block.core())];
     let named = homes.iter().filter(|home| home.host.parse::<IpAddr>().is_err());
     own.into_iter().chain(named.map(|home| (home.host.as_str(), home.address))).collect()
 }
@@ -159,33 +200,33 @@ pub(super) struct Home {
 }
 
 /// A node per device of a client, one per focus, one for the registrar.
-fn homes(defaults: &Defaults, scenario: &Scenario) -> Vec<Home> {
+fn homes(block: Block, defaults: &Defaults, scenario: &Scenario) -> Vec<Home> {
     let (mut focuses, mut devices) = (0, 0);
     let mut homes = Vec::new();
     for actor in &scenario.actors {
         match actor.role {
-            Role::Client if actor.devices.is_empty() => homes.push(client(defaults, actor, None, &mut devices)),
+            Role::Client if actor.devices.is_empty() => homes.push(client(block, defaults, actor, None, &mut devices)),
             Role::Client => {
                 for device in &actor.devices {
-                    homes.push(client(defaults, actor, Some(device), &mut devices));
+                    homes.push(client(block, defaults, actor, Some(device), &mut devices));
                 }
             }
             Role::Cf => {
                 focuses += 1;
-                let address = IpAddr::V4(Ipv4Addr::new(10, 0, 1, focuses));
+                let address = block.at(1, focuses);
                 let host = if focuses == 1 { "cf.home1.example".to_owned() } else { format!("{}.home1.example", actor.name) };
                 homes.push(home(defaults, actor, None, address, host));
             }
-            Role::Core => homes.push(home(defaults, actor, None, REGISTRAR_ADDRESS, "registrar.home1.example".to_owned())),
+            Role::Core => homes.push(home(defaults, actor, None, block.registrar(), "registrar.home1.example".to_owned())),
             Role::Pf => {}
         }
     }
     homes
 }
 
-fn client(defaults: &Defaults, actor: &Actor, device: Option<&Arc<str>>, devices: &mut u8) -> Home {
+fn client(block: Block, defaults: &Defaults, actor: &Actor, device: Option<&Arc<str>>, devices: &mut u8) -> Home {
     *devices += 1;
-    let address = IpAddr::V4(Ipv4Addr::new(10, 0, 2, *devices));
+    let address = block.at(2, *devices);
     home(defaults, actor, device.cloned(), address, address.to_string())
 }
 
@@ -267,15 +308,15 @@ fn commit_plan(values: &Values) -> CommitPlan {
 }
 
 /// Who is reached where, and which URIs name whom.
-fn book(defaults: &Defaults, places: &[Home]) -> AddressBook {
+fn book(block: Block, defaults: &Defaults, places: &[Home]) -> AddressBook {
     let pf = Party::new(Role::Pf, "pf");
     let core_name =
         places.iter().find(|home| home.party.role == Role::Core).map_or_else(|| "core".into(), |home| Arc::clone(&home.party.name));
     let core = Party { role: Role::Core, name: core_name, device: None };
     let mut book = AddressBook::default();
     let ends = |address: IpAddr, party: &Party| [5060, 5061, 2855].map(|port| (SocketAddr::new(address, port), party.clone()));
-    book.nodes.extend(ends(PF_ADDRESS, &pf));
-    book.nodes.extend(ends(CORE_ADDRESS, &core));
+    book.nodes.extend(ends(block.pf(), &pf));
+    book.nodes.extend(ends(block.core(), &core));
     book.nodes.extend(places.iter().flat_map(|home| ends(home.address, &home.party)));
     book.hosts.push(("pf.home1.example".to_owned(), pf));
     book.hosts.push(("scscf1.home1.example".to_owned(), core));

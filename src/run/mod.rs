@@ -1,18 +1,22 @@
 //! From a suite to outcomes: what is run, in which order, with which seed, and how each scenario
 //! is played and judged.
 
+mod block;
 pub mod execute;
 pub mod field;
 mod ground;
 pub mod measure;
+mod medium;
 pub mod plan;
 mod play;
+mod process;
 pub mod select;
 pub mod selftest;
 pub mod serve;
 pub mod soak;
 mod speak;
 mod tamper;
+pub mod target;
 mod world;
 
 pub use ground::{acquaintances, names};

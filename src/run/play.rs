@@ -46,6 +46,17 @@ pub(super) struct Played {
 }
 
 impl Played {
+    /// A run that the machine did not let begin.
+    pub(super) fn denied(header: Header, why: &str) -> Self {
+        let Self { mut findings, .. } = Self::broken(header.clone(), why);
+        for finding in &mut findings {
+            "environment".clone_into(&mut finding.id);
+            "sockets and a process for the run".clone_into(&mut finding.expected);
+            finding.fault = Fault::Environment;
+        }
+        Self { findings, ..Self::broken(header, why) }
+    }
+
     /// A run that a defect of ours ended.
     pub(super) fn broken(header: Header, why: &str) -> Self {
         let finding = Finding {
@@ -108,9 +119,8 @@ pub(super) struct Player<'c> {
 }
 
 impl<'c> Player<'c> {
-    pub(super) fn new(course: &'c Course<'c>, job: &Job<'c>, tampering: Option<(Tampering, Bitten)>) -> Self {
-        let ground = course.ground(job);
-        let mut world = World::build(&ground, job.seed);
+    pub(super) fn new(course: &'c Course<'c>, job: &Job<'c>, tampering: Option<(Tampering, Bitten)>) -> Result<Self, String> {
+        let (mut world, ground) = course.world(job)?;
         let header = Header { book: ground.book.clone(), policy: ground.knobs.clone(), ..course.header(job) };
         if let Some((tampering, bitten)) = tampering {
             world.tamper(tampering.begin(&header, course.names.clone(), bitten));
@@ -125,7 +135,7 @@ impl<'c> Player<'c> {
             iut: header.iut.clone(),
         };
         let script = Script::new(job.scenario, terms);
-        Self {
+        Ok(Self {
             course,
             script,
             session: course.judge.session(&header),
@@ -141,7 +151,7 @@ impl<'c> Player<'c> {
             finals: BTreeMap::new(),
             learnt: 0,
             took: None,
-        }
+        })
     }
 
     pub(super) fn play(mut self) -> Played {
@@ -323,11 +333,13 @@ impl<'c> Player<'c> {
         self.observe();
         let judgement = self.session.finish(self.world.events(), end, true);
         let judged = self.world.events().len();
+        let died = self.world.is_broken();
         let clean_up = close(&mut self.world, end);
         let mut events = self.world.into_events();
         events.truncate(judged);
         let steps = self.script.places();
-        let (findings, misses, ignored) = self.script.into_findings();
+        let (mut findings, misses, ignored) = self.script.into_findings();
+        findings.extend(died.map(|why| gone(&why)));
         Played {
             trace: Trace { header: self.header, events, ended: end, complete: true },
             findings,
@@ -338,6 +350,21 @@ impl<'c> Player<'c> {
             clean_up,
             took: self.took.unwrap_or_default(),
         }
+    }
+}
+
+/// The process of the IUT ended while it was needed.
+fn gone(why: &str) -> Finding {
+    Finding {
+        kind: FindingKind::Expectation,
+        id: "process".to_owned(),
+        level: Level::Shall,
+        certainty: Certainty::Broken,
+        event: None,
+        cites: String::new(),
+        expected: "an IUT that stays alive".to_owned(),
+        observed: why.to_owned(),
+        fault: Fault::Iut,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ground::{CORE_ADDRESS, Ground, PF_ADDRESS};
+use super::block::Block;
+use super::ground::{Ground, Home};
+use super::medium::{self, Medium, Real};
 use crate::endpoint::{self, Event as Came, Timing};
 use crate::engine::{ConnectionId, Engine, Input, Output, Standing};
 use crate::net::sim::{Settings, Simulator};
@@ -70,9 +72,41 @@ struct Member {
     reference: bool,
 }
 
+/// A node that is not the PF, before it is anywhere.
+pub(super) type Resident = (Arc<str>, endpoint::Config, Inhabitant);
+
+/// Blocks of addresses that are tried.
+const ATTEMPTS: usize = 20;
+
+fn pf_config(ground: &Ground, seed: u64) -> endpoint::Config {
+    ground.config(seed, "pf", ground.block().pf(), "pf.home1.example")
+}
+
+/// Every node but the PF: the core, then the homes in their order.
+fn residents(ground: &Ground, seed: u64) -> Vec<Resident> {
+    let config = ground.config(seed, "core", ground.block().core(), "scscf1.home1.example");
+    let mut core = Core::new(ground.core.clone(), config.clone());
+    let mut residents = Vec::with_capacity(ground.homes.len() + 1);
+    for home in &ground.homes {
+        let name: Arc<str> = home.party.to_string().into();
+        let config = ground.config(seed, &name, home.address, &home.host);
+        let mut actor = Scripted::new(home.profile.clone(), config.clone());
+        if home.party.role == Role::Client {
+            core.bind(&home.profile.uri, &home.profile.contact(actor.endpoint().config()));
+        }
+        actor.set_reference(home.reference);
+        if ground.is_off("client.rejoin-retry-after-491") {
+            actor.give_up_after_491();
+        }
+        residents.push((name, config, Inhabitant::Scripted(Box::new(actor))));
+    }
+    residents.insert(0, ("core".into(), config, Inhabitant::Core(Box::new(core))));
+    residents
+}
+
 /// The world of one scenario.
 pub(super) struct World {
-    sim: Simulator<Inhabitant>,
+    medium: Medium,
     pf: NodeId,
     core: NodeId,
     members: Vec<Member>,
@@ -86,61 +120,71 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Builds the world of one seed.
+    /// Builds the world of one seed in the simulator.
     pub(super) fn build(ground: &Ground, seed: u64) -> Self {
         let settings = Settings { seed, delay: ground.delay, ..Settings::default() };
-        let mut world = Self {
-            sim: Simulator::new(&settings, Tap::new(PF_ADDRESS, SIP_PORTS)),
-            pf: NodeId(0),
-            core: NodeId(0),
-            members: Vec::new(),
-            pf_config: ground.config(seed, "pf", PF_ADDRESS, "pf.home1.example"),
+        let mut sim = Simulator::new(&settings, Tap::new(ground.block().pf(), SIP_PORTS));
+        let config = pf_config(ground, seed);
+        let addresses = [config.sip, config.msrp];
+        let pf = Pf::new(config, ground.pf.clone(), ground.policy.clone());
+        let pf = sim.add("pf".into(), &addresses, Inhabitant::Pf(Box::new(pf)));
+        sim.observe(pf);
+        sim.set_commit_plan(pf, ground.commits.clone());
+        let add = |(name, config, inhabitant): Resident| {
+            let core = matches!(inhabitant, Inhabitant::Core(_));
+            let addresses = [config.sip, config.msrp];
+            sim.add(name, if core { &addresses[..1] } else { &addresses }, inhabitant)
+        };
+        let nodes = residents(ground, seed).into_iter().map(add).collect::<Vec<_>>();
+        Self::of(Medium::Virtual(Box::new(sim)), ground, seed, pf, nodes)
+    }
+
+    /// Builds the world on loopback addresses of its own, with the PF as another process. Returns it
+    /// with the ground on which it stands, which `make` gives for a block of addresses.
+    ///
+    /// # Errors
+    ///
+    /// What the machine denies.
+    pub(super) fn on_sockets(make: impl Fn(Block) -> Ground, seed: u64) -> Result<(Self, Ground), String> {
+        let mut attempts = 0;
+        loop {
+            let ground = make(Block::next_loopback());
+            let config = pf_config(&ground, seed);
+            let pf = medium::Pf { address: ground.block().pf(), settings: medium::settings_of(&config, ground.settings()) };
+            attempts += 1;
+            match Real::begin(residents(&ground, seed), &pf) {
+                Ok((real, nodes)) => {
+                    // The PF is no node of ours; no number stands for it.
+                    let world = Self::of(Medium::Real(Box::new(real)), &ground, seed, NodeId(u32::MAX), nodes);
+                    return Ok((Self { clock: medium::since_the_epoch(), ..world }, ground));
+                }
+                Err(fault) if medium::is_taken(&fault) && attempts < ATTEMPTS => {}
+                Err(fault) => return Err(fault.to_string()),
+            }
+        }
+    }
+
+    /// `nodes` are those of [`residents`]: the core, then the homes.
+    fn of(medium: Medium, ground: &Ground, seed: u64, pf: NodeId, nodes: Vec<NodeId>) -> Self {
+        let member = |(home, node): (&Home, NodeId)| Member { party: home.party.clone(), node, reference: home.reference };
+        Self {
+            medium,
+            pf,
+            core: nodes[0],
+            members: ground.homes.iter().zip(nodes.into_iter().skip(1)).map(member).collect(),
+            pf_config: pf_config(ground, seed),
             pf_settings: ground.pf.clone(),
             policy: ground.policy.clone(),
             timing: ground.timing,
             restarts: 0,
             clock: Duration::ZERO,
             unattended: false,
-        };
-        world.settle_in(ground, seed);
-        world
-    }
-
-    fn settle_in(&mut self, ground: &Ground, seed: u64) {
-        let config = self.pf_config.clone();
-        let addresses = [config.sip, config.msrp];
-        let pf = Pf::new(config, self.pf_settings.clone(), self.policy.clone());
-        self.pf = self.sim.add("pf".into(), &addresses, Inhabitant::Pf(Box::new(pf)));
-        self.sim.observe(self.pf);
-        self.sim.set_commit_plan(self.pf, ground.commits.clone());
-        let config = ground.config(seed, "core", CORE_ADDRESS, "scscf1.home1.example");
-        let addresses = [config.sip];
-        let mut core = Core::new(ground.core.clone(), config);
-        let mut actors = Vec::with_capacity(ground.homes.len());
-        for home in &ground.homes {
-            let config = ground.config(seed, &home.party.to_string(), home.address, &home.host);
-            let addresses = [config.sip, config.msrp];
-            let actor = Scripted::new(home.profile.clone(), config);
-            if home.party.role == Role::Client {
-                core.bind(&home.profile.uri, &home.profile.contact(actor.endpoint().config()));
-            }
-            actors.push((home, addresses, actor));
-        }
-        self.core = self.sim.add("core".into(), &addresses, Inhabitant::Core(Box::new(core)));
-        for (home, addresses, mut actor) in actors {
-            actor.set_reference(home.reference);
-            if !values.flag("client.rejoin-retry-after-491") {
-                actor.give_up_after_491();
-            }
-            let name: Arc<str> = home.party.to_string().into();
-            let node = self.sim.add(name, &addresses, Inhabitant::Scripted(Box::new(actor)));
-            self.members.push(Member { party: home.party.clone(), node, reference: home.reference });
         }
     }
 
     /// The present.
-    pub(super) const fn now(&self) -> Instant {
-        self.sim.now()
+    pub(super) fn now(&self) -> Instant {
+        self.medium.now()
     }
 
     /// How far the wall clock has jumped.
@@ -155,27 +199,27 @@ impl World {
 
     /// Everything recorded so far.
     pub(super) fn events(&self) -> &[Event] {
-        self.sim.events()
+        self.medium.events()
     }
 
     /// The record, when nothing more is to happen.
     pub(super) fn into_events(self) -> Vec<Event> {
-        self.sim.into_events()
+        self.medium.into_events()
     }
 
     /// Records something that is no message.
     pub(super) fn record(&mut self, kind: Kind) {
-        self.sim.record(kind);
+        self.medium.record(kind);
     }
 
     /// Puts a filter at the edge of the IUT.
     pub(super) fn tamper(&mut self, filter: Box<dyn Filter>) {
-        self.sim.set_filter(Some(filter));
+        self.medium.set_filter(Some(filter));
     }
 
     /// Lets the next thing happen that is due by `limit`.
     pub(super) fn step(&mut self, limit: Instant) -> Option<NodeId> {
-        self.sim.step(limit)
+        self.medium.step(limit)
     }
 
     /// The nodes of an end: of a user all devices.
@@ -185,7 +229,7 @@ impl World {
 
     /// The scripted actor on a node.
     pub(super) fn actor(&self, node: NodeId) -> Option<&Scripted> {
-        match self.sim.engine(node) {
+        match self.medium.engine(node) {
             Some(Inhabitant::Scripted(actor)) => Some(actor),
             Some(Inhabitant::Pf(_) | Inhabitant::Core(_)) | None => None,
         }
@@ -197,7 +241,7 @@ impl World {
             Inhabitant::Scripted(actor) => Some(action(actor, now)),
             Inhabitant::Pf(_) | Inhabitant::Core(_) => None,
         };
-        self.sim.act(node, act).flatten()
+        self.medium.act(node, act).flatten()
     }
 
     /// The next thing that came to an actor of the script. What comes to a reference actor is its
@@ -205,7 +249,7 @@ impl World {
     pub(super) fn poll_event(&mut self, node: NodeId) -> Option<Came> {
         let member = self.members.iter().find(|member| member.node == node)?;
         let silent = member.reference || self.unattended;
-        let Some(Inhabitant::Scripted(actor)) = self.sim.engine_mut(node) else { return None };
+        let Some(Inhabitant::Scripted(actor)) = self.medium.engine_mut(node) else { return None };
         if silent {
             while actor.poll_event().is_some() {}
         }
@@ -235,12 +279,12 @@ impl World {
             Inhabitant::Core(core) => core.poll_registered(),
             Inhabitant::Pf(_) | Inhabitant::Scripted(_) => None,
         };
-        self.sim.act(self.core, take).flatten()
+        self.medium.act(self.core, take).flatten()
     }
 
     /// Takes a device out of the location service.
     pub(super) fn unbind(&mut self, user: &str) {
-        self.sim.act(self.core, |inhabitant: &mut Inhabitant, _| {
+        self.medium.act(self.core, |inhabitant: &mut Inhabitant, _| {
             if let Inhabitant::Core(core) = inhabitant {
                 core.unbind(user, None);
             }
@@ -249,7 +293,7 @@ impl World {
 
     /// From now on every actor follows its habits alone, and nobody keeps a record.
     pub(super) fn set_unattended(&mut self) {
-        self.sim.close_record();
+        self.medium.close_record();
         self.unattended = true;
         for node in self.members.iter().map(|member| member.node).collect::<Vec<_>>() {
             self.act(node, |actor, _| actor.set_unattended(true));
@@ -267,31 +311,31 @@ impl World {
     pub(super) fn change(&mut self, act: &Act) {
         match act {
             Act::Disconnect(end) => {
-                self.sim.record(Kind::Fault(format!("disconnect {end}")));
+                self.medium.record(Kind::Fault(format!("disconnect {end}")));
                 for node in self.nodes(end).collect::<Vec<_>>() {
-                    self.sim.disconnect(node);
+                    self.medium.disconnect(node);
                 }
             }
             Act::Link { from, to, quality } => {
-                self.sim.record(Kind::Fault(format!("link {from} {to}")));
+                self.medium.record(Kind::Fault(format!("link {from} {to}")));
                 let crate::suite::scenario::Quality { loss, delay, reorder, duplicate } = *quality;
                 let quality = Quality { loss, delay, reorder, duplicate };
                 self.each_pair(from, to, |sim, one, other| sim.set_link(one, other, quality));
             }
             Act::Partition(one, other) => {
-                self.sim.record(Kind::Fault(format!("partition {one} {other}")));
+                self.medium.record(Kind::Fault(format!("partition {one} {other}")));
                 self.each_pair(one, other, Simulator::partition);
             }
             Act::Heal(one, other) => {
-                self.sim.record(Kind::Fault(format!("heal {one} {other}")));
+                self.medium.record(Kind::Fault(format!("heal {one} {other}")));
                 self.each_pair(one, other, Simulator::heal);
             }
             Act::Restart(end) => {
-                self.sim.record(Kind::Fault(format!("restart {end}")));
+                self.medium.record(Kind::Fault(format!("restart {end}")));
                 self.restart();
             }
             Act::Clock(span) => {
-                self.sim.record(Kind::Fault(format!("clock +{}s", span.as_secs())));
+                self.medium.record(Kind::Fault(format!("clock +{}s", span.as_secs())));
                 self.clock += *span;
             }
             _ => {}
@@ -302,7 +346,9 @@ impl World {
         let (from, to) = (self.places(from), self.places(to));
         for one in &from {
             for other in &to {
-                act(&mut self.sim, *one, *other);
+                if let Some(sim) = self.medium.simulator() {
+                    act(sim, *one, *other);
+                }
             }
         }
     }
@@ -323,15 +369,21 @@ impl World {
 
     /// The process of the PF dies and starts again from what its store holds.
     fn restart(&mut self) {
-        self.sim.kill(self.pf);
+        let Some(sim) = self.medium.simulator() else { return };
+        sim.kill(self.pf);
         self.restarts += 1;
         // A new process draws new identifiers.
         let config = endpoint::Config { seed: self.pf_config.seed.wrapping_add(self.restarts), ..self.pf_config.clone() };
         // The simulator's store is in memory: reading it does not fail.
-        let records = self.sim.store(self.pf).records().unwrap_or_default();
+        let records = sim.store(self.pf).records().unwrap_or_default();
         let pf = Pf::restored(config, self.pf_settings.clone(), self.policy.clone(), records)
             .expect("the PF takes up what it has written itself");
-        self.sim.start(self.pf, Inhabitant::Pf(Box::new(pf)));
+        sim.start(self.pf, Inhabitant::Pf(Box::new(pf)));
+    }
+
+    /// Why the IUT is gone, if it is and nobody asked for that.
+    pub(super) fn is_broken(&mut self) -> Option<String> {
+        self.medium.is_broken()
     }
 
     /// The sessions and subscriptions that actors still have, as a person names them.

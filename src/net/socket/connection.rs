@@ -9,7 +9,7 @@ use tokio::time::Instant as RealInstant;
 use super::queue::Queue;
 use super::stream::{Line, Stream};
 use super::{Arrival, Limits, Sockets, Wire, listen};
-use crate::engine::{Closure, ConnectionId, Engine, Input, Standing, Transport};
+use crate::engine::{Closure, ConnectionId, Engine, Input, Output, Standing, Transport};
 use crate::net::NodeId;
 
 /// A connection of one node.
@@ -204,7 +204,20 @@ impl<E: Engine> Sockets<E> {
 
     fn give_up(&mut self, id: NodeId, connection: ConnectionId, complaint: Complaint) -> Option<NodeId> {
         let how = if complaint == Complaint::Stalled { Closure::Reset } else { Closure::Finished };
-        self.close(id, connection, how);
+        self.cut(id, connection, how)
+    }
+
+    /// Ends a connection from this side, and tells the engine.
+    fn cut(&mut self, id: NodeId, connection: ConnectionId, how: Closure) -> Option<NodeId> {
+        self.carry_out(id, self.clock.now(), Output::Close { connection, how });
         self.feed(id, Input::Closed { connection, how })
+    }
+
+    /// Resets every connection of a node.
+    pub fn disconnect(&mut self, id: NodeId) {
+        let connections = self.nodes.get(id.0 as usize).map(|node| node.connections.keys().copied().collect::<Vec<_>>());
+        for connection in connections.unwrap_or_default() {
+            self.cut(id, connection, Closure::Reset);
+        }
     }
 }

@@ -193,6 +193,11 @@ impl<E: Engine> Sockets<E> {
         self.nodes.get(node.0 as usize).map(|node| node.hub.engine())
     }
 
+    /// The same, to take out what it has kept for its user.
+    pub fn engine_mut(&mut self, node: NodeId) -> Option<&mut E> {
+        self.nodes.get_mut(node.0 as usize).map(|node| &mut node.hub.engine)
+    }
+
     /// Acts on the engine of a node now.
     pub fn act<R>(&mut self, node: NodeId, action: impl FnOnce(&mut E, Instant) -> R) -> Option<R> {
         let now = self.clock.now();

@@ -1,0 +1,235 @@
+//! What carries bytes between the nodes of a world: the simulator, or sockets in real time.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use super::process::Process;
+use super::serve::Settings;
+use super::world::{Inhabitant, Resident};
+use crate::endpoint;
+use crate::engine::Transport;
+use crate::net::sim::Simulator;
+use crate::net::socket::{Bound, Clock, Fault, Limits, Listener, Sockets, Tls, TlsFiles, Use};
+use crate::net::{Filter, NodeId};
+use crate::time::Instant;
+use crate::trace::event::{Event, Kind};
+
+/// How much faster than the clock on the wall a run against our own process goes.
+pub(super) const SPEED: f64 = 10.0;
+
+/// What carries bytes between the nodes of a world.
+pub(super) enum Medium {
+    /// Virtual time; the IUT is a node.
+    Virtual(Box<Simulator<Inhabitant>>),
+    /// Real time; the IUT is another process.
+    Real(Box<Real>),
+}
+
+/// Nodes on sockets, and the process that is judged.
+pub(super) struct Real {
+    /// Before the runtime, in which its tasks live.
+    sockets: Sockets<Inhabitant>,
+    runtime: Runtime,
+    iut: Process,
+    now: Instant,
+}
+
+impl Medium {
+    /// The present.
+    pub(super) fn now(&self) -> Instant {
+        match self {
+            Self::Virtual(sim) => sim.now(),
+            Self::Real(real) => real.now,
+        }
+    }
+
+    /// Everything recorded so far.
+    pub(super) fn events(&self) -> &[Event] {
+        match self {
+            Self::Virtual(sim) => sim.events(),
+            Self::Real(real) => real.sockets.events(),
+        }
+    }
+
+    /// The record, when the run is over.
+    pub(super) fn into_events(self) -> Vec<Event> {
+        match self {
+            Self::Virtual(sim) => sim.into_events(),
+            Self::Real(real) => real.sockets.events().to_vec(),
+        }
+    }
+
+    /// Records something that is no message.
+    pub(super) fn record(&mut self, kind: Kind) {
+        match self {
+            Self::Virtual(sim) => sim.record(kind),
+            Self::Real(real) => real.sockets.record(kind),
+        }
+    }
+
+    /// Puts a filter at the edge of the IUT, where that is ours.
+    pub(super) fn set_filter(&mut self, filter: Option<Box<dyn Filter>>) {
+        match self {
+            Self::Virtual(sim) => sim.set_filter(filter),
+            Self::Real(_) => debug_assert!(filter.is_none(), "links are tampered with in the simulator"),
+        }
+    }
+
+    /// Lets the next thing happen that is due by `limit`.
+    pub(super) fn step(&mut self, limit: Instant) -> Option<NodeId> {
+        match self {
+            Self::Virtual(sim) => sim.step(limit),
+            Self::Real(real) => real.step(limit),
+        }
+    }
+
+    /// The engine of a node.
+    pub(super) fn engine(&self, node: NodeId) -> Option<&Inhabitant> {
+        match self {
+            Self::Virtual(sim) => sim.engine(node),
+            Self::Real(real) => real.sockets.engine(node),
+        }
+    }
+
+    /// Acts on the engine of a node now.
+    pub(super) fn act<R>(&mut self, node: NodeId, action: impl FnOnce(&mut Inhabitant, Instant) -> R) -> Option<R> {
+        match self {
+            Self::Virtual(sim) => sim.act(node, action),
+            Self::Real(real) => {
+                let _inside = real.runtime.enter();
+                let result = real.sockets.act(node, action);
+                real.now = real.now.max(real.sockets.now());
+                result
+            }
+        }
+    }
+
+    /// The engine of a node, to look at what it has kept for its user.
+    pub(super) fn engine_mut(&mut self, node: NodeId) -> Option<&mut Inhabitant> {
+        match self {
+            Self::Virtual(sim) => sim.engine_mut(node),
+            Self::Real(real) => real.sockets.engine_mut(node),
+        }
+    }
+
+    /// Nobody reads what is recorded from now on.
+    pub(super) fn close_record(&mut self) {
+        match self {
+            Self::Virtual(sim) => sim.close_record(),
+            Self::Real(_) => {}
+        }
+    }
+
+    /// Resets every connection of a node.
+    pub(super) fn disconnect(&mut self, node: NodeId) {
+        match self {
+            Self::Virtual(sim) => sim.disconnect(node),
+            Self::Real(real) => {
+                let _inside = real.runtime.enter();
+                real.sockets.disconnect(node);
+            }
+        }
+    }
+
+    /// The simulator, for what only it can do.
+    pub(super) fn simulator(&mut self) -> Option<&mut Simulator<Inhabitant>> {
+        match self {
+            Self::Virtual(sim) => Some(sim),
+            Self::Real(_) => None,
+        }
+    }
+
+    /// Why nothing more can come of the run: the IUT is gone, and nobody asked for that.
+    pub(super) fn is_broken(&mut self) -> Option<String> {
+        match self {
+            Self::Virtual(_) => None,
+            Self::Real(real) => real.iut.ended(),
+        }
+    }
+}
+
+impl Real {
+    fn step(&mut self, limit: Instant) -> Option<NodeId> {
+        let node = self.runtime.block_on(self.sockets.step(Some(limit)));
+        self.now = self.now.max(self.sockets.now());
+        if node.is_none() {
+            self.now = self.now.max(limit);
+        }
+        node
+    }
+
+    /// Binds the sockets of every node, starts the IUT and then the clock. Returns the numbers of
+    /// the nodes, in their order.
+    pub(super) fn begin(nodes: Vec<Resident>, pf: &Pf) -> Result<(Self, Vec<NodeId>), Fault> {
+        let failed = |why: String| Fault::Io("no run on sockets", std::io::Error::other(why));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|cause| Fault::Io("no runtime", cause))?;
+        let inside = runtime.enter();
+        let limits = Limits::default();
+        let bound: Vec<Bound> =
+            nodes.iter().map(|(_, config, _)| Bound::bind(&listeners(config), &limits)).collect::<Result<_, _>>()?;
+        let tls = Tls::new(&TlsFiles::default(), &["localhost".to_owned()])?;
+        let iut = Process::start(&pf.settings).map_err(failed)?;
+        let mut sockets = Sockets::new(Clock::from_zero(SPEED), limits, Some(tls)).observing(pf.address);
+        let mut ids = Vec::new();
+        for ((name, _, inhabitant), bound) in nodes.into_iter().zip(bound) {
+            ids.push(sockets.add(name, bound, None, inhabitant)?);
+        }
+        drop(inside);
+        Ok((Self { sockets, runtime, iut, now: Instant::ZERO }, ids))
+    }
+}
+
+/// The IUT of a run on sockets: our PF in a process of its own.
+pub(super) struct Pf {
+    pub(super) address: IpAddr,
+    pub(super) settings: Settings,
+}
+
+/// Where a node listens, by its transport: a plain one always takes UDP and TCP alike.
+fn listeners(config: &endpoint::Config) -> Vec<Listener> {
+    let secure = config.transport == Transport::Tls;
+    let listener = |of, transport, address| Listener { of, transport, address };
+    let mut listeners = vec![
+        listener(Use::Sip, Transport::Udp, config.sip),
+        listener(Use::Sip, Transport::Tcp, config.sip),
+        listener(Use::Msrp, if config.secure_media { Transport::Tls } else { Transport::Tcp }, config.msrp),
+    ];
+    listeners.extend(secure.then(|| listener(Use::Sip, Transport::Tls, config.sips)));
+    listeners
+}
+
+/// The settings of a PF that is configured like a node of the simulator.
+pub(super) fn settings_of(config: &endpoint::Config, settings: Settings) -> Settings {
+    let text = |own: &Listener| format!("{}:{}", own.transport.token().to_ascii_lowercase(), own.address);
+    let (mut sip, msrp): (Vec<Listener>, Vec<Listener>) = listeners(config).into_iter().partition(|own| own.of == Use::Sip);
+    // What names no transport goes as the first one does.
+    sip.sort_by_key(|own| own.transport != config.transport);
+    Settings {
+        listen: sip.iter().map(text).collect(),
+        msrp_listen: msrp.iter().map(text).collect(),
+        host: Some(config.host.clone()),
+        store: Some("memory".to_owned()),
+        seed: Some(config.seed),
+        speed: Some(SPEED),
+        ..settings
+    }
+}
+
+/// How far the date is from the day on which every simulated run begins.
+pub(super) fn since_the_epoch() -> Duration {
+    Clock::of_the_wall(1.0).now().since(Instant::ZERO)
+}
+
+/// Whether an attempt failed because of an address that somebody else has.
+pub(super) fn is_taken(fault: &Fault) -> bool {
+    match fault {
+        Fault::Bind { cause, .. } => cause.kind() == std::io::ErrorKind::AddrInUse,
+        Fault::Io(_, cause) => cause.to_string().contains("is in use"),
+        Fault::Descriptors { .. } | Fault::Tls(_) => false,
+    }
+}
