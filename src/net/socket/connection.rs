@@ -81,6 +81,8 @@ impl Connection {
             _ => Some((written, now)),
         };
         self.unfinished = match (standing, self.unfinished) {
+            // While nothing is read from the peer it can finish nothing.
+            (Standing::Unfinished { .. }, _) if waiting >= limits.pause_at => None,
             (Standing::Unfinished { messages }, Some((before, since))) if before == messages => Some((before, since)),
             (Standing::Unfinished { messages }, _) => Some((messages, now)),
             (Standing::Idle | Standing::InUse, _) => None,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
@@ -36,11 +37,12 @@ pub(super) struct Queue {
     pause_at: usize,
     work: Notify,
     relief: Notify,
+    ended: Notify,
 }
 
 impl Queue {
     pub(super) fn new(pause_at: usize) -> Self {
-        Self { state: Mutex::default(), pause_at, work: Notify::new(), relief: Notify::new() }
+        Self { state: Mutex::default(), pause_at, work: Notify::new(), relief: Notify::new(), ended: Notify::new() }
     }
 
     /// Nothing panics while the lock is held, so a poisoned one is as good as any.
@@ -67,6 +69,24 @@ impl Queue {
         state.ending = Some(how);
         self.work.notify_one();
         self.relief.notify_one();
+        self.ended.notify_one();
+    }
+
+    /// Waits until this side has ended the connection and the peer has had `grace` to take what
+    /// waits; an end without ceremony grants none.
+    pub(super) async fn overdue(&self, grace: Duration) {
+        while self.state().ending.is_none() {
+            self.ended.notified().await;
+        }
+        if !self.is_aborted() {
+            tokio::time::timeout(grace, self.aborted()).await.unwrap_or_default();
+        }
+    }
+
+    async fn aborted(&self) {
+        while !self.is_aborted() {
+            self.ended.notified().await;
+        }
     }
 
     /// How many bytes wait, and how many were ever written.

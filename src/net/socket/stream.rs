@@ -17,7 +17,7 @@ use super::{Arrival, Wire};
 use crate::engine::{Closure, ConnectionId, Input};
 use crate::net::NodeId;
 
-/// How long an ended connection waits for the peer to end its side.
+/// How long an ended connection waits for the peer to take what is left, and to end its side.
 const LINGER: Duration = Duration::from_secs(2);
 /// How much is read at a time.
 const READ: usize = 64 * 1024;
@@ -122,6 +122,7 @@ impl Line {
         let ended = tokio::select! {
             how = self.read_all(&mut reader) => how,
             how = self.write_all(&mut writer) => how,
+            () = self.queue.overdue(LINGER) => Closure::Reset,
         };
         if ended == Closure::Finished {
             // Whatever the outcome, the connection is over.
