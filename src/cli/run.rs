@@ -43,6 +43,9 @@ pub(super) struct CourseArgs {
     /// Against whom: reference, or self:udp, self:tcp, self:tls for our PF in a process of its own
     #[arg(long, value_name = "TARGET", default_value_t = Target::Reference, env = "CPMCHECK_TARGET", hide_env = true)]
     target: Target,
+    /// How many times faster than the clock on the wall a run on sockets goes
+    #[arg(long, value_name = "F", default_value_t = 5.0, value_parser = speed, env = "CPMCHECK_SPEED", hide_env = true)]
+    speed: f64,
     /// The seed of everything random [default: the suite's]
     #[arg(long, value_name = "N", value_parser = seed, env = "CPMCHECK_SEED", hide_env = true)]
     seed: Option<u64>,
@@ -189,6 +192,12 @@ pub(super) fn seed(text: &str) -> Result<u64, String> {
     parsed.ok_or_else(|| "a seed is a number, decimal or with 0x".to_owned())
 }
 
+/// `10`, `0.5`.
+fn speed(text: &str) -> Result<f64, String> {
+    let parsed = text.parse().ok().filter(|speed| (0.1..=100.0).contains(speed));
+    parsed.ok_or_else(|| "a speed is a number between 0.1 and 100".to_owned())
+}
+
 /// Runs the selected scenarios.
 pub(super) fn run(args: &Args, console: &Console) -> Exit {
     match prepare(args, console) {
@@ -208,6 +217,7 @@ fn prepare(args: &Args, console: &Console) -> Result<Exit, Exit> {
         fail_on: args.gates.fail_on(),
         compare: policy.is_empty() && seed == loaded.suite.defaults.seed && args.course.target.is_simulated(),
         target: args.course.target,
+        speed: args.course.speed,
     };
     let course = Course::new(&loaded.suite, choices);
     course.rule_out(&mut selected);
@@ -275,7 +285,7 @@ impl Session<'_> {
         let clock = super::clock::Stopwatch::start();
         let jobs = jobs(&self.selected.scenarios, self.seed, self.args.course.repeat);
         let suite = &self.loaded.suite;
-        self.say(&terminal::opening(suite, self.selected.scenarios.len(), self.seed));
+        self.say(&terminal::opening(suite, self.selected.scenarios.len(), self.seed, &self.args.course.target.to_string()));
         let mut files = match self.files(&jobs) {
             Ok(files) => files,
             Err(exit) => return exit,

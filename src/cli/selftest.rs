@@ -11,7 +11,6 @@ use crate::report::{junit, ladder, terminal};
 use crate::run::execute::{Choices, Course};
 use crate::run::plan::{Job, Order, Pool, Selection, cores, jobs};
 use crate::run::select::Glob;
-use crate::run::target::Target;
 use crate::run::selftest::{Trial, differences, tamper, trials};
 use crate::suite::load_all;
 use crate::suite::source::Sources;
@@ -52,7 +51,7 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
         Err(exit) => return exit,
     };
     let none = std::collections::BTreeMap::new();
-    let choices = Choices { policy: &none, scale: 1.0, fail_on: FailOn::Shall, compare: false, target: Target::Reference };
+    let choices = Choices::in_the_simulator(&none);
     let course = Course::new(&loaded.suite, choices);
     let stop = AtomicBool::new(false);
     let pool = Pool { threads: cores(), order: Order::Id, seed: loaded.suite.defaults.seed, max_fail: None, stop: &stop };
@@ -110,7 +109,7 @@ impl Check<'_> {
         let suite = load_all(Sources::of_texts("canary", texts)).suite;
         let Some(scenario) = suite.scenario("canary/canary") else { return (false, "the canary could not be read".to_owned()) };
         let none = std::collections::BTreeMap::new();
-        let choices = Choices { policy: &none, scale: 1.0, fail_on: FailOn::Shall, compare: false, target: Target::Reference };
+        let choices = Choices::in_the_simulator(&none);
         let course = Course::new(&suite, choices);
         let job = Job { scenario, variant: &scenario.variants[0], repetition: 1, seed: suite.defaults.seed };
         let outcome = course.play(&job);

@@ -15,7 +15,6 @@ use crate::report::jsonl::{Stored, StoredOutcome, read};
 use crate::report::ladder as render;
 use crate::run::execute::{Choices, Course};
 use crate::run::plan::Job;
-use crate::run::target::Target;
 use crate::suite::Suite;
 use crate::trace::Trace;
 
@@ -140,7 +139,7 @@ fn played(what: &str, seed: Option<u64>, suite: &SuiteArgs, console: &Console) -
         return Err(Exit::Usage);
     };
     let none = BTreeMap::new();
-    let course = Course::new(&suite, Choices { policy: &none, scale: 1.0, fail_on: FailOn::Shall, compare: false, target: Target::Reference });
+    let course = Course::new(&suite, Choices::in_the_simulator(&none));
     let seed = seed.unwrap_or(suite.defaults.seed);
     let outcome = course.play(&Job { scenario, variant, repetition: 1, seed });
     Ok((outcome, suite))

@@ -43,10 +43,11 @@ pub const fn level_name(level: Level) -> &'static str {
 }
 
 /// The first line: what is run, against what, under which seed.
-pub fn opening(suite: &Suite, selected: usize, seed: u64) -> String {
+pub fn opening(suite: &Suite, selected: usize, seed: u64, target: &str) -> String {
+    let clock = if target == "reference" { "virtual" } else { "real" };
     let title = if suite.defaults.title.is_empty() { "untitled" } else { &suite.defaults.title };
     format!(
-        "{} {}  suite {} ({selected} of {} scenarios)  target reference  seed {seed:#x}  clock virtual\n{}\n",
+        "{} {}  suite {} ({selected} of {} scenarios)  target {target}  seed {seed:#x}  clock {clock}\n{}\n",
         strong("cpmcheck"),
         env!("CARGO_PKG_VERSION"),
         suite.sources.origin,

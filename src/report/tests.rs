@@ -44,7 +44,7 @@ fn the_whole_of_a_run_in_the_terminal() {
         full: true,
     };
     let lines: String = outcomes.iter().map(terminal::line).collect();
-    golden("run", &plain(&format!("{}{lines}{}", terminal::opening(&suite(), 4, 17), terminal::closing(&closing))));
+    golden("run", &plain(&format!("{}{lines}{}", terminal::opening(&suite(), 4, 17, "reference"), terminal::closing(&closing))));
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::ground::Ground;
-use super::medium::SPEED;
 use super::plan::{Job, Selected};
 use super::play::{Played, Player};
 use super::tamper::{Bitten, Tampering};
@@ -25,6 +24,17 @@ use crate::trace::snapshot::Snapshot;
 /// How close two events on different sockets may come before their order tells nothing.
 const SKEW: Duration = Duration::from_millis(20);
 
+/// How late something may be in real time before it is more than the machine's fault.
+const LATE: Duration = Duration::from_millis(500);
+
+/// What real time adds to the judge's patience.
+fn clock_setup(choices: &Choices<'_>) -> judge::Setup {
+    if choices.target.is_simulated() {
+        return judge::Setup::default();
+    }
+    judge::Setup { skew: SKEW.mul_f64(choices.speed), late: LATE.mul_f64(choices.speed), ..judge::Setup::default() }
+}
+
 /// What is common to all scenarios of a run.
 pub struct Course<'a> {
     pub(super) suite: &'a Suite,
@@ -33,6 +43,7 @@ pub struct Course<'a> {
     fail_on: FailOn,
     compare: bool,
     target: Target,
+    speed: f64,
     pub(super) names: Names,
     pub(super) judge: Judge,
     /// The ground of every variant of the suite, by scenario and variant, once it was played.
@@ -52,21 +63,29 @@ pub struct Choices<'a> {
     pub compare: bool,
     /// Against whom.
     pub target: Target,
+    /// How much faster than the clock on the wall a run on sockets goes.
+    pub speed: f64,
+}
+
+impl<'a> Choices<'a> {
+    /// The usual course in the simulator; traces are not compared.
+    pub const fn in_the_simulator(policy: &'a BTreeMap<String, String>) -> Self {
+        Self { policy, scale: 1.0, fail_on: FailOn::Shall, compare: false, target: Target::Reference, speed: 1.0 }
+    }
 }
 
 impl<'a> Course<'a> {
     /// Prepares what all scenarios share: names and the judge.
     pub fn new(suite: &'a Suite, choices: Choices<'a>) -> Self {
         let names = super::ground::names(&suite.defaults);
-        let skew = if choices.target.is_simulated() { Duration::ZERO } else { SKEW.mul_f64(SPEED) };
-        let setup = judge::Setup { scale: choices.scale, skew };
+        let setup = judge::Setup { scale: choices.scale, ..clock_setup(&choices) };
         let judge = Judge::new(&suite.catalogue.requirements, names.clone(), setup);
-        let Choices { policy, scale, fail_on, compare, target } = choices;
+        let Choices { policy, scale, fail_on, compare, target, speed } = choices;
         let variants = |scenario: &'a Scenario| scenario.variants.iter().map(move |variant| (scenario, variant));
         let grounds = suite.scenarios.iter().flat_map(variants);
         let grounds =
             grounds.map(|(scenario, variant)| ((scenario.id.as_str(), variant.name.as_str()), (scenario, OnceLock::new())));
-        Self { suite, policy, scale, fail_on, compare, target, names, judge, grounds: grounds.collect() }
+        Self { suite, policy, scale, fail_on, compare, target, speed, names, judge, grounds: grounds.collect() }
     }
 
     /// The suite.
@@ -120,7 +139,7 @@ impl<'a> Course<'a> {
             Target::Own(transport) => {
                 let policy = self.policy(job);
                 let make = |block| Ground::at(block, &self.suite.defaults, job.scenario, &policy).over(transport);
-                let (world, ground) = World::on_sockets(make, job.seed)?;
+                let (world, ground) = World::on_sockets(make, job.seed, self.speed)?;
                 Ok((world, Arc::new(ground)))
             }
         }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use super::target::Target;
 use super::execute::{Choices, Course};
 use super::plan::{Order, Pool, Selection, cores, jobs};
 use super::selftest::{proofs, tamper, trials};
@@ -25,7 +24,7 @@ pub struct Terms<'a> {
 
 /// Plays the suite against the reference PF and weighs what came of it.
 pub fn measure<'s>(suite: &'s Suite, label: &str, terms: Terms<'_>) -> Revision<'s> {
-    let course = Course::new(suite, Choices { policy: terms.policy, scale: 1.0, fail_on: FailOn::Shall, compare: false, target: Target::Reference });
+    let course = Course::new(suite, Choices::in_the_simulator(terms.policy));
     let stop = AtomicBool::new(false);
     let seed = terms.seed.unwrap_or(suite.defaults.seed);
     let pool = Pool { threads: cores(), order: Order::Id, seed, max_fail: None, stop: &stop };

@@ -16,9 +16,6 @@ use crate::net::{Filter, NodeId};
 use crate::time::Instant;
 use crate::trace::event::{Event, Kind};
 
-/// How much faster than the clock on the wall a run against our own process goes.
-pub(super) const SPEED: f64 = 10.0;
-
 /// What carries bytes between the nodes of a world.
 pub(super) enum Medium {
     /// Virtual time; the IUT is a node.
@@ -174,7 +171,7 @@ impl Real {
             nodes.iter().map(|(_, config, _)| Bound::bind(&listeners(config), &limits)).collect::<Result<_, _>>()?;
         let tls = Tls::new(&TlsFiles::default(), &["localhost".to_owned()])?;
         let iut = Process::start(&pf.settings).map_err(failed)?;
-        let mut sockets = Sockets::new(Clock::from_zero(SPEED), limits, Some(tls)).observing(pf.address);
+        let mut sockets = Sockets::new(Clock::from_zero(pf.settings.speed.unwrap_or(1.0)), limits, Some(tls)).observing(pf.address);
         let mut ids = Vec::new();
         for ((name, _, inhabitant), bound) in nodes.into_iter().zip(bound) {
             ids.push(sockets.add(name, bound, None, inhabitant)?);
@@ -215,7 +212,6 @@ pub(super) fn settings_of(config: &endpoint::Config, settings: Settings) -> Sett
         host: Some(config.host.clone()),
         store: Some("memory".to_owned()),
         seed: Some(config.seed),
-        speed: Some(SPEED),
         ..settings
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::block::Block;
 use super::ground::{Ground, Home};
 use super::medium::{self, Medium, Real};
+use super::serve;
 use crate::endpoint::{self, Event as Came, Timing};
 use crate::engine::{ConnectionId, Engine, Input, Output, Standing};
 use crate::net::sim::{Settings, Simulator};
@@ -145,12 +146,13 @@ impl World {
     /// # Errors
     ///
     /// What the machine denies.
-    pub(super) fn on_sockets(make: impl Fn(Block) -> Ground, seed: u64) -> Result<(Self, Ground), String> {
+    pub(super) fn on_sockets(make: impl Fn(Block) -> Ground, seed: u64, speed: f64) -> Result<(Self, Ground), String> {
         let mut attempts = 0;
         loop {
             let ground = make(Block::next_loopback());
             let config = pf_config(&ground, seed);
-            let pf = medium::Pf { address: ground.block().pf(), settings: medium::settings_of(&config, ground.settings()) };
+            let settings = serve::Settings { speed: Some(speed), ..ground.settings() };
+            let pf = medium::Pf { address: ground.block().pf(), settings: medium::settings_of(&config, settings) };
             attempts += 1;
             match Real::begin(residents(&ground, seed), &pf) {
                 Ok((real, nodes)) => {

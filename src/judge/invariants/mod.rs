@@ -158,6 +158,11 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// Invariants whose deadlines may be missed by this much.
+    pub(super) fn new(late: Duration) -> Self {
+        Self { transactions: transaction::State::new(late), ..Self::default() }
+    }
+
     /// Sees the event at `at`.
     pub(super) fn event(&mut self, record: Record<'_>, at: usize, head: Option<&Head<'_>>) {
         let Record { events, .. } = record;

@@ -98,6 +98,8 @@ pub(super) struct State {
     unanswered: BTreeMap<Symbol, (u32, Instant)>,
     /// Final responses without an ACK: of which transaction and To tag.
     unacknowledged: BTreeMap<(Symbol, String), (u32, Instant)>,
+    /// How late an answer may be by the machine's fault.
+    late: Duration,
 }
 
 /// Whether a request can be answered at all.
@@ -106,6 +108,11 @@ const fn is_answerable(head: &Head<'_>) -> bool {
 }
 
 impl State {
+    /// Nothing was seen yet.
+    pub(super) fn new(late: Duration) -> Self {
+        Self { late, ..Self::default() }
+    }
+
     /// The IUT has lost its memory.
     pub(super) fn forget(&mut self) {
         self.unanswered.clear();
@@ -192,7 +199,7 @@ impl State {
         let Some(transaction) = self.all.get_mut(&symbol) else { return };
         let message = head.message;
         let (status, first) = (message.status().unwrap_or(0), !transaction.provisional && transaction.finals.is_empty());
-        if transaction.is_invite && first && seen.at.since(transaction.at) > Duration::from_millis(200) + GRACE {
+        if transaction.is_invite && first && seen.at.since(transaction.at) > Duration::from_millis(200) + GRACE + self.late {
             report.broken(&INVITE_ANSWERED, seen.number, format!("the first one after {:?}", seen.at.since(transaction.at)));
         }
         if !transaction.is_invite && (status == 408 || (status < 200 && status != 100)) {
@@ -284,7 +291,7 @@ impl State {
             let transaction = self.all.get(symbol);
             let is_invite = transaction.is_some_and(|transaction| transaction.is_invite);
             let waits = transaction.is_some_and(|transaction| transaction.provisional);
-            if is_invite && !waits && ended.since(*at) > Duration::from_millis(200) + GRACE {
+            if is_invite && !waits && ended.since(*at) > Duration::from_millis(200) + GRACE + self.late {
                 report.broken(&INVITE_ANSWERED, *event, format!("nothing for {:?}", ended.since(*at)));
             } else if !is_invite && ended.since(*at) >= PATIENCE {
                 report.broken(&ANSWERED, *event, format!("nothing for {:?}", ended.since(*at)));

@@ -51,11 +51,13 @@ pub struct Setup {
     pub scale: f64,
     /// Events on different connections that are no farther apart have no order.
     pub skew: Duration,
+    /// How much later than in virtual time something may come by the machine's fault.
+    pub late: Duration,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { scale: 1.0, skew: Duration::ZERO }
+        Self { scale: 1.0, skew: Duration::ZERO, late: Duration::ZERO }
     }
 }
 

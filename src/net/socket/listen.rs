@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::stream::Stream;
 use super::tls::Tls;
@@ -69,6 +69,15 @@ pub(super) async fn read_datagrams(node: NodeId, local: SocketAddr, socket: Arc<
             }
             // What an earlier datagram met with is no fault of the next one.
             Err(fault) => tracing::debug!(target: "socket", %local, %fault, "a datagram could not be read"),
+        }
+    }
+}
+
+/// Writes datagrams until the driver is gone.
+pub(super) async fn write_datagrams(socket: Arc<UdpSocket>, mut waiting: Receiver<(SocketAddr, Bytes)>) {
+    while let Some((peer, data)) = waiting.recv().await {
+        if let Err(fault) = socket.send_to(&data, peer).await {
+            tracing::debug!(target: "socket", %peer, %fault, "a datagram could not be sent");
         }
     }
 }

@@ -26,8 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::UdpSocket;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
+use tokio::task::AbortHandle;
 
 pub use clock::Clock;
 pub use fault::Fault;
@@ -46,6 +46,8 @@ use watch::Watch;
 
 /// Arrivals that wait for the engines; while they are so many, sockets are not read.
 const INBOX: usize = 1_024;
+/// Datagrams that wait for a socket; more are lost, as they would be on the way.
+const OUTBOX: usize = 4_096;
 
 /// What a task has to tell the driver.
 #[derive(Debug)]
@@ -61,13 +63,21 @@ enum Wire {
     Connected { connection: ConnectionId, stream: Stream, local: SocketAddr },
 }
 
+/// A UDP socket. What goes out passes a task of its own, as what goes out on streams does, so that
+/// bytes leave in the order in which an engine put them out, over whichever socket.
+struct Datagrams {
+    local: SocketAddr,
+    out: Sender<(SocketAddr, Bytes)>,
+}
+
 /// One engine and its sockets.
 struct Node<E> {
     hub: Hub<E>,
     name: Arc<str>,
-    datagrams: Vec<(SocketAddr, Arc<UdpSocket>)>,
+    datagrams: Vec<Datagrams>,
     addresses: Vec<SocketAddr>,
-    tasks: Vec<tokio::task::AbortHandle>,
+    tasks: Vec<AbortHandle>,
+    listening: Vec<AbortHandle>,
     connections: BTreeMap<ConnectionId, Connection>,
     accepted: u64,
     commits: Option<Committer<BoxedStore>>,
@@ -148,21 +158,23 @@ impl<E: Engine> Sockets<E> {
         let addresses = bound.addresses().collect();
         self.watch.secure(bound.listeners().filter(Listener::is_secure).map(|own| own.address));
         let commits = store.map(|store| self.committer(id, store)).transpose()?;
-        let mut tasks = Vec::new();
+        let (mut tasks, mut listening) = (Vec::new(), Vec::new());
         let mut datagrams = Vec::new();
         for (local, socket) in bound.datagrams {
             let socket = Arc::new(socket);
+            let (out, waiting) = mpsc::channel(OUTBOX);
             tasks.push(tokio::spawn(listen::read_datagrams(id, local, Arc::clone(&socket), self.sender.clone())).abort_handle());
-            datagrams.push((local, socket));
+            tasks.push(tokio::spawn(listen::write_datagrams(socket, waiting)).abort_handle());
+            datagrams.push(Datagrams { local, out });
         }
         for (listener, own) in bound.listeners {
             let tls = if own.is_secure() { self.tls.clone() } else { None };
             let doorman = listen::Doorman { node: id, tls, patience: self.limits.connect, inbox: self.sender.clone() };
-            tasks.push(tokio::spawn(doorman.run(listener)).abort_handle());
+            listening.push(tokio::spawn(doorman.run(listener)).abort_handle());
         }
         let hub = Hub::new(Arc::clone(&name), engine, false);
         let connections = BTreeMap::new();
-        let node = Node { hub, name, datagrams, addresses, tasks, connections, accepted: 0, commits, committing: 0 };
+        let node = Node { hub, name, datagrams, addresses, tasks, listening, connections, accepted: 0, commits, committing: 0 };
         self.nodes.push(node);
         Ok(id)
     }
@@ -323,20 +335,15 @@ impl<E: Engine> Sockets<E> {
 
     fn send_datagram(&self, id: NodeId, local: SocketAddr, peer: SocketAddr, data: Bytes) {
         let sockets = &self.nodes[id.0 as usize].datagrams;
-        let exact = sockets.iter().find(|(own, _)| *own == local);
-        let fitting = || sockets.iter().find(|(own, _)| own.is_ipv4() == peer.is_ipv4());
-        let Some((_, socket)) = exact.filter(|(own, _)| own.is_ipv4() == peer.is_ipv4()).or_else(fitting) else {
+        let fits = |own: &&Datagrams| own.local.is_ipv4() == peer.is_ipv4();
+        let exact = sockets.iter().filter(fits).find(|own| own.local == local);
+        let Some(socket) = exact.or_else(|| sockets.iter().find(fits)) else {
             tracing::warn!(target: "socket", %peer, "no UDP socket leads there");
             return;
         };
-        match socket.try_send_to(&data, peer) {
-            Ok(_) => {}
-            Err(fault) if fault.kind() == std::io::ErrorKind::WouldBlock => {
-                let socket = Arc::clone(socket);
-                tokio::spawn(async move { socket.send_to(&data, peer).await });
-            }
+        if socket.out.try_send((peer, data)).is_err() {
             // As if it had been lost on the way: the transaction repeats it, or gives up.
-            Err(fault) => tracing::debug!(target: "socket", %peer, %fault, "a datagram could not be sent"),
+            tracing::debug!(target: "socket", %peer, "a datagram was dropped: too many wait");
         }
     }
 
@@ -344,14 +351,17 @@ impl<E: Engine> Sockets<E> {
     /// is over. What arrives on open connections meanwhile is still served.
     pub async fn drain(&mut self, patience: Duration) {
         for node in &mut self.nodes {
-            node.tasks.drain(node.datagrams.len()..).for_each(|listener| listener.abort());
+            node.listening.iter().for_each(AbortHandle::abort);
         }
         let end = self.clock.now() + patience.mul_f64(self.clock.rate());
         while self.is_busy() && self.step(Some(end)).await.is_some() {}
     }
 
     fn is_busy(&self) -> bool {
-        let busy = |node: &Node<E>| node.committing > 0 || node.connections.values().any(Connection::is_busy);
+        let busy = |node: &Node<E>| {
+            let unsent = node.datagrams.iter().any(|own| own.out.capacity() < OUTBOX);
+            node.committing > 0 || unsent || node.connections.values().any(Connection::is_busy)
+        };
         !self.inbox.is_empty() || !self.committed.1.is_empty() || self.nodes.iter().any(busy)
     }
 }
@@ -359,7 +369,7 @@ impl<E: Engine> Sockets<E> {
 impl<E> Drop for Sockets<E> {
     fn drop(&mut self) {
         for node in &mut self.nodes {
-            node.tasks.iter().for_each(tokio::task::AbortHandle::abort);
+            node.tasks.iter().chain(&node.listening).for_each(AbortHandle::abort);
             node.connections.values().for_each(Connection::abandon);
         }
     }
