@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::load::{Loaded, SuiteArgs, count};
 use super::progress::{Bar, Progress};
 use super::{Console, Exit};
-use crate::judge::outcome::{Exit as Code, FailOn, Gate, Outcome, Reasons, Totals};
+use crate::judge::outcome::{Exit as Code, Gate, Outcome, Reasons, Totals};
 use crate::report::jsonl::{Keep, Opening, Writer};
 use crate::report::{junit, ladder, terminal};
 use crate::run::execute::{Choices, Course};

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::load::{Loaded, SuiteArgs, count};
 use super::{Console, Exit};
-use crate::judge::outcome::{FailOn, Outcome};
+use crate::judge::outcome::Outcome;
 use crate::judge::verdict::{Finding, Verdict, verdict_of};
 use crate::judge::{Judge, Setup};
 use crate::report::escape::visible;

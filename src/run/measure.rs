@@ -7,7 +7,7 @@ use super::execute::{Choices, Course};
 use super::plan::{Order, Pool, Selection, cores, jobs};
 use super::selftest::{proofs, tamper, trials};
 use crate::judge::coverage;
-use crate::judge::outcome::{FailOn, Outcome};
+use crate::judge::outcome::Outcome;
 use crate::judge::revision::Revision;
 use crate::suite::Suite;
 
