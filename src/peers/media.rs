@@ -135,6 +135,7 @@ impl Media {
             accept_wrapped_types: owned(&WRAPPED_TYPES),
             setup: Some(setup),
             path: self.path.clone(),
+            proto: if self.path.starts_with("msrps:") { "TCP/TLS/MSRP" } else { "TCP/MSRP" }.to_owned(),
             direction: Some(direction),
             ..MediaLine::default()
         }

@@ -183,7 +183,8 @@ fn push_medium(out: &mut String, medium: &[&str], own: &Own<'_>, wanted: Option<
         Setup::Active => (9, "active"),
     };
     let direction = wanted.or(direction(medium)).unwrap_or("sendrecv");
-    let _ = write!(out, "m=message {port} TCP/MSRP *\r\n");
+    let proto = if own.path.starts_with("msrps:") { "TCP/TLS/MSRP" } else { "TCP/MSRP" };
+    let _ = write!(out, "m=message {port} {proto} *\r\n");
     for line in medium.iter().filter(|line| passes(line)) {
         let _ = write!(out, "{line}\r\n");
     }

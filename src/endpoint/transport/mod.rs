@@ -265,6 +265,8 @@ impl TransportLayer {
             Some(token) if token.eq_ignore_ascii_case("udp") => Transport::Udp,
             Some(token) if token.eq_ignore_ascii_case("tcp") => Transport::Tcp,
             Some(token) if token.eq_ignore_ascii_case("tls") => Transport::Tls,
+            // Who names the port of plain SIP does not speak TLS there.
+            Some(_) | None if self.config.transport == Transport::Tls && uri.port == Some(5060) => Transport::Tcp,
             Some(_) | None => self.config.transport,
         };
         let host = uri.params.get("maddr").map(Host).or(uri.host)?;
