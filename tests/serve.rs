@@ -132,6 +132,29 @@ fn a_printed_configuration_is_one_that_is_read() {
     assert_eq!(String::from_utf8_lossy(&again.stdout), text);
 }
 
+#[test]
+fn a_scenario_passes_against_our_own_pf_in_another_process() {
+    let start = |target: &str| {
+        let child = command()
+            .args(["run", "group/leaves-voluntarily", "group/nothing-missed", "--target", target, "--timeout-scale", "4"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        (target.to_owned(), child.expect("the program"))
+    };
+    for (target, child) in ["self:udp", "self:tcp", "self:tls"].map(start) {
+        let output = child.wait_with_output().expect("its output");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("2 passed, 0 failed"), "{target}: {said}");
+    }
+}
+
+#[test]
+fn what_sockets_cannot_do_is_skipped_with_the_reason() {
+    let output = ended(&["run", "store/failed-commit", "--target", "self:udp", "--no-tests", "pass"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// A server that ends with its test.
 struct Server {
     child: Child,

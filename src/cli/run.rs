@@ -18,8 +18,8 @@ use crate::judge::outcome::{FailOn, Gate, Outcome, Reasons, Totals};
 use crate::report::jsonl::Keep;
 use crate::report::terminal::{self, Closing, Setting};
 use crate::run::execute::{Choices, Course};
-use crate::run::target::Target;
 use crate::run::plan::{Job, Order, Pool, Selected, cores, jobs};
+use crate::run::target::Target;
 
 /// Arguments of `run`.
 #[derive(clap::Args, Debug)]

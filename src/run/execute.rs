@@ -10,7 +10,7 @@ use super::play::{Played, Player};
 use super::tamper::{Bitten, Tampering};
 use super::target::Target;
 use super::world::World;
-use crate::judge::outcome::{Skip, Comparison, FailOn, Outcome, RuleState, gate_of};
+use crate::judge::outcome::{Comparison, FailOn, Outcome, RuleState, Skip, gate_of};
 use crate::judge::verdict::verdict_of;
 use crate::judge::{self, Judge};
 use crate::pattern::Names;

@@ -161,10 +161,8 @@ impl Real {
     /// the nodes, in their order.
     pub(super) fn begin(nodes: Vec<Resident>, pf: &Pf) -> Result<(Self, Vec<NodeId>), Fault> {
         let failed = |why: String| Fault::Io("no run on sockets", std::io::Error::other(why));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|cause| Fault::Io("no runtime", cause))?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|cause| Fault::Io("no runtime", cause))?;
         let inside = runtime.enter();
         let limits = Limits::default();
         let bound: Vec<Bound> =
