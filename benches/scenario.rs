@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
-use cpmcheck::judge::outcome::FailOn;
 use cpmcheck::judge::{Judge, Setup};
 use cpmcheck::pattern::Names;
 use cpmcheck::run::execute::{Choices, Course};
@@ -21,7 +20,7 @@ fn suite() -> Suite {
 fn scenario(criterion: &mut Criterion) {
     let suite = suite();
     let none = BTreeMap::new();
-    let choices = Choices { policy: &none, scale: 1.0, fail_on: FailOn::Shall, compare: false };
+    let choices = Choices::in_the_simulator(&none);
     let course = Course::new(&suite, choices);
     let mut group = criterion.benchmark_group("scenario");
     for id in ["group/missed-messages", "rejoin/before-register"] {
@@ -38,7 +37,7 @@ fn scenario(criterion: &mut Criterion) {
 fn judgement(criterion: &mut Criterion) {
     let suite = suite();
     let none = BTreeMap::new();
-    let choices = Choices { policy: &none, scale: 1.0, fail_on: FailOn::Shall, compare: false };
+    let choices = Choices::in_the_simulator(&none);
     let course = Course::new(&suite, choices);
     let judge = Judge::new(&suite.catalogue.requirements, Names::default(), Setup::default());
     let mut group = criterion.benchmark_group("judge");
@@ -80,7 +79,7 @@ fn stored_messages(criterion: &mut Criterion) {
         texts.push(("load/stored.yaml", &own));
         let suite = load_all(Sources::of_texts("bench", texts)).suite;
         let none = BTreeMap::new();
-        let choices = Choices { policy: &none, scale: 1.0, fail_on: FailOn::Shall, compare: false };
+        let choices = Choices::in_the_simulator(&none);
         let course = Course::new(&suite, choices);
         let Some(scenario) = suite.scenario("load/stored") else { continue };
         let job = Job { scenario, variant: &scenario.variants[0], repetition: 1, seed: suite.defaults.seed };

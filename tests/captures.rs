@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use cpmcheck::capture::{Encapsulation, Remarks, write};
 use cpmcheck::engine::Closure;
-use cpmcheck::judge::outcome::{FailOn, Outcome, RuleState};
+use cpmcheck::judge::outcome::{Outcome, RuleState};
 use cpmcheck::judge::verdict::Verdict;
 use cpmcheck::run::execute::{Choices, Course};
 use cpmcheck::run::field::{Judged, SKEW, Terms, judge};
@@ -21,7 +21,7 @@ static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| outcomes(&SUITE));
 
 fn outcomes(suite: &Suite) -> Vec<Outcome> {
     let none = BTreeMap::new();
-    let course = Course::new(suite, Choices { policy: &none, scale: 1.0, fail_on: FailOn::Shall, compare: false });
+    let course = Course::new(suite, Choices::in_the_simulator(&none));
     let jobs = suite.scenarios.iter().flat_map(|scenario| scenario.variants.iter().map(move |variant| (scenario, variant)));
     jobs.map(|(scenario, variant)| course.play(&Job { scenario, variant, repetition: 1, seed: suite.defaults.seed })).collect()
 }
