@@ -313,7 +313,8 @@ impl<'c> Player<'c> {
         let Some(at) = self.waiting.iter().position(|waiting| waiting.since + patience <= now) else { return };
         let Waiting { step, sending, .. } = self.waiting.remove(at);
         match self.send(step, sending) {
-            Err(speak::Fault::NotYet(why) | speak::Fault::Never(why)) => self.script.refuse(step, &why),
+            Err(speak::Fault::NotYet(why)) => self.script.refuse(step, why),
+            Err(speak::Fault::Never(why)) => self.script.refuse(step, &why),
             Ok(()) => self.script.sent(step.number, now, true),
         }
     }

@@ -27,7 +27,7 @@ const CHUNK: usize = 2048;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
     /// What it reacts to has not reached the actor yet.
-    NotYet(String),
+    NotYet(&'static str),
     /// It never can.
     Never(String),
 }
@@ -37,7 +37,7 @@ impl From<Refusal> for Fault {
         match refusal {
             Refusal::WrongDraft => Self::Never(refusal.to_string()),
             Refusal::NoDialog | Refusal::NoRequest | Refusal::NothingToAcknowledge | Refusal::NoSession => {
-                Self::NotYet(refusal.to_string())
+                Self::NotYet(refusal.text())
             }
         }
     }
@@ -143,12 +143,12 @@ impl Speech {
         let Some(symbol) = occasion.script.dialog_of(occasion.step, occasion.sending) else {
             let lives = crate::judge::expect::lives_in_dialog(&occasion.sending.pattern.what);
             let opens = crate::judge::expect::opens_dialog(&occasion.sending.pattern.what) && occasion.sending.dialog.is_none();
-            return if lives && !opens { Err(Fault::NotYet("no dialog is open between the two".to_owned())) } else { Ok(None) };
+            return if lives && !opens { Err(Fault::NotYet("no dialog is open between the two")) } else { Ok(None) };
         };
-        let call_id = occasion.dialogs.get(&symbol).ok_or_else(|| Fault::NotYet("the dialog has no Call-ID".to_owned()))?;
+        let call_id = occasion.dialogs.get(&symbol).ok_or_else(|| Fault::NotYet("the dialog has no Call-ID"))?;
         let found =
             world.nodes(&occasion.sending.pattern.from).find_map(|node| Some((node, world.actor(node)?.dialog_of(call_id)?)));
-        found.map(Some).ok_or_else(|| Fault::NotYet("the dialog is not open at the actor".to_owned()))
+        found.map(Some).ok_or_else(|| Fault::NotYet("the dialog is not open at the actor"))
     }
 
     /// Where a request outside of dialogs goes when its template is to know.
@@ -187,8 +187,7 @@ impl Speech {
         if invite.and_then(|event| occasion.finals.get(&event)).is_some_and(|code| *code >= 300) {
             return Ok(false);
         }
-        let (node, dialog) =
-            self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet("there is nothing to acknowledge".to_owned()))?;
+        let (node, dialog) = self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet("there is nothing to acknowledge"))?;
         let draft = world.actor(node).ok_or_else(nobody)?.draft_ack(dialog)?;
         let draft = self.filled(world, node, occasion, draft)?;
         world.act(node, |actor, now| actor.acknowledge(now, draft)).ok_or_else(nobody)??;
@@ -216,7 +215,7 @@ impl Speech {
         }
         let pending = |node| Some((node, world.actor(node)?.pending(request)?));
         let found = world.nodes(&occasion.sending.pattern.from).find_map(pending);
-        let (node, transaction) = found.ok_or_else(|| Fault::NotYet(Refusal::NoRequest.to_string()))?;
+        let (node, transaction) = found.ok_or_else(|| Fault::NotYet(Refusal::NoRequest.text()))?;
         let draft = world.act(node, |actor, _| actor.draft_response(transaction, codes.low)).ok_or_else(nobody)??;
         let draft = self.filled(world, node, occasion, draft)?;
         world.act(node, |actor, now| actor.respond(now, draft)).ok_or_else(nobody)??;
@@ -224,7 +223,7 @@ impl Speech {
     }
 
     fn send_message(&mut self, world: &mut World, occasion: &Occasion<'_, '_>) -> Result<(), Fault> {
-        let (node, dialog) = self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet(Refusal::NoSession.to_string()))?;
+        let (node, dialog) = self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet(Refusal::NoSession.text()))?;
         let sending = occasion.sending;
         let mut ids = self.ids.clone();
         let draft = {
@@ -283,7 +282,7 @@ impl Speech {
     }
 
     fn report(&mut self, world: &mut World, occasion: &Occasion<'_, '_>) -> Result<(), Fault> {
-        let (node, dialog) = self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet(Refusal::NoSession.to_string()))?;
+        let (node, dialog) = self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet(Refusal::NoSession.text()))?;
         let mut ids = self.ids.clone();
         let voice = self.voice(world, node, occasion.script.scene());
         let mut supplies = supplies(world, node, &voice, &mut ids);
@@ -300,7 +299,7 @@ impl Speech {
         let end = &occasion.sending.pattern.from;
         let bytes = bytes::Bytes::from(substitute(raw, occasion.script.scene()).into_owned());
         if bytes.starts_with(b"MSRP ") {
-            let (node, dialog) = self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet(Refusal::NoSession.to_string()))?;
+            let (node, dialog) = self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet(Refusal::NoSession.text()))?;
             let session = world.actor(node).and_then(|actor| actor.session_of(dialog)).ok_or(Refusal::NoSession)?;
             return send_bytes(world, node, session, bytes);
         }
@@ -313,7 +312,7 @@ impl Speech {
 
 fn send_bytes(world: &mut World, node: NodeId, session: MsrpId, bytes: bytes::Bytes) -> Result<(), Fault> {
     let sent = world.act(node, |actor, now| actor.send_raw_msrp(now, session, bytes)).ok_or_else(nobody)?;
-    if sent { Ok(()) } else { Err(Fault::NotYet("the MSRP session has no connection".to_owned())) }
+    if sent { Ok(()) } else { Err(Fault::NotYet("the MSRP session has no connection")) }
 }
 
 fn answer_message(world: &mut World, occasion: &Occasion<'_, '_>, codes: Codes) -> Result<(), Fault> {
@@ -322,8 +321,7 @@ fn answer_message(world: &mut World, occasion: &Occasion<'_, '_>, codes: Codes) 
     };
     let message_id = chunk.message_id().unwrap_or("").to_owned();
     let holds = |node: &NodeId| world.actor(*node).is_some_and(|actor| actor.unanswered(&message_id).is_some());
-    let node =
-        world.nodes(&occasion.sending.pattern.from).find(holds).ok_or_else(|| Fault::NotYet(Refusal::NoRequest.to_string()))?;
+    let node = world.nodes(&occasion.sending.pattern.from).find(holds).ok_or_else(|| Fault::NotYet(Refusal::NoRequest.text()))?;
     world.act(node, |actor, now| actor.answer_message(now, &message_id, codes.low)).ok_or_else(nobody)??;
     Ok(())
 }
@@ -331,7 +329,7 @@ fn answer_message(world: &mut World, occasion: &Occasion<'_, '_>, codes: Codes) 
 /// The message that a step answers, as it passed the edge of the IUT.
 fn answered<'w>(world: &'w World, occasion: &Occasion<'_, '_>) -> Result<&'w Content, Fault> {
     let step = occasion.sending.answers.ok_or_else(|| Fault::Never("it is not known what this answers".to_owned()))?;
-    let event = occasion.script.event_of(step).ok_or_else(|| Fault::NotYet("what this answers did not come".to_owned()))?;
+    let event = occasion.script.event_of(step).ok_or_else(|| Fault::NotYet("what this answers did not come"))?;
     match world.events().get(event as usize).map(|event| &event.kind) {
         Some(Kind::Message { content, .. }) => Ok(content),
         _ => Err(Fault::Never("what this answers is no message".to_owned())),

@@ -68,15 +68,22 @@ pub enum Refusal {
     WrongDraft,
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Refusal {
+    /// What is in the way.
+    pub const fn text(self) -> &'static str {
+        match self {
             Self::NoDialog => "the dialog is gone",
             Self::NoRequest => "there is no such request to answer",
             Self::NothingToAcknowledge => "no 2xx waits for an ACK in this dialog",
             Self::NoSession => "the dialog has no MSRP session",
             Self::WrongDraft => "the draft is of another kind",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 

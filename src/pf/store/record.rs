@@ -14,7 +14,7 @@ use crate::pf::one_to_one::Sender;
 use crate::pf::outbox::{Owed, Unsent};
 use crate::pf::state::{GroupId, Phase, Registration, Side, User};
 use crate::time::Instant;
-use crate::wire::xml::conference_info::ConferenceInfo;
+use crate::wire::xml::conference_info::{self, Endpoint, User as Participant};
 use crate::wire::xml::roster::Roster;
 
 /// The key of a record.
@@ -236,7 +236,7 @@ pub(in crate::pf) struct LegRecord {
 }
 
 /// Room for a usual group with its roster and both legs.
-const USUAL_GROUP: usize = 4_096;
+const USUAL_GROUP: usize = 2_048;
 
 impl<'a> GroupRecord<'a> {
     /// What is to be kept of a group now.
@@ -264,8 +264,6 @@ impl<'a> GroupRecord<'a> {
 
     /// The value of the record.
     pub(in crate::pf) fn encode(&self) -> Bytes {
-        let known = !self.roster.users.is_empty();
-        let roster = known.then(|| self.roster.to_xml(self.roster.version.unwrap_or(0)));
         let mut out = Values::with_room(USUAL_GROUP).text(&self.user).text(&self.focus).text(&self.shown);
         out = out.flag(self.named).flag(self.closed).flag(self.left).number(self.held_since.as_micros());
         out = out.number(self.ended.map_or(0, |ended| ended.as_micros() + 1));
@@ -277,7 +275,7 @@ impl<'a> GroupRecord<'a> {
         for part in &self.invitation.parts {
             out = out.text(&part.content_type).option(part.disposition.as_deref()).bytes(&part.body);
         }
-        out = out.option(self.device.as_deref()).option(roster.as_deref());
+        out = out.option(self.device.as_deref()).roster(&self.roster);
         for leg in &self.legs {
             out = out.leg(leg.as_ref());
         }
@@ -295,11 +293,7 @@ impl GroupRecord<'static> {
         let repeated = fields.many(|fields| Some((fields.text()?, fields.text()?)))?;
         let parts = fields
             .many(|fields| Some(Part { content_type: fields.text()?, disposition: fields.option()?, body: fields.bytes()? }))?;
-        let (device, document) = (fields.option()?, fields.option()?);
-        let mut roster = Roster::default();
-        if let Some(document) = document {
-            roster.apply(&ConferenceInfo::parse(document.as_bytes()).ok()?);
-        }
+        let (device, roster) = (fields.option()?, fields.roster()?);
         let legs = [fields.leg()?, fields.leg()?];
         let (invitation, roster) = (Cow::Owned(Invitation { fields: repeated, from, sdp, parts }), Cow::Owned(roster));
         Some(Self { user, focus, shown, named, closed, left, held_since, ended, invitation, device, roster, legs })
@@ -339,6 +333,30 @@ impl Values {
             Some(value) => self.flag(true).text(value),
             None => self.flag(false),
         }
+    }
+
+    fn count(self, value: Option<u32>) -> Self {
+        self.number(value.map_or(0, |value| u64::from(value) + 1))
+    }
+
+    /// A roster without users is as good as none.
+    fn roster(self, roster: &Roster) -> Self {
+        if roster.users.is_empty() {
+            return self.flag(false);
+        }
+        let out = self.flag(true).text(&roster.entity).count(Some(roster.version.unwrap_or(0)));
+        let out = out.option(roster.subject.as_deref()).count(roster.maximum_user_count).count(roster.active.map(u32::from));
+        roster.users.iter().fold(out.number(roster.users.len() as u64), Self::participant)
+    }
+
+    fn participant(self, user: &Participant) -> Self {
+        let out = self.text(&user.entity).option(user.display_text.as_deref()).flag(user.own).number(user.roles.len() as u64);
+        let out = user.roles.iter().fold(out, |out, role| out.text(role)).number(user.endpoints.len() as u64);
+        user.endpoints.iter().fold(out, |out, device| {
+            let state = conference_info::State::ALL.iter().position(|state| *state == device.state).unwrap_or(0);
+            let out = out.text(&device.entity).number(state as u64).option(device.status.as_deref());
+            out.option(device.disconnection_method.as_deref()).option(device.disconnection_reason.as_deref())
+        })
     }
 
     fn leg(self, value: Option<&LegRecord>) -> Self {
@@ -420,6 +438,30 @@ impl Fields {
         })
     }
 
+    fn count(&mut self) -> Option<Option<u32>> {
+        self.number()?.checked_sub(1).map(u32::try_from).transpose().ok()
+    }
+
+    fn roster(&mut self) -> Option<Roster> {
+        if !self.flag()? {
+            return Some(Roster::default());
+        }
+        let (entity, version, subject, maximum_user_count) = (self.text()?, self.count()?, self.option()?, self.count()?);
+        let active = self.count()?.map(|active| active != 0);
+        Some(Roster { entity, version, subject, maximum_user_count, active, users: self.many(Self::participant)? })
+    }
+
+    fn participant(&mut self) -> Option<Participant> {
+        let (entity, display_text, own, roles) = (self.text()?, self.option()?, self.flag()?, self.many(Self::text)?);
+        let endpoints = self.many(|fields| {
+            let (entity, state) = (fields.text()?, usize::try_from(fields.number()?).ok()?);
+            let state = *conference_info::State::ALL.get(state)?;
+            let (status, disconnection_method, disconnection_reason) = (fields.option()?, fields.option()?, fields.option()?);
+            Some(Endpoint { entity, state, status, disconnection_method, disconnection_reason })
+        })?;
+        Some(Participant { entity, state: conference_info::State::Full, display_text, own, roles, endpoints })
+    }
+
     fn leg(&mut self) -> Option<Option<LegRecord>> {
         if !self.flag()? {
             return Some(None);
@@ -486,8 +528,24 @@ mod tests {
                 parts: vec![part],
             }),
             device: Some("urn:uuid:1".to_owned()),
-            roster: Cow::Owned(Roster::default()),
+            roster: Cow::Owned(roster()),
             legs: [None, Some(LegRecord { dialog, updates: true, origin: (7, 3) })],
+        }
+    }
+
+    fn roster() -> Roster {
+        let mut users = ["sip:a@x.example", "sip:b@x.example"].map(|uri| Participant::new(uri, "connected")).to_vec();
+        users[0].roles.push("participant".to_owned());
+        users[1].display_text = Some("Bob".to_owned());
+        users[1].endpoints[0].state = conference_info::State::Partial;
+        let subject = Some("Trip".to_owned());
+        Roster {
+            entity: "sip:gc-1@cf.home1.example".to_owned(),
+            version: Some(0),
+            subject,
+            active: Some(false),
+            users,
+            ..Roster::default()
         }
     }
 

@@ -23,6 +23,9 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Full, Self::Partial, Self::Deleted];
+
     /// The value of the attribute.
     pub const fn token(self) -> &'static str {
         match self {
