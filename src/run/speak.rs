@@ -145,10 +145,10 @@ impl Speech {
             let opens = crate::judge::expect::opens_dialog(&occasion.sending.pattern.what) && occasion.sending.dialog.is_none();
             return if lives && !opens { Err(Fault::NotYet("no dialog is open between the two")) } else { Ok(None) };
         };
-        let call_id = occasion.dialogs.get(&symbol).ok_or_else(|| Fault::NotYet("the dialog has no Call-ID"))?;
+        let call_id = occasion.dialogs.get(&symbol).ok_or(Fault::NotYet("the dialog has no Call-ID"))?;
         let found =
             world.nodes(&occasion.sending.pattern.from).find_map(|node| Some((node, world.actor(node)?.dialog_of(call_id)?)));
-        found.map(Some).ok_or_else(|| Fault::NotYet("the dialog is not open at the actor"))
+        found.map(Some).ok_or(Fault::NotYet("the dialog is not open at the actor"))
     }
 
     /// Where a request outside of dialogs goes when its template is to know.
@@ -187,7 +187,7 @@ impl Speech {
         if invite.and_then(|event| occasion.finals.get(&event)).is_some_and(|code| *code >= 300) {
             return Ok(false);
         }
-        let (node, dialog) = self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet("there is nothing to acknowledge"))?;
+        let (node, dialog) = self.inside(world, occasion)?.ok_or(Fault::NotYet("there is nothing to acknowledge"))?;
         let draft = world.actor(node).ok_or_else(nobody)?.draft_ack(dialog)?;
         let draft = self.filled(world, node, occasion, draft)?;
         world.act(node, |actor, now| actor.acknowledge(now, draft)).ok_or_else(nobody)??;
@@ -215,7 +215,7 @@ impl Speech {
         }
         let pending = |node| Some((node, world.actor(node)?.pending(request)?));
         let found = world.nodes(&occasion.sending.pattern.from).find_map(pending);
-        let (node, transaction) = found.ok_or_else(|| Fault::NotYet(Refusal::NoRequest.text()))?;
+        let (node, transaction) = found.ok_or(Fault::NotYet(Refusal::NoRequest.text()))?;
         let draft = world.act(node, |actor, _| actor.draft_response(transaction, codes.low)).ok_or_else(nobody)??;
         let draft = self.filled(world, node, occasion, draft)?;
         world.act(node, |actor, now| actor.respond(now, draft)).ok_or_else(nobody)??;
@@ -223,7 +223,7 @@ impl Speech {
     }
 
     fn send_message(&mut self, world: &mut World, occasion: &Occasion<'_, '_>) -> Result<(), Fault> {
-        let (node, dialog) = self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet(Refusal::NoSession.text()))?;
+        let (node, dialog) = self.inside(world, occasion)?.ok_or(Fault::NotYet(Refusal::NoSession.text()))?;
         let sending = occasion.sending;
         let mut ids = self.ids.clone();
         let draft = {
@@ -282,7 +282,7 @@ impl Speech {
     }
 
     fn report(&mut self, world: &mut World, occasion: &Occasion<'_, '_>) -> Result<(), Fault> {
-        let (node, dialog) = self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet(Refusal::NoSession.text()))?;
+        let (node, dialog) = self.inside(world, occasion)?.ok_or(Fault::NotYet(Refusal::NoSession.text()))?;
         let mut ids = self.ids.clone();
         let voice = self.voice(world, node, occasion.script.scene());
         let mut supplies = supplies(world, node, &voice, &mut ids);
@@ -299,7 +299,7 @@ impl Speech {
         let end = &occasion.sending.pattern.from;
         let bytes = bytes::Bytes::from(substitute(raw, occasion.script.scene()).into_owned());
         if bytes.starts_with(b"MSRP ") {
-            let (node, dialog) = self.inside(world, occasion)?.ok_or_else(|| Fault::NotYet(Refusal::NoSession.text()))?;
+            let (node, dialog) = self.inside(world, occasion)?.ok_or(Fault::NotYet(Refusal::NoSession.text()))?;
             let session = world.actor(node).and_then(|actor| actor.session_of(dialog)).ok_or(Refusal::NoSession)?;
             return send_bytes(world, node, session, bytes);
         }
@@ -321,7 +321,7 @@ fn answer_message(world: &mut World, occasion: &Occasion<'_, '_>, codes: Codes) 
     };
     let message_id = chunk.message_id().unwrap_or("").to_owned();
     let holds = |node: &NodeId| world.actor(*node).is_some_and(|actor| actor.unanswered(&message_id).is_some());
-    let node = world.nodes(&occasion.sending.pattern.from).find(holds).ok_or_else(|| Fault::NotYet(Refusal::NoRequest.text()))?;
+    let node = world.nodes(&occasion.sending.pattern.from).find(holds).ok_or(Fault::NotYet(Refusal::NoRequest.text()))?;
     world.act(node, |actor, now| actor.answer_message(now, &message_id, codes.low)).ok_or_else(nobody)??;
     Ok(())
 }
@@ -329,7 +329,7 @@ fn answer_message(world: &mut World, occasion: &Occasion<'_, '_>, codes: Codes) 
 /// The message that a step answers, as it passed the edge of the IUT.
 fn answered<'w>(world: &'w World, occasion: &Occasion<'_, '_>) -> Result<&'w Content, Fault> {
     let step = occasion.sending.answers.ok_or_else(|| Fault::Never("it is not known what this answers".to_owned()))?;
-    let event = occasion.script.event_of(step).ok_or_else(|| Fault::NotYet("what this answers did not come"))?;
+    let event = occasion.script.event_of(step).ok_or(Fault::NotYet("what this answers did not come"))?;
     match world.events().get(event as usize).map(|event| &event.kind) {
         Some(Kind::Message { content, .. }) => Ok(content),
         _ => Err(Fault::Never("what this answers is no message".to_owned())),
