@@ -59,7 +59,15 @@ impl<'a> Params<'a> {
 
     /// The value of a parameter, empty when it has none; names compare in any letter case.
     pub fn get(self, name: &str) -> Option<&'a str> {
-        self.iter().find(|(token, _)| token.eq_ignore_ascii_case(name)).map(|(_, value)| value.unwrap_or(""))
+        let mut rest = self.0;
+        while !rest.is_empty() {
+            let (end, equals) = parameter_end(rest.as_bytes());
+            if rest[..equals.unwrap_or(end)].trim_ascii().eq_ignore_ascii_case(name) {
+                return Some(equals.map_or("", |at| rest[at + 1..end].trim_ascii()));
+            }
+            rest = rest.get(end + 1..).unwrap_or("");
+        }
+        None
     }
 
     /// Whether a parameter is there.
