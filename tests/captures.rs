@@ -1,11 +1,15 @@
 //! Captures of the whole suite: written, read back, and judged as the run was.
 
+#[path = "common/captures.rs"]
+mod rewrites;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use cpmcheck::capture::{Encapsulation, Remarks, write};
-use cpmcheck::engine::Closure;
+use cpmcheck::capture::{Assignment, Encapsulation, Remarks, read, write};
+use cpmcheck::engine::{Closure, ConnectionId, Transport};
 use cpmcheck::judge::outcome::{Outcome, RuleState};
 use cpmcheck::judge::verdict::Verdict;
 use cpmcheck::run::execute::{Choices, Course};
@@ -13,7 +17,13 @@ use cpmcheck::run::field::{Judged, SKEW, Terms, judge};
 use cpmcheck::run::plan::Job;
 use cpmcheck::suite::source::Sources;
 use cpmcheck::suite::{Suite, load_all};
-use cpmcheck::trace::event::Kind;
+use cpmcheck::time::Instant;
+use cpmcheck::trace::Trace;
+use cpmcheck::trace::event::{AddressBook, Content, Event, Kind, Link};
+use cpmcheck::wire::sip;
+use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use rewrites::{blocks, classic, is_packet, joined};
 
 static SUITE: LazyLock<Suite> = LazyLock::new(|| load_all(Sources::embedded()).suite);
 /// Every variant of every scenario, played once.
@@ -99,4 +109,99 @@ fn whole_messages_without_packets_get_the_verdict_of_the_run_where_no_connection
 /// Whether a connection is lost, which link type 252 cannot tell.
 fn breaks(outcome: &Outcome) -> bool {
     outcome.trace.events.iter().any(|event| matches!(event.kind, Kind::Closed { how: Closure::Reset, .. }))
+}
+
+/// Scenarios of every kind, for what need not be shown on all of them.
+fn sample() -> impl Iterator<Item = &'static Outcome> {
+    OUTCOMES.iter().filter(|outcome| outcome.verdict == Verdict::Pass).step_by(9)
+}
+
+#[test]
+fn every_link_layer_and_the_older_file_format_are_read_alike() {
+    let outcome = sample().next().expect("a scenario that passes");
+    let file = capture(outcome, Encapsulation::RawIp);
+    let ethernet = [&[0; 12][..], &[8, 0]].concat();
+    let tagged = [&[0; 12][..], &[0x88, 0xa8, 0, 5, 0x81, 0, 0, 7, 8, 0]].concat();
+    let cooked = [&[0; 14][..], &[8, 0]].concat();
+    let cooked2 = [&[8, 0][..], &[0; 18]].concat();
+    let loopback = [0, 0, 0, 2];
+    let heads: [(u32, &[u8]); 6] = [(1, &ethernet), (1, &tagged), (113, &cooked), (276, &cooked2), (0, &loopback), (101, &[])];
+    for (link, head) in heads {
+        let imported = read(&classic(&file, link, head), &[], &AddressBook::default()).expect("a capture");
+        let is_message = |event: &&Event| matches!(event.kind, Kind::Message { .. });
+        let messages = imported.trace.events.iter().filter(is_message).count();
+        assert_eq!(messages, outcome.messages(), "link type {link}: {:?}", imported.notes);
+    }
+}
+
+#[test]
+fn a_hostile_file_is_an_error_or_a_capture_and_never_a_panic() {
+    let file = capture(sample().next().expect("a scenario that passes"), Encapsulation::RawIp);
+    let upper = capture(sample().next().expect("a scenario that passes"), Encapsulation::UpperPdu);
+    let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let edits = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40);
+    let strategy = (edits, any::<prop::sample::Index>(), any::<bool>());
+    let done = runner.run(&strategy, |(edits, end, whole)| {
+        for original in [&file, &upper] {
+            let mut data = original.to_vec();
+            for (place, byte) in &edits {
+                data[place.index(original.len())] = *byte;
+            }
+            if !whole {
+                data.truncate(end.index(data.len()));
+            }
+            let _ = read(&data.into(), &[], &AddressBook::default());
+        }
+        Ok(())
+    });
+    done.expect("no input panics");
+}
+
+/// A long message from a focus to the PF, by datagram and over a connection.
+fn long_messages(pf: IpAddr, cf: IpAddr) -> Trace {
+    let message = |number: u32| {
+        let text = "x".repeat(4000);
+        let wire = format!(
+            "MESSAGE sip:pf.home1.example SIP/2.0\r\nVia: SIP/2.0/UDP cf.home1.example;branch=z9hG4bK{number}\r\nFrom: <sip:focus@cf.home1.example>;tag=1\r\n\
+             To: <sip:bob@home1.example>\r\nCall-ID: {number}@cf.home1.example\r\nCSeq: 1 MESSAGE\r\nMax-Forwards: 70\r\n\
+             Contact: <sip:gc-1@cf.home1.example>;isfocus\r\nContent-Type: text/plain\r\nContent-Length: 4000\r\n\r\n{text}"
+        );
+        Content::Sip(sip::Message::decode(Bytes::from(wire)).expect("a SIP message"))
+    };
+    let event = |number: u32, kind: Kind| Event { number, at: Instant::from_millis(u64::from(number)), kind };
+    let link = |transport: Transport, connection: Option<ConnectionId>| Link {
+        transport,
+        source: SocketAddr::new(cf, if connection.is_some() { 49_200 } else { 5060 }),
+        destination: SocketAddr::new(pf, 5060),
+        connection,
+    };
+    let tcp = link(Transport::Tcp, Some(ConnectionId(1)));
+    let events = vec![
+        event(0, Kind::Message { link: link(Transport::Udp, None), sent: false, content: message(0) }),
+        event(1, Kind::Opened { link: tcp }),
+        event(2, Kind::Message { link: tcp, sent: false, content: message(1) }),
+        event(3, Kind::Closed { link: tcp, how: Closure::Finished, by_iut: false }),
+    ];
+    Trace { events, ended: Instant::from_millis(10), complete: true, ..Trace::default() }
+}
+
+#[test]
+fn fragments_and_long_streams_of_both_versions_of_ip_come_back_whole() {
+    for (pf, cf) in [("10.0.0.1", "10.0.1.1"), ("2001:db8::1", "2001:db8::1:1")] {
+        let trace = long_messages(pf.parse().expect("an address"), cf.parse().expect("an address"));
+        let file: Bytes = write(&trace, Encapsulation::RawIp, &Remarks { verdict: "", of: &BTreeMap::new() }).into();
+        let told: Assignment = format!("pf={pf}").parse().expect("an assignment");
+        let imported = read(&file, &[told], &AddressBook::default()).expect("a capture");
+        assert_eq!(imported.trace.events, trace.events, "{:?}", imported.notes);
+        // Without one fragment there is no datagram.
+        let mut packets = 0;
+        let kept = blocks(&file).into_iter().filter(|block| {
+            packets += usize::from(is_packet(block));
+            packets != 2 || !is_packet(block)
+        });
+        let imported = read(&joined(kept), &[told], &AddressBook::default()).expect("a capture");
+        assert_eq!(imported.trace.events.len(), 3);
+        assert!(imported.notes.iter().any(|note| note.contains("lack fragments")), "{:?}", imported.notes);
+    }
 }

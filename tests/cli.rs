@@ -137,3 +137,21 @@ fn lint_tells_of_files_that_have_no_place_in_a_suite() {
     let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     assert!(told.contains("Y0090") && told.contains("pass.snap.new"), "{told}");
 }
+
+#[test]
+fn a_run_is_exported_in_every_form_and_its_capture_gets_its_verdict() {
+    let dir = suite(&["pass"]);
+    let folder = dir.path().to_str().expect("a path of text").to_owned();
+    for end in ["pcapng", "json", "svg", "puml", "mmd"] {
+        let path = dir.path().join(format!("one.{end}"));
+        let path = path.to_str().expect("a path of text");
+        cpmcheck().args(["trace", "export", "group/pass", "--suite", &folder, "-o", path]).assert().success();
+    }
+    let path = dir.path().join("one.pcapng");
+    let output = cpmcheck().args(["judge", "--suite", &folder]).arg(&path).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.starts_with("pass ") && text.contains("pf = 10.0.0.1") && text.contains("guessed"), "{text}");
+    std::fs::write(&path, "neither").expect("it is written");
+    cpmcheck().args(["judge", "--suite", &folder]).arg(&path).assert().code(3);
+}

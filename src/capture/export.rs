@@ -7,7 +7,7 @@ use super::labels::{FAULT, Labels};
 use super::packets::Packets;
 use super::pcapng::Writer;
 use super::{link, tag};
-use crate::engine::{Closure, Transport};
+use crate::engine::{Closure, ConnectionId, Transport};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::trace::event::{Content, Event, Kind, Link};
@@ -43,22 +43,26 @@ pub fn write(trace: &Trace, encapsulation: Encapsulation, remarks: &Remarks<'_>)
         packets: Packets::default(),
         encapsulation,
         waiting: Vec::new(),
+        ahead: &[],
     };
-    for event in &trace.events {
+    for (at, event) in trace.events.iter().enumerate() {
+        export.ahead = &trace.events[at..];
         export.event(event, remarks.of.get(&event.number).map_or(&[], Vec::as_slice));
     }
     export.writer.finish(micros(Instant::ZERO), micros(trace.ended))
 }
 
-struct Export {
+struct Export<'a> {
     writer: Writer,
     packets: Packets,
     encapsulation: Encapsulation,
     /// Comments of things that are no packets; the next packet carries them.
     waiting: Vec<String>,
+    /// This event and those to come.
+    ahead: &'a [Event],
 }
 
-impl Export {
+impl Export<'_> {
     fn event(&mut self, event: &Event, remarks: &[String]) {
         let at = micros(event.at);
         match (&event.kind, self.encapsulation) {
@@ -73,7 +77,7 @@ impl Export {
                 self.put(at, &made, last, remarks);
             }
             (Kind::Opened { link }, Encapsulation::RawIp) => {
-                if let Some(connection) = link.connection {
+                if let Some(connection) = link.connection.filter(|connection| !self.packets.is_open(*connection)) {
                     self.packets.open(connection, link.source, link.destination);
                 }
                 self.flush(at, remarks);
@@ -94,13 +98,23 @@ impl Export {
             return self.packets.datagram(link.source, link.destination, &bytes);
         };
         if !self.packets.is_open(connection) {
-            // It was opened before, or is gone already: then this one takes its place.
-            let opened_by_sender = sent == connection.0.is_multiple_of(2);
-            let (opener, acceptor) =
-                if opened_by_sender { (link.source, link.destination) } else { (link.destination, link.source) };
+            let (opener, acceptor) = self.upcoming(connection).unwrap_or_else(|| {
+                // It is older than the trace, or is gone already: then this one takes its place.
+                let opened_by_sender = sent == connection.0.is_multiple_of(2);
+                if opened_by_sender { (link.source, link.destination) } else { (link.destination, link.source) }
+            });
             self.packets.open(connection, opener, acceptor);
         }
         self.packets.data(connection, link, &bytes)
+    }
+
+    /// The ends of a connection that is on its way up: what is sent meanwhile waits for it.
+    fn upcoming(&self, connection: ConnectionId) -> Option<(SocketAddr, SocketAddr)> {
+        self.ahead.iter().find_map(|event| match &event.kind {
+            Kind::Opened { link } if link.connection == Some(connection) => Some(Some((link.source, link.destination))),
+            Kind::Closed { link, .. } if link.connection == Some(connection) => Some(None),
+            _ => None,
+        })?
     }
 
     fn close(&mut self, link: &Link, how: Closure, by_iut: bool) {

@@ -122,7 +122,12 @@ impl Ear {
                 let length = usize::from(u16_at(data, 4)?);
                 let (source, destination) = ends_of(ends, data)?;
                 let end = if length < 8 { data.len() } else { length.min(data.len()) };
-                self.others.cut += usize::from(packet.lacks > 0);
+                if packet.lacks > 0 {
+                    self.others.cut += 1;
+                    let link = Link { transport: Transport::Udp, source, destination, connection: None };
+                    self.talk.holes.push(Hole { rank, link, bytes: packet.lacks as u64 });
+                    return None;
+                }
                 self.datagram(rank, source, destination, data.slice(8.min(end)..end));
             }
             protocol::TCP => {
@@ -132,6 +137,7 @@ impl Ear {
                     source,
                     destination,
                     sequence: u32_at(data, 4)?,
+                    acknowledged: u32_at(data, 8)?,
                     flags: *data.get(13)?,
                     data: data.slice(header.clamp(20, data.len().max(20)).min(data.len())..),
                     lacks: packet.lacks,

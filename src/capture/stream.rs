@@ -24,6 +24,7 @@ pub(super) struct Segment {
     pub(super) source: SocketAddr,
     pub(super) destination: SocketAddr,
     pub(super) sequence: u32,
+    pub(super) acknowledged: u32,
     pub(super) flags: u8,
     pub(super) data: Bytes,
     /// Bytes that were sent and not kept.
@@ -70,6 +71,10 @@ struct Way {
     count: u64,
     /// When the last byte was delivered.
     rank: Rank,
+    /// The farthest byte that the other end has, and when it said so.
+    acknowledged: Option<(Rank, u32)>,
+    /// Whether a FIN was seen, which counts as a byte.
+    finished: bool,
 }
 
 /// All connections of a capture.
@@ -155,6 +160,10 @@ impl Flow {
         if segment.flags & flag::SYN != 0 {
             return self.synchronise(rank, forward, &segment);
         }
+        if segment.flags & flag::ACK != 0 {
+            self.ways[usize::from(forward)].note_acknowledged(rank, segment.acknowledged);
+        }
+        self.ways[usize::from(!forward)].finished |= segment.flags & flag::FIN != 0;
         let taken = self.put(rank, forward, &segment);
         if segment.flags & flag::RST != 0 {
             let refused = self.synchronised && !self.answered && self.pieces.is_empty();
@@ -256,6 +265,10 @@ impl Flow {
             while !self.ways[usize::from(!forward)].held.is_empty() {
                 self.skip(forward);
             }
+            let way = &self.ways[usize::from(!forward)];
+            if let Some((rank, missing)) = way.missed() {
+                self.pieces.push((rank, forward, Piece::Gap(missing)));
+            }
         }
     }
 
@@ -271,6 +284,22 @@ impl Way {
     fn first(&self) -> Option<u32> {
         #[expect(clippy::cast_possible_truncation, reason = "sequence numbers are counted modulo 2^32")]
         self.next.map(|next| next.wrapping_sub(self.count as u32))
+    }
+
+    fn note_acknowledged(&mut self, rank: Rank, acknowledged: u32) {
+        let known = self.acknowledged.map_or(acknowledged, |(_, known)| known);
+        let ahead = acknowledged.wrapping_sub(known);
+        if self.acknowledged.is_none() || (ahead > 0 && ahead < WINDOW) {
+            self.acknowledged = Some((rank, acknowledged));
+        }
+    }
+
+    /// How many bytes at the end the other side has and the capture lacks.
+    fn missed(&self) -> Option<(Rank, u64)> {
+        let (rank, acknowledged) = self.acknowledged?;
+        let ahead = acknowledged.wrapping_sub(self.next?);
+        let missing = u64::from(ahead).saturating_sub(u64::from(self.finished));
+        (ahead < WINDOW && missing > 0).then_some((rank, missing))
     }
 
     fn hold(&mut self, place: u64, rank: Rank, data: Bytes) {

@@ -125,25 +125,25 @@ fn show(path: &Path, judged: &Judged, strict: bool, console: &Console) {
     let imported = &judged.imported;
     let header = &imported.trace.header;
     let scenario = if header.scenario.is_empty() { String::new() } else { format!("  {}", visible(&header.name())) };
-    console.print(&format!("{:<12} {}{scenario}\n", judged.verdict, path.display()));
+    console.print(&format!("{:<12} {}{scenario}\n", judged.verdict.name(), path.display()));
     print_findings(&judged.findings, strict, console);
     for line in &imported.roles {
-        console.talk(&format!("  role        {}\n", visible(line)));
+        console.print(&format!("  role        {}\n", visible(line)));
     }
     if imported.roles.iter().any(|line| line.contains("guessed")) {
-        console.talk("  note        a wrong guess is mended by --role ROLE=ADDR[:PORT]\n");
+        console.print("  note        a wrong guess is mended by --role ROLE=ADDR[:PORT]\n");
     }
     for note in &imported.notes {
-        console.talk(&format!("  note        {}\n", visible(note)));
+        console.print(&format!("  note        {}\n", visible(note)));
     }
     if !judged.pending.is_empty() {
-        console.talk(&format!(
+        console.print(&format!(
             "  open        {} still undecided at the end: {}\n",
             count(judged.pending.len(), "requirement"),
             judged.pending.join(", ")
         ));
     }
-    console.talk(&format!(
+    console.print(&format!(
         "  {} in {} s; {} satisfied; judged by rules and invariants\n",
         count(messages(judged), "message"),
         imported.trace.ended,
