@@ -177,12 +177,11 @@ impl Session<'_> {
         self.advance(events);
         let ended = events.last().map_or(ended, |event| event.at.max(ended));
         let mut results = self.rules.finish(&self.judge.rules, ended, complete).into_iter();
-        let requirements = self.judge.requirements.iter().map(|entry| RequirementResult {
-            id: Arc::clone(&entry.id),
-            clause: Arc::clone(&entry.clause),
-            level: entry.level,
+        let requirements = self.judge.requirements.iter().map(|entry| {
             // Rules are numbered in the order of their requirements.
-            rules: results.by_ref().take(entry.rules).collect(),
+            let mut rules = SmallVec::new();
+            (0..entry.rules).for_each(|_| rules.extend(results.next()));
+            RequirementResult { id: Arc::clone(&entry.id), clause: Arc::clone(&entry.clause), level: entry.level, rules }
         });
         let requirements: Vec<_> = requirements.collect();
         let mut findings: Vec<_> = requirements.iter().flat_map(RequirementResult::findings).collect();

@@ -1,14 +1,16 @@
 //! What a fitting pattern bound.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 /// A variable and the value that a match gave it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Binding {
     /// The variable.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its value, as it stands in the message.
-    pub value: String,
+    pub value: Arc<str>,
     /// `bind-latest`: it replaces what the variable held.
     pub latest: bool,
 }
@@ -20,7 +22,7 @@ pub struct Bindings(SmallVec<[Binding; 1]>);
 impl Bindings {
     /// Adds a variable.
     pub fn push(&mut self, name: &str, value: &str, latest: bool) {
-        self.0.push(Binding { name: name.to_owned(), value: value.to_owned(), latest });
+        self.0.push(Binding { name: name.into(), value: value.into(), latest });
     }
 
     /// Whether nothing was bound.
@@ -30,7 +32,7 @@ impl Bindings {
 
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|binding| binding.name == name).map(|binding| binding.value.as_str())
+        self.0.iter().find(|binding| &*binding.name == name).map(|binding| &*binding.value)
     }
 
     /// All of them.

@@ -90,7 +90,8 @@ impl Grammar {
                 // Instances are strings that are equal or are not; letter case tells two devices apart.
                 demanded == bare_instance(observed)
             }
-            Self::Text => demanded == observed || demanded.split_whitespace().eq(observed.split_whitespace()),
+            Self::Text if is_plain(demanded) && is_plain(observed) => demanded == observed,
+            Self::Text => demanded.split_whitespace().eq(observed.split_whitespace()),
             Self::Exact => demanded == observed,
         }
     }
@@ -143,8 +144,16 @@ fn same_head_and_params(demanded: &str, observed: &str) -> bool {
     same_words(&demanded[..left], &observed[..right]) && has_params(Params(&demanded[left..]), Params(&observed[right..]))
 }
 
+/// Whether a text is one ASCII word at most, as most are: there is no white space to look for.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Whether both are the same words, in any letter case.
 fn same_words(left: &str, right: &str) -> bool {
+    if is_plain(left) && is_plain(right) {
+        return left.eq_ignore_ascii_case(right);
+    }
     let (mut left, mut right) = (left.split_whitespace(), right.split_whitespace());
     loop {
         match (left.next(), right.next()) {

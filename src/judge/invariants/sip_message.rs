@@ -54,7 +54,7 @@ pub(super) fn judge(seen: &Seen<'_>, head: &Head<'_>, report: &mut Report) {
     if head.message.is_request() {
         request(seen, head, report);
     } else if let Some(request) = seen.facts.answers.and_then(|event| seen.message(event)) {
-        response(seen, head, &Head::of(request), report);
+        response(seen, head, request, report);
     }
 }
 
@@ -88,19 +88,19 @@ fn contact(seen: &Seen<'_>, head: &Head<'_>, report: &mut Report) {
     }
 }
 
-fn response(seen: &Seen<'_>, head: &Head<'_>, asked: &Head<'_>, report: &mut Report) {
-    let (message, request) = (head.message, asked.message);
+fn response(seen: &Seen<'_>, head: &Head<'_>, request: &Message, report: &mut Report) {
+    let (message, asked_tag) = (head.message, request.to().ok().and_then(|to| to.tag()));
     let status = message.status().unwrap_or(0);
-    copies(seen, head, asked, report);
-    match (asked.to_tag, head.to_tag) {
+    copies(seen, head, request, report);
+    match (asked_tag, head.to_tag) {
         (None, None) if status > 100 => report.broken(&TO_TAG, seen.number, "none"),
         (Some(asked), told) if told != Some(asked) => {
             report.broken(&TO_TAG_KEPT, seen.number, format!("{} in place of {asked}", told.unwrap_or("none")));
         }
         _ => {}
     }
-    let method = asked.method;
-    let forms = matches!(method, "INVITE" | "SUBSCRIBE" | "REFER") && asked.to_tag.is_none();
+    let method = request.method_token().unwrap_or("");
+    let forms = matches!(method, "INVITE" | "SUBSCRIBE" | "REFER") && asked_tag.is_none();
     if forms && (200..300).contains(&status) || (method == "INVITE" && (200..300).contains(&status)) {
         contact(seen, head, report);
     }
@@ -111,15 +111,16 @@ fn response(seen: &Seen<'_>, head: &Head<'_>, asked: &Head<'_>, report: &mut Rep
     extensions(seen, message, request, report);
 }
 
-fn copies(seen: &Seen<'_>, head: &Head<'_>, asked: &Head<'_>, report: &mut Report) {
-    let (message, request) = (head.message, asked.message);
+fn copies(seen: &Seen<'_>, head: &Head<'_>, request: &Message, report: &mut Report) {
+    let message = head.message;
     for name in [Name::CallId, Name::CSeq] {
         if message.value(name) != request.value(name) {
             report.broken(&RESPONSE_COPIES, seen.number, format!("another {}", name.canonical()));
         }
     }
-    let same_uri = head.from.map(|from| from.uri.text) == asked.from.map(|from| from.uri.text);
-    if !same_uri || head.from_tag != asked.from_tag {
+    let asked = request.from().ok();
+    let same_uri = head.from.map(|from| from.uri.text) == asked.map(|from| from.uri.text);
+    if !same_uri || head.from_tag != asked.and_then(|from| from.tag()) {
         report.broken(&RESPONSE_COPIES, seen.number, "another From");
     }
     // The top Via gains `received` and `rport` on its way (RFC 3261 18.2.1), so values are counted

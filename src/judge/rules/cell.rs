@@ -4,7 +4,7 @@ mod ending;
 mod moves;
 mod trigger;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ pub(super) struct Cell {
     open: bool,
     progress: Vec<Progress>,
     /// The parts of `all` that came.
-    parts: BTreeSet<usize>,
+    parts: Vec<usize>,
     parts_variables: Variables,
     latest: Variables,
     /// Whether what is needed came.
@@ -96,7 +96,7 @@ pub(super) struct Cell {
     /// Messages that may be what is needed, when variables decide.
     needs: Vec<(u32, u32)>,
     /// By pattern, the identifiers that came, when equality with one decides.
-    needed_values: BTreeMap<u32, BTreeSet<String>>,
+    needed_values: Vec<(u32, BTreeSet<String>)>,
     counted: u32,
     pub(super) live: Live,
     ledger: Option<Box<Ledger>>,
@@ -108,12 +108,12 @@ impl Cell {
         Self {
             open,
             progress: Vec::new(),
-            parts: BTreeSet::new(),
+            parts: Vec::new(),
             parts_variables: Variables::default(),
             latest: Variables::default(),
             had_need: false,
             needs: Vec::new(),
-            needed_values: BTreeMap::new(),
+            needed_values: Vec::new(),
             counted: 0,
             live: Live::default(),
             ledger: shape.rule.duty.relay.is_some().then(Box::default),
@@ -157,23 +157,38 @@ impl Cell {
                 Slot::When(_) | Slot::From | Slot::Needs | Slot::After => {}
             }
         }
+        let starting = hits.partition_point(|hit| hit.slot < Slot::When(0));
+        self.weigh_starts(shape, &hits[starting..], (starts, in_scope), moment, docket);
+    }
+
+    /// What an event starts, after what it moved.
+    fn weigh_starts(
+        &mut self,
+        shape: &Shape,
+        hits: &[Hit<'_>],
+        (starts, in_scope): (bool, bool),
+        moment: &Moment<'_>,
+        docket: &mut Docket<'_>,
+    ) {
         // An event that ends the scope is not in it.
         if in_scope && self.open {
+            let links = hits.partition_point(|hit| hit.slot < Slot::From);
             // The last link first: an event moves a chain by one link.
-            for hit in hits.iter().rev() {
+            for hit in hits[..links].iter().rev() {
                 if let Slot::When(link) = hit.slot {
                     self.trigger(shape, hit, link, starts, moment, docket);
                 }
             }
-            for hit in hits.iter().filter(|hit| hit.slot == Slot::From) {
+            for hit in hits[links..].iter().take_while(|hit| hit.slot == Slot::From) {
                 self.relay_in(shape, hit, moment, docket);
             }
         }
-        for hit in hits.iter().filter(|hit| hit.slot == Slot::After) {
+        let scopes = hits.partition_point(|hit| hit.slot < Slot::After);
+        for hit in &hits[scopes..] {
             self.reopen(shape, starts, moment, docket);
             self.latest.extend(hit.bindings);
         }
-        for hit in hits.iter().filter(|hit| hit.slot == Slot::Needs) {
+        for hit in hits[..scopes].iter().filter(|hit| hit.slot == Slot::Needs) {
             self.note_need(hit, moment);
         }
     }

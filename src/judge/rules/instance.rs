@@ -13,17 +13,17 @@ use crate::time::Instant;
 
 /// Bound variables. Most instances have none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Variables(Vec<(String, String)>);
+pub(super) struct Variables(Vec<(Arc<str>, Arc<str>)>);
 
 impl Variables {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0.iter().find(|(known, _)| **known == *name).map(|(_, value)| &**value)
     }
 
-    pub(super) fn set(&mut self, name: &str, value: &str) {
+    pub(super) fn set(&mut self, name: &Arc<str>, value: &Arc<str>) {
         match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some(entry) => value.clone_into(&mut entry.1),
-            None => self.0.push((name.to_owned(), value.to_owned())),
+            Some(entry) => entry.1 = Arc::clone(value),
+            None => self.0.push((Arc::clone(name), Arc::clone(value))),
         }
     }
 
@@ -96,21 +96,29 @@ pub(super) struct Live {
     /// In the order of their numbers. What comes first is mostly over first.
     all: VecDeque<(u32, Instance)>,
     next: u32,
-    /// By trigger, where a pattern asks for it.
+    /// Where patterns pick them out.
+    picked: Option<Box<Picked>>,
+}
+
+/// The ways in which patterns pick out instances.
+#[derive(Clone, Debug, Default)]
+struct Picked {
     by_trigger: BTreeMap<u32, SmallVec<[u32; 2]>>,
-    /// By variable and value, where a pattern demands just that.
-    by_value: BTreeMap<(Arc<str>, String), SmallVec<[u32; 2]>>,
+    by_value: BTreeMap<(Arc<str>, Arc<str>), SmallVec<[u32; 2]>>,
 }
 
 impl Live {
     pub(super) fn insert(&mut self, instance: Instance, picks: &Picks) -> u32 {
         let id = self.next;
         self.next += 1;
-        if let Some(trigger) = instance.trigger.filter(|_| picks.by_trigger) {
-            self.by_trigger.entry(trigger).or_default().push(id);
-        }
-        for (name, value) in picks.values_of(&instance.variables) {
-            self.by_value.entry((Arc::clone(name), value.to_owned())).or_default().push(id);
+        if picks.any() {
+            let picked = self.picked.get_or_insert_default();
+            if let Some(trigger) = instance.trigger {
+                picked.by_trigger.entry(trigger).or_default().push(id);
+            }
+            for key in picks.values_of(&instance.variables) {
+                picked.by_value.entry(key).or_default().push(id);
+            }
         }
         self.all.push_back((id, instance));
         id
@@ -118,11 +126,9 @@ impl Live {
 
     pub(super) fn remove(&mut self, id: u32, picks: &Picks) -> Option<Instance> {
         let (_, instance) = self.all.remove(self.place(id)?)?;
-        if let Some(trigger) = instance.trigger.filter(|_| picks.by_trigger) {
-            strike(&mut self.by_trigger, &trigger, id);
-        }
-        for (name, value) in picks.values_of(&instance.variables) {
-            strike(&mut self.by_value, &(Arc::clone(name), value.to_owned()), id);
+        if let Some(picked) = &mut self.picked {
+            instance.trigger.iter().for_each(|trigger| strike(&mut picked.by_trigger, trigger, id));
+            picks.values_of(&instance.variables).for_each(|key| strike(&mut picked.by_value, &key, id));
         }
         Some(instance)
     }
@@ -153,12 +159,14 @@ impl Live {
     }
 
     pub(super) fn started_by(&self, trigger: u32) -> SmallVec<[u32; 8]> {
-        self.by_trigger.get(&trigger).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
+        let ids = self.picked.as_ref().and_then(|picked| picked.by_trigger.get(&trigger));
+        ids.map(|ids| ids.iter().copied().collect()).unwrap_or_default()
     }
 
-    pub(super) fn with_value(&self, name: &Arc<str>, value: &str) -> SmallVec<[u32; 8]> {
-        let key = (Arc::clone(name), value.to_owned());
-        self.by_value.get(&key).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
+    pub(super) fn with_value(&self, name: &Arc<str>, value: Arc<str>) -> SmallVec<[u32; 8]> {
+        let key = (Arc::clone(name), value);
+        let ids = self.picked.as_ref().and_then(|picked| picked.by_value.get(&key));
+        ids.map(|ids| ids.iter().copied().collect()).unwrap_or_default()
     }
 }
 
@@ -173,7 +181,7 @@ fn strike<K: Ord>(index: &mut BTreeMap<K, SmallVec<[u32; 2]>>, key: &K, id: u32)
 
 impl Picks {
     /// The variables by whose value instances are picked out, as far as they are bound.
-    fn values_of<'a>(&'a self, variables: &'a Variables) -> impl Iterator<Item = (&'a Arc<str>, &'a str)> {
-        self.by_value.iter().filter_map(|name| Some((name, variables.get(name)?)))
+    fn values_of(&self, variables: &Variables) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
+        variables.0.iter().filter(|(name, _)| self.by_value.contains(name)).cloned()
     }
 }

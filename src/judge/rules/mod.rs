@@ -113,27 +113,32 @@ impl Rules {
 #[derive(Clone, Debug, Default)]
 struct State {
     active: bool,
-    /// One for each key that concerned the rule, with the number of that key.
-    cells: Vec<(u32, Cell)>,
+    /// The cells of the keys that concerned the rule, oldest first.
+    cells: SmallVec<[usize; 2]>,
     /// By number of a key: its cell, counted from 1.
-    index: Vec<u32>,
+    index: SmallVec<[u32; 4]>,
     /// Cells whose key has a gap.
-    partial: Vec<usize>,
+    partial: SmallVec<[usize; 2]>,
     result: RuleResult,
 }
 
+/// The cells of all rules, each with the number of its key.
+type Cells = Vec<(u32, Cell)>;
+
 impl State {
-    fn add(&mut self, key: u32, is_full: bool, cell: Cell) -> usize {
+    fn add(&mut self, key: u32, is_full: bool, cell: Cell, cells: &mut Cells) -> usize {
+        let at = cells.len();
+        cells.push((key, cell));
+        self.cells.push(at);
         if !is_full {
-            self.partial.push(self.cells.len());
+            self.partial.push(at);
         }
-        self.cells.push((key, cell));
         let place = key as usize;
         if place >= self.index.len() {
             self.index.resize(place + 1, 0);
         }
-        self.index[place] = u32::try_from(self.cells.len()).unwrap_or(u32::MAX);
-        self.cells.len() - 1
+        self.index[place] = u32::try_from(cells.len()).unwrap_or(u32::MAX);
+        at
     }
 
     fn find(&self, key: u32) -> Option<usize> {
@@ -142,10 +147,10 @@ impl State {
     }
 
     /// The cells without gaps that agree with a key that has one.
-    fn concerned(&self, axis: &Axis, gap: u32) -> SmallVec<[usize; 4]> {
-        let agrees = |at: &usize| axis.is_full(self.cells[*at].0) && axis.agree(self.cells[*at].0, gap);
+    fn concerned(&self, axis: &Axis, gap: u32, cells: &Cells) -> SmallVec<[usize; 4]> {
+        let agrees = |at: &usize| axis.is_full(cells[*at].0) && axis.agree(cells[*at].0, gap);
         match axis.sharing(gap).filter(|sharing| sharing.len() < self.cells.len()) {
-            None => (0..self.cells.len()).filter(agrees).collect(),
+            None => self.cells.iter().copied().filter(agrees).collect(),
             Some(sharing) => {
                 let mut found: SmallVec<[usize; 4]> = sharing.iter().filter_map(|key| self.find(*key)).filter(agrees).collect();
                 found.sort_unstable();
@@ -156,21 +161,21 @@ impl State {
 
     /// The cell of a full key. A new one takes over what is known of keys with gaps that agree:
     /// their history, and the instances that wait there for a cell of their own.
-    fn cell_of(&mut self, shape: &Shape, axis: &Axis, key: u32) -> usize {
+    fn cell_of(&mut self, shape: &Shape, axis: &Axis, key: u32, cells: &mut Cells) -> usize {
         if let Some(at) = self.find(key) {
             return at;
         }
-        let agreeing = self.partial.iter().copied().filter(|at| axis.agree(self.cells[*at].0, key));
-        let template = agreeing.max_by_key(|at| axis.known_parts(self.cells[*at].0));
+        let agreeing = self.partial.iter().copied().filter(|at| axis.agree(cells[*at].0, key));
+        let template = agreeing.max_by_key(|at| axis.known_parts(cells[*at].0));
         let cell = match template {
             None => Cell::new(shape),
             Some(at) => {
-                let cell = self.cells[at].1.clone();
-                self.cells[at].1.live = instance::Live::default();
+                let cell = cells[at].1.clone();
+                cells[at].1.live = instance::Live::default();
                 cell
             }
         };
-        self.add(key, true, cell)
+        self.add(key, true, cell, cells)
     }
 }
 
@@ -178,6 +183,7 @@ impl State {
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     states: Vec<State>,
+    cells: Cells,
     axes: Vec<Axis>,
     verdicts: Verdicts,
     /// How many occurrences were weighed.
@@ -189,15 +195,16 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new(rules: &Rules, header: &Header, setup: Setup) -> Self {
         let axes = rules.axes.iter().map(Axis::of).collect();
-        let states = vec![State::default(); rules.shapes.len()];
-        let mut run = Self { states, axes, verdicts: Verdicts::default(), weighed: 0, deadlines: BTreeSet::new(), setup };
+        let states = rules.shapes.iter().map(|_| State::default()).collect();
+        let (cells, verdicts) = (Cells::with_capacity(rules.shapes.len()), Verdicts::default());
+        let mut run = Self { states, cells, axes, verdicts, weighed: 0, deadlines: BTreeSet::new(), setup };
         let nowhere = Facts::between(header.iut.clone(), header.iut.clone());
         for (shape, state) in rules.shapes.iter().zip(&mut run.states) {
             state.active = shape.rule.condition.as_ref().is_none_or(|condition| holds(condition, header));
             if state.active && shape.parts.is_empty() && shape.starts_by_itself() {
                 let mut cell = Cell::new(shape);
                 cell.start(shape, u32::MAX);
-                state.add(run.axes[shape.axis].number(0, &nowhere), true, cell);
+                state.add(run.axes[shape.axis].number(0, &nowhere), true, cell, &mut run.cells);
             }
         }
         run
@@ -230,7 +237,7 @@ impl Run {
             if state.active && axis.is_full(key) && state.find(key).is_none() {
                 let mut cell = Cell::new(shape);
                 cell.start(shape, u32::MAX);
-                state.add(key, true, cell);
+                state.add(key, true, cell, &mut self.cells);
             }
         }
     }
@@ -247,7 +254,8 @@ impl Run {
             let uses = rules.uses[*atom as usize].iter().filter(|part| self.states[part.rule as usize].active);
             hits.extend(uses.map(|part| (part.rule, Hit { slot: part.slot, atom: *atom, bindings })));
         }
-        hits.sort_by_key(|(rule, hit)| (*rule, hit.slot));
+        // Patterns that play the same part stand in the order of their numbers.
+        hits.sort_unstable_by_key(|(rule, hit)| (*rule, hit.slot, hit.atom));
         for of_rule in hits.chunk_by(|one, two| one.0 == two.0) {
             self.weigh(rules, of_rule, moment);
         }
@@ -266,32 +274,29 @@ impl Run {
             return;
         }
         let hits = distinct(hits, &rules.atoms);
-        let axis = &mut self.axes[shape.axis];
+        let (axis, cells, agenda) = (&mut self.axes[shape.axis], &mut self.cells, &mut self.deadlines);
         let key = axis.number(self.weighed, facts);
-        let mut filed = Vec::new();
-        let mut weigh = |state: &mut State, at: usize, starts: bool| {
-            let mut docket = Docket { result: &mut state.result, deadlines: Vec::new() };
-            state.cells[at].1.weigh(shape, &hits, starts, moment, &mut docket);
-            filed.extend(docket.deadlines.into_iter().map(|(deadline, timer)| (deadline, at, timer)));
-        };
-        if axis.is_full(key) {
-            let known = state.cells.len();
-            let at = state.cell_of(shape, axis, key);
-            if at == known {
-                let waiting = state.cells[at].1.live.deadlines();
-                self.deadlines.extend(waiting.map(|(deadline, id)| (deadline, rule, at, Timer::Instance(id))));
+        let mut weigh = |result: &mut RuleResult, cell: &mut Cell, at: usize, starts: bool| {
+            let mut docket = Docket { result, deadlines: Vec::new() };
+            cell.weigh(shape, &hits, starts, moment, &mut docket);
+            for (deadline, timer) in docket.deadlines {
+                agenda.insert((deadline, rule, at, timer));
             }
-            weigh(state, at, true);
-        } else {
-            let concerned = state.concerned(axis, key);
+        };
+        if !axis.is_full(key) {
+            let concerned = state.concerned(axis, key, cells);
             for at in &concerned {
-                weigh(state, *at, true);
+                weigh(&mut state.result, &mut cells[*at].1, *at, true);
             }
             // What has no full key yet learns of it too, for those that will be known later.
-            let at = state.find(key).unwrap_or_else(|| state.add(key, false, Cell::new(shape)));
-            weigh(state, at, concerned.is_empty());
+            let at = state.find(key).unwrap_or_else(|| state.add(key, false, Cell::new(shape), cells));
+            return weigh(&mut state.result, &mut cells[at].1, at, concerned.is_empty());
         }
-        self.deadlines.extend(filed.into_iter().map(|(at, cell, timer)| (at, rule, cell, timer)));
+        let known = cells.len();
+        let at = state.cell_of(shape, axis, key, cells);
+        let taken_over: Vec<_> = if at == known { cells[at].1.live.deadlines().collect() } else { Vec::new() };
+        weigh(&mut state.result, &mut cells[at].1, at, true);
+        self.deadlines.extend(taken_over.into_iter().map(|(deadline, id)| (deadline, rule, at, Timer::Instance(id))));
     }
 
     fn expire(&mut self, rules: &Rules, now: Instant, inclusive: bool) {
@@ -301,7 +306,7 @@ impl Run {
             }
             self.deadlines.pop_first();
             let (shape, state) = (&rules.shapes[rule as usize], &mut self.states[rule as usize]);
-            state.cells[cell].1.expire(shape, timer, at, &mut state.result);
+            self.cells[cell].1.expire(shape, timer, at, &mut state.result);
         }
     }
 
@@ -310,13 +315,12 @@ impl Run {
         if complete {
             self.expire(rules, ended, true);
         }
-        let finish = |(mut state, shape): (State, &Shape)| {
-            for (_, cell) in &mut state.cells {
-                cell.finish(shape, complete, &mut state.result);
+        for (state, shape) in self.states.iter_mut().zip(&rules.shapes) {
+            for at in &state.cells {
+                self.cells[*at].1.finish(shape, complete, &mut state.result);
             }
-            state.result
-        };
-        self.states.into_iter().zip(&rules.shapes).map(finish).collect()
+        }
+        self.states.into_iter().map(|state| state.result).collect()
     }
 }
 

@@ -71,6 +71,11 @@ pub(super) struct Shape {
 }
 
 impl Picks {
+    /// Whether any pattern does.
+    pub(super) fn any(&self) -> bool {
+        self.by_trigger || !self.by_value.is_empty()
+    }
+
     fn learn(&mut self, atom: &Atom) {
         self.by_trigger |= atom.answers_trigger();
         if let Some((_, name)) = atom.join.as_ref().filter(|(_, name)| !self.by_value.contains(name)) {

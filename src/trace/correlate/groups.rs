@@ -83,6 +83,9 @@ impl Groups {
     }
 
     pub(super) fn learnt(&mut self, symbols: &Symbols) -> Vec<(String, String)> {
+        if self.learnt.is_empty() {
+            return Vec::new();
+        }
         self.learnt.drain(..).map(|(symbol, uri)| (symbols.name(symbol).to_owned(), uri)).collect()
     }
 }

@@ -19,7 +19,7 @@ impl Cell {
             moment.occurrence.answers.map(|answers| self.live.started_by(answers)).unwrap_or_default()
         } else if let Some((reader, name)) = &atom.join {
             let value = moment.first(*reader);
-            value.map(|value| self.live.with_value(name, &value)).unwrap_or_default()
+            value.map(|value| self.live.with_value(name, value)).unwrap_or_default()
         } else {
             self.live.ids()
         };

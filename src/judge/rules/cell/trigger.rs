@@ -34,7 +34,9 @@ impl Cell {
                 let atom = moment.atoms.get(hit.atom);
                 let scope = Scope { names: moment.names, own: &self.parts_variables, latest: &self.latest };
                 let Some(more) = atom.matches_instance(moment.occurrence, &scope, None) else { return };
-                self.parts.insert(link);
+                if !self.parts.contains(&link) {
+                    self.parts.push(link);
+                }
                 self.bind(hit.bindings, &more, None);
                 if self.parts.len() < parts {
                     return;
@@ -143,14 +145,17 @@ impl Cell {
             _ if !atom.is_loose() => self.had_need = true,
             Some((reader, _)) if !atom.answers_trigger() => {
                 let values = moment.atoms.read_all(*reader, &moment.occurrence.view);
-                self.needed_values.entry(hit.atom).or_default().extend(values);
+                match self.needed_values.iter_mut().find(|(atom, _)| *atom == hit.atom) {
+                    Some((_, known)) => known.extend(values),
+                    None => self.needed_values.push((hit.atom, values.into_iter().collect())),
+                }
             }
             _ => self.needs.push((hit.atom, moment.number())),
         }
     }
 
     fn need_is_met(&self, scope: &Scope<'_>, moment: &Moment<'_>) -> bool {
-        let came = |(atom, values): (&u32, &BTreeSet<String>)| {
+        let came = |(atom, values): &(u32, BTreeSet<String>)| {
             let variable = moment.atoms.get(*atom).join.as_ref().and_then(|(_, name)| scope.value(name));
             variable.is_some_and(|value| values.contains(&value))
         };
