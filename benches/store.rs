@@ -71,7 +71,7 @@ fn grouped(store: impl Store + Send + 'static, messages: u64) -> Run {
     let value = Bytes::from(vec![b'x'; 1_024]);
     let mut asked = Vec::with_capacity(messages as usize);
     let mut latencies = Vec::with_capacity(messages as usize);
-    let mut send = |asked: &mut Vec<Instant>| {
+    let send = |asked: &mut Vec<Instant>| {
         let number = asked.len() as u64;
         asked.push(now());
         committer.submit(BatchId(number), vec![record(number, &value)]).expect("room");

@@ -200,7 +200,11 @@ fn told(failure: &Failure, console: &Console) -> Exit {
         Failure::Records(_) => ("E0705", Exit::Input, "the file is as it was; exit 3 (input)"),
         Failure::Machine(_) | Failure::Store(_) => ("E0720", Exit::Environment, "nothing was served; exit 7 (environment)"),
     };
-    console.talk(&format!("error[{code}]: {failure}\n   = note        {note}\n"));
+    let help = match failure {
+        Failure::Records(why) => format!("   = try         {}\n", why.help()),
+        Failure::Configuration(_) | Failure::Machine(_) | Failure::Store(_) => String::new(),
+    };
+    console.talk(&format!("error[{code}]: {failure}\n{help}   = note        {note}\n"));
     exit
 }
 

@@ -95,7 +95,7 @@ const DATABASE: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
 /// Tells a database by its first bytes from anything else.
 fn look_at(file: &File) -> Result<(), Fault> {
     let mut start = Vec::new();
-    (&*file).take(512).read_to_end(&mut start)?;
+    file.take(512).read_to_end(&mut start)?;
     if start.is_empty() {
         return Err(Fault::Empty);
     }
