@@ -5,25 +5,31 @@ mod rewrites;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
 use std::sync::LazyLock;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use cpmcheck::capture::{Assignment, Encapsulation, Remarks, read, write};
 use cpmcheck::engine::{Closure, ConnectionId, Transport};
 use cpmcheck::judge::outcome::{Outcome, RuleState};
-use cpmcheck::judge::verdict::Verdict;
+use cpmcheck::judge::verdict::{Certainty, Fault, Verdict};
 use cpmcheck::run::execute::{Choices, Course};
 use cpmcheck::run::field::{Judged, SKEW, Terms, judge};
-use cpmcheck::run::plan::Job;
+use cpmcheck::run::plan::{Job, Order, Pool, cores};
+use cpmcheck::run::selftest;
 use cpmcheck::suite::source::Sources;
 use cpmcheck::suite::{Suite, load_all};
 use cpmcheck::time::Instant;
 use cpmcheck::trace::Trace;
 use cpmcheck::trace::event::{AddressBook, Content, Event, Kind, Link};
 use cpmcheck::wire::sip;
+use pcap_file::DataLink;
+use pcap_file::pcapng::{Block, PcapNgReader};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
-use rewrites::{blocks, classic, is_packet, joined};
+use rewrites::{at_time_of, blocks, carried, classic, ends, is_packet, joined, packet};
 
 static SUITE: LazyLock<Suite> = LazyLock::new(|| load_all(Sources::embedded()).suite);
 /// Every variant of every scenario, played once.
@@ -116,10 +122,87 @@ fn sample() -> impl Iterator<Item = &'static Outcome> {
     OUTCOMES.iter().filter(|outcome| outcome.verdict == Verdict::Pass).step_by(9)
 }
 
+fn judged_bytes(data: &Bytes, terms: &Terms) -> Judged {
+    judge(&SUITE, data, terms).expect("a capture")
+}
+
+#[test]
+fn a_violation_in_a_capture_names_the_requirement() {
+    let none = BTreeMap::new();
+    let course = Course::new(&SUITE, Choices::in_the_simulator(&none));
+    let mut trials: Vec<_> = selftest::trials(&SUITE).into_iter().step_by(7).collect();
+    let stop = AtomicBool::new(false);
+    let pool = Pool { threads: cores(), order: Order::Id, seed: SUITE.defaults.seed, max_fail: None, stop: &stop };
+    selftest::tamper(&course, &mut trials, &pool, &|| ());
+    let mut unnamed = Vec::new();
+    for trial in &trials {
+        let Some(spoilt) = trial.spoilt.as_ref().filter(|_| trial.is_caught()) else { continue };
+        let judged = judged(spoilt, Encapsulation::RawIp, &Terms::default());
+        let id = &trial.requirement.id;
+        if !judged.findings.iter().any(|finding| finding.id == *id && finding.certainty == Certainty::Broken) {
+            unnamed.push(format!("{id} {} in {}", trial.case.name, spoilt.name()));
+        }
+    }
+    println!("{} tamper cases judged from captures", trials.len());
+    assert!(unnamed.is_empty(), "{} of {} are not named:\n{}", unnamed.len(), trials.len(), unnamed.join("\n"));
+}
+
+#[test]
+fn a_network_that_reorders_and_repeats_segments_changes_nothing() {
+    for outcome in sample() {
+        let mut blocks = blocks(&capture(outcome, Encapsulation::RawIp));
+        let mut at = 0;
+        while at + 1 < blocks.len() {
+            let (one, two) = (&blocks[at], &blocks[at + 1]);
+            // Two segments of one direction overtake each other.
+            if is_packet(one) && is_packet(two) && ends(packet(one)) == ends(packet(two)) {
+                let swapped = (at_time_of(two, one), at_time_of(one, two));
+                (blocks[at], blocks[at + 1]) = swapped;
+                at += 1;
+            }
+            at += 1;
+        }
+        let mut repeated = Vec::new();
+        for (at, block) in blocks.iter().enumerate() {
+            repeated.push(block.clone());
+            if let Some(earlier) = at.checked_sub(3).map(|at| &blocks[at])
+                && is_packet(earlier)
+                && is_packet(block)
+                && carried(packet(earlier)) > 0
+            {
+                repeated.push(at_time_of(earlier, block));
+            }
+        }
+        let judged = judged_bytes(&joined(repeated), &Terms::default());
+        assert_eq!(difference(outcome, &judged), None);
+        assert!(judged.imported.notes.iter().any(|note| note.contains("came again")), "{:?}", judged.imported.notes);
+    }
+}
+
+#[test]
+fn a_capture_that_lacks_segments_says_so_and_accuses_nobody() {
+    let mut inconclusive = 0;
+    for (number, outcome) in sample().enumerate() {
+        let all = blocks(&capture(outcome, Encapsulation::RawIp));
+        let carrying: Vec<usize> = (0..all.len()).filter(|at| is_packet(&all[*at]) && carried(packet(&all[*at])) > 0).collect();
+        // Each time another one of them is lost.
+        let Some(lost) = carrying.get(number * 3 % carrying.len().max(1)).copied() else { continue };
+        let kept = all.into_iter().enumerate().filter(|(at, _)| *at != lost).map(|(_, block)| block);
+        let judged = judged_bytes(&joined(kept), &Terms::default());
+        let why = format!("{} without packet {lost}: {:?}\n{:#?}", outcome.name(), judged.imported.notes, judged.findings);
+        assert!(judged.imported.notes.iter().any(|note| note.contains("are missing after")), "{why}");
+        let accused = judged.findings.iter().filter(|finding| finding.fault == Fault::Iut);
+        assert!(accused.filter(|finding| finding.verdict(false) == Verdict::Fail).count() == 0, "{why}");
+        inconclusive += usize::from(judged.verdict == Verdict::Inconclusive);
+    }
+    println!("{inconclusive} captures without one segment are inconclusive");
+}
+
 #[test]
 fn every_link_layer_and_the_older_file_format_are_read_alike() {
     let outcome = sample().next().expect("a scenario that passes");
     let file = capture(outcome, Encapsulation::RawIp);
+    let terms = Terms { scenario: Some(outcome.name()), skew: Some(std::time::Duration::ZERO), ..Terms::default() };
     let ethernet = [&[0; 12][..], &[8, 0]].concat();
     let tagged = [&[0; 12][..], &[0x88, 0xa8, 0, 5, 0x81, 0, 0, 7, 8, 0]].concat();
     let cooked = [&[0; 14][..], &[8, 0]].concat();
@@ -127,10 +210,28 @@ fn every_link_layer_and_the_older_file_format_are_read_alike() {
     let loopback = [0, 0, 0, 2];
     let heads: [(u32, &[u8]); 6] = [(1, &ethernet), (1, &tagged), (113, &cooked), (276, &cooked2), (0, &loopback), (101, &[])];
     for (link, head) in heads {
-        let imported = read(&classic(&file, link, head), &[], &AddressBook::default()).expect("a capture");
-        let is_message = |event: &&Event| matches!(event.kind, Kind::Message { .. });
-        let messages = imported.trace.events.iter().filter(is_message).count();
-        assert_eq!(messages, outcome.messages(), "link type {link}: {:?}", imported.notes);
+        let judged = judged_bytes(&classic(&file, link, head), &terms);
+        assert_eq!(difference(outcome, &judged), None, "link type {link}");
+    }
+}
+
+#[test]
+fn a_second_witness_reads_what_is_written() {
+    for (encapsulation, link) in [(Encapsulation::RawIp, DataLink::RAW), (Encapsulation::UpperPdu, DataLink::WIRESHARK_UPPER_PDU)] {
+        let file = capture(sample().next().expect("a scenario that passes"), encapsulation);
+        let mut reader = PcapNgReader::new(&file[..]).expect("a section");
+        let mut packets = 0;
+        while let Some(block) = reader.next_block() {
+            match block.expect("a whole block") {
+                Block::InterfaceDescription(interface) => assert_eq!(interface.linktype, link),
+                Block::EnhancedPacket(packet) => {
+                    assert_eq!(packet.data.len(), packet.original_len as usize);
+                    packets += 1;
+                }
+                _ => {}
+            }
+        }
+        assert!(packets > 10, "{packets} packets");
     }
 }
 
@@ -156,6 +257,72 @@ fn a_hostile_file_is_an_error_or_a_capture_and_never_a_panic() {
         Ok(())
     });
     done.expect("no input panics");
+}
+
+/// What tshark makes of a capture: for each frame with a message, its method or status code.
+fn dissected(path: &Path) -> Vec<String> {
+    let fields = ["sip.Method", "sip.Status-Code", "msrp.method", "msrp.status.code"];
+    let mut command = tshark(path);
+    command.args(["-T", "fields", "-E", "separator=|", "-E", "occurrence=f", "-Y", "sip or msrp"]);
+    command.args(fields.iter().flat_map(|field| ["-e", field]));
+    let output = command.output().expect("tshark runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| line.replace('|', "")).collect()
+}
+
+fn tshark(path: &Path) -> Command {
+    let mut command = Command::new("tshark");
+    command.arg("-r").arg(path).args(["-d", "tcp.port==2855,msrp"]);
+    command.args(["-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]);
+    command
+}
+
+/// The method or status code of each message, as we read it.
+fn told(outcome: &Outcome) -> Vec<String> {
+    let word = |content: &Content| match content {
+        Content::Sip(message) => match message.status() {
+            Some(code) => code.to_string(),
+            None => message.method_token().unwrap_or_default().to_owned(),
+        },
+        Content::Msrp(chunk) => chunk.code().map_or_else(|| chunk.method().unwrap_or_default().to_owned(), |code| code.to_string()),
+        Content::Broken { .. } => "broken".to_owned(),
+    };
+    let events = outcome.trace.events.iter();
+    events.filter_map(|event| if let Kind::Message { content, .. } = &event.kind { Some(word(content)) } else { None }).collect()
+}
+
+/// Frames that tshark calls malformed, or whose checksums are wrong.
+fn malformed(path: &Path) -> String {
+    let filter = "_ws.malformed or tcp.checksum.status == 0 or udp.checksum.status == 0 or ip.checksum.status == 0";
+    let output = tshark(path).args(["-Y", filter]).output().expect("tshark runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn tshark_agrees_on_every_message_and_calls_no_frame_malformed() {
+    let here = Command::new("tshark").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !here {
+        // The gates install it and must not pass without.
+        assert!(std::env::var_os("CI").is_none(), "tshark is missing");
+        println!("skipped: 1 test, tshark is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut frames, mut captures) = (0, 0);
+    for (number, outcome) in OUTCOMES.iter().filter(|outcome| outcome.verdict == Verdict::Pass).enumerate() {
+        let told = told(outcome);
+        // Starting a dissector takes its time: each scenario in one form, in turn.
+        let encapsulation = if number.is_multiple_of(2) { Encapsulation::UpperPdu } else { Encapsulation::RawIp };
+        if !told.iter().any(|word| word == "broken") {
+            let path = folder.path().join(format!("{number}-{encapsulation:?}.pcapng"));
+            std::fs::write(&path, capture(outcome, encapsulation)).expect("it is written");
+            assert_eq!(dissected(&path), told, "{} {encapsulation:?}", outcome.name());
+            assert_eq!(malformed(&path), "", "{} {encapsulation:?}", outcome.name());
+            captures += 1;
+            frames += told.len();
+        }
+    }
+    println!("tshark agrees on {frames} messages in {captures} captures");
 }
 
 /// A long message from a focus to the PF, by datagram and over a connection.

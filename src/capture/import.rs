@@ -25,7 +25,7 @@ pub struct Imported {
     pub roles: Vec<String>,
     /// What whoever reads findings should know of the capture.
     pub notes: Vec<String>,
-    /// The first event after bytes that the capture lacks: from there on an absence proves nothing.
+    /// The first event after bytes that the capture lacks: from there on nothing is certain.
     pub doubtful: Option<u32>,
 }
 
@@ -57,7 +57,7 @@ pub fn read(data: &Bytes, told: &[Assignment], known: &AddressBook) -> Result<Im
     let mut doubtful = None;
     let mut said = Vec::new();
     for item in talk.items {
-        while let Some(hole) = holes.next_if(|hole| hole.rank <= item.rank) {
+        while let Some(hole) = holes.next_if(|hole| hole.rank < item.rank) {
             doubtful.get_or_insert(telling.number());
             said.push(telling.lament(&hole));
         }
@@ -172,7 +172,7 @@ impl Telling<'_> {
         let Hole { link, bytes, .. } = hole;
         let ends = format!("{} -> {}", link.source, link.destination);
         format!(
-            "{bytes} bytes from {ends} are missing at {}; from event #{} on a finding is inconclusive",
+            "{bytes} bytes from {ends} are missing after {}; from event #{} on nothing is certain",
             Instant::from_micros(at),
             self.number()
         )

@@ -71,8 +71,8 @@ struct Way {
     count: u64,
     /// When the last byte was delivered.
     rank: Rank,
-    /// The farthest byte that the other end has, and when it said so.
-    acknowledged: Option<(Rank, u32)>,
+    /// The farthest byte that the other end says it has.
+    acknowledged: Option<u32>,
     /// Whether a FIN was seen, which counts as a byte.
     finished: bool,
 }
@@ -161,7 +161,7 @@ impl Flow {
             return self.synchronise(rank, forward, &segment);
         }
         if segment.flags & flag::ACK != 0 {
-            self.ways[usize::from(forward)].note_acknowledged(rank, segment.acknowledged);
+            self.ways[usize::from(forward)].note_acknowledged(segment.acknowledged);
         }
         self.ways[usize::from(!forward)].finished |= segment.flags & flag::FIN != 0;
         let taken = self.put(rank, forward, &segment);
@@ -255,8 +255,9 @@ impl Flow {
         let Some((place, (rank, _))) = way.held.first_key_value().map(|(place, held)| (*place, held.clone())) else { return };
         let gap = place - way.count;
         way.advance(gap);
-        way.rank = way.rank.max(rank);
+        // They may have been sent at any time since the last byte that was caught.
         self.pieces.push((way.rank, forward, Piece::Gap(gap)));
+        way.rank = way.rank.max(rank);
         self.deliver(forward);
     }
 
@@ -266,8 +267,8 @@ impl Flow {
                 self.skip(forward);
             }
             let way = &self.ways[usize::from(!forward)];
-            if let Some((rank, missing)) = way.missed() {
-                self.pieces.push((rank, forward, Piece::Gap(missing)));
+            if let Some(missing) = way.missed() {
+                self.pieces.push((way.rank, forward, Piece::Gap(missing)));
             }
         }
     }
@@ -286,20 +287,18 @@ impl Way {
         self.next.map(|next| next.wrapping_sub(self.count as u32))
     }
 
-    fn note_acknowledged(&mut self, rank: Rank, acknowledged: u32) {
-        let known = self.acknowledged.map_or(acknowledged, |(_, known)| known);
-        let ahead = acknowledged.wrapping_sub(known);
+    fn note_acknowledged(&mut self, acknowledged: u32) {
+        let ahead = acknowledged.wrapping_sub(self.acknowledged.unwrap_or(acknowledged));
         if self.acknowledged.is_none() || (ahead > 0 && ahead < WINDOW) {
-            self.acknowledged = Some((rank, acknowledged));
+            self.acknowledged = Some(acknowledged);
         }
     }
 
     /// How many bytes at the end the other side has and the capture lacks.
-    fn missed(&self) -> Option<(Rank, u64)> {
-        let (rank, acknowledged) = self.acknowledged?;
-        let ahead = acknowledged.wrapping_sub(self.next?);
+    fn missed(&self) -> Option<u64> {
+        let ahead = self.acknowledged?.wrapping_sub(self.next?);
         let missing = u64::from(ahead).saturating_sub(u64::from(self.finished));
-        (ahead < WINDOW && missing > 0).then_some((rank, missing))
+        (ahead < WINDOW && missing > 0).then_some(missing)
     }
 
     fn hold(&mut self, place: u64, rank: Rank, data: Bytes) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::capture::{self, Assignment, Imported};
-use crate::judge::verdict::{Certainty, Fault, Finding, Verdict, verdict_of};
+use crate::judge::verdict::{Certainty, Finding, Verdict, verdict_of};
 use crate::judge::{Judge, Judgement, Outcome, Setup};
 use crate::policy::Values;
 use crate::suite::Suite;
@@ -71,7 +71,8 @@ pub fn judge(suite: &Suite, data: &Bytes, terms: &Terms) -> Result<Judged, captu
     let judgement = judge.judge(&imported.trace);
     let mut findings = claims(suite, &imported.trace, &judgement);
     findings.extend(judgement.findings.iter().cloned());
-    doubt(&mut findings, &imported, &judgement.facts);
+    let certain = imported.doubtful.map(|hole| judge.judge(&before(&imported.trace, hole)).findings);
+    doubt(&mut findings, certain.as_deref(), &imported.trace, &judgement.facts);
     let with = |wanted: Outcome| {
         let found = judgement.requirements.iter().filter(|requirement| requirement.outcome() == wanted);
         found.map(|requirement| requirement.id.to_string()).collect()
@@ -98,14 +99,23 @@ fn claims(suite: &Suite, trace: &Trace, judgement: &Judgement) -> Vec<Finding> {
     scenario.map(|scenario| judgement.claims(scenario.requirements.iter().map(String::as_str))).unwrap_or_default()
 }
 
-/// A finding that may come of what the capture lacks is none that is certain.
-fn doubt(findings: &mut [Finding], imported: &Imported, facts: &[Facts]) {
-    let older = if imported.trace.header.virtual_clock { BTreeSet::new() } else { older_dialogs(&imported.trace, facts) };
-    for finding in findings.iter_mut().filter(|finding| finding.certainty == Certainty::Broken && finding.fault == Fault::Iut) {
-        let after_a_hole = imported.doubtful.is_some_and(|hole| finding.event.is_none_or(|event| event >= hole));
+/// What was caught before bytes are missing.
+fn before(trace: &Trace, hole: u32) -> Trace {
+    let events = trace.events[..(hole as usize).min(trace.events.len())].to_vec();
+    let ended = events.last().map(|event| event.at).unwrap_or_default();
+    Trace { header: trace.header.clone(), events, ended, complete: false }
+}
+
+/// A finding that may come of what the capture lacks is none that is certain. `certain` are those
+/// that came up before anything was missing.
+fn doubt(findings: &mut [Finding], certain: Option<&[Finding]>, trace: &Trace, facts: &[Facts]) {
+    let older = if trace.header.virtual_clock { BTreeSet::new() } else { older_dialogs(trace, facts) };
+    for finding in findings.iter_mut().filter(|finding| finding.certainty == Certainty::Broken) {
+        let known = |known: &Finding| known.id == finding.id && known.event == finding.event;
+        let after_a_hole = certain.is_some_and(|certain| !certain.iter().any(known));
         let dialog = finding.event.and_then(|event| facts.get(event as usize)?.dialog);
         let why = match dialog {
-            _ if after_a_hole => "the capture lacks bytes before this",
+            _ if after_a_hole => "the capture lacks bytes that may explain it",
             Some(dialog) if older.contains(&dialog) => "its dialog is older than the capture",
             _ => continue,
         };

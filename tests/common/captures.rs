@@ -30,6 +30,23 @@ pub(crate) fn time(block: &[u8]) -> u64 {
     half(12) << 32 | half(16)
 }
 
+/// A block with the time of another one.
+pub(crate) fn at_time_of(block: &[u8], other: &[u8]) -> Vec<u8> {
+    let mut block = block.to_vec();
+    block[12..20].copy_from_slice(&other[12..20]);
+    block
+}
+
+/// Both ends of a TCP segment in an IPv4 packet, as bytes.
+pub(crate) fn ends(packet: &[u8]) -> &[u8] {
+    &packet[12..24]
+}
+
+/// How many bytes a TCP segment in an IPv4 packet carries; none in any other packet.
+pub(crate) fn carried(packet: &[u8]) -> usize {
+    if packet[9] == 6 { packet.len() - 20 - usize::from(packet[32] >> 4) * 4 } else { 0 }
+}
+
 pub(crate) fn joined(blocks: impl IntoIterator<Item = Vec<u8>>) -> Bytes {
     blocks.into_iter().flatten().collect::<Vec<u8>>().into()
 }
