@@ -222,7 +222,7 @@ fn prepare(args: &Args, console: &Console) -> Result<Exit, Exit> {
     let course = Course::new(&loaded.suite, choices);
     course.rule_out(&mut selected);
     if selected.scenarios.is_empty() {
-        return Ok(nothing_left(args, console));
+        return Ok(nothing_left(args, &selected, console));
     }
     let (filtered, flags) = (selection.is_filtered(), flags(args));
     let session = Session { args, console, loaded: &loaded, selected: &selected, course, seed, filtered, flags };
@@ -246,13 +246,14 @@ fn flags(args: &Args) -> String {
     flags
 }
 
-fn nothing_left(args: &Args, console: &Console) -> Exit {
+fn nothing_left(args: &Args, selected: &Selected<'_>, console: &Console) -> Exit {
     if args.gates.no_tests == NoTests::Pass {
         return Exit::Ok;
     }
     let fails = args.gates.no_tests == NoTests::Fail;
     let word = if fails { "error" } else { "warning" };
-    console.talk(&format!("{word}[U0008]: the selectors match scenarios, and --skip leaves none of them to run\n"));
+    let first = selected.skips.first().map(|skip| format!("   = skipped     {}: {}\n", skip.name, skip.why)).unwrap_or_default();
+    console.talk(&format!("{word}[U0008]: the selectors match scenarios, and none of them is left to run\n{first}"));
     if fails { Exit::NoTests } else { Exit::Ok }
 }
 
