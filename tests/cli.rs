@@ -73,6 +73,17 @@ fn a_failure_answers_five_questions() {
 }
 
 #[test]
+fn a_reading_that_breaks_a_base_protocol_is_blamed_by_that_protocol() {
+    let send = ["run", "inactive/roster-not-accepted", "--policy", "group-state.if-not-accepted=send"];
+    let output = cpmcheck().args(send).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for part in ["msrp-accepted-type", "RFC 4975 8.6", "application/group-state-object+xml"] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+}
+
+#[test]
 fn colour_follows_the_flag_then_the_environment() {
     let dir = suite(&["fail"]);
     let has_escape = |command: &mut assert_cmd::Command| stdout(command).contains('\u{1b}');

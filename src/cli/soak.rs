@@ -14,11 +14,9 @@ use crate::report::style::{bad, faint};
 use crate::run::plan::cores;
 use crate::run::soak::{Size, Soaked, Stage};
 use crate::trace::Trace;
-use crate::trace::correlate::Correlation;
+use crate::trace::correlate::{Correlation, Facts};
 use crate::trace::event::Event;
 
-/// Events of the same user before a finding that are shown, and twice those after it.
-const AROUND: usize = 24;
 /// Findings of one seed that are shown.
 const SHOWN: usize = 3;
 
@@ -37,7 +35,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = Size::default().messages)]
     messages: usize,
     /// Users
-    #[arg(long, value_name = "N", default_value_t = Size::default().users, value_parser = clap::value_parser!(u8).range(2..=200))]
+    #[arg(long, value_name = "N", default_value_t = Size::default().users, value_parser = clap::value_parser!(u8).range(2..=160))]
     users: u8,
     /// Groups
     #[arg(long, value_name = "N", default_value_t = Size::default().groups, value_parser = clap::value_parser!(u8).range(1..=100))]
@@ -48,6 +46,9 @@ pub(super) struct Args {
     /// Say of every seed what happened in it
     #[arg(short, long)]
     verbose: bool,
+    /// Events of the same user and group that are shown before a finding, and half as many behind it
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    around: usize,
     /// Threads [default: cores]
     #[arg(long, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
@@ -82,7 +83,7 @@ fn soak(args: &Args, console: &Console) -> Result<Exit, Exit> {
                     if args.verbose {
                         told(&soaked, console);
                     }
-                    let failed = report(&soaked, console);
+                    let failed = report(&soaked, args.around, console);
                     if let Ok(mut totals) = totals.lock() {
                         totals.0 += soaked.messages;
                         totals.1 += u64::from(failed);
@@ -117,7 +118,7 @@ fn told(soaked: &Soaked, console: &Console) {
 }
 
 /// Shows what one seed found; whether it found anything that does not pass.
-fn report(soaked: &Soaked, console: &Console) -> bool {
+fn report(soaked: &Soaked, around: usize, console: &Console) -> bool {
     let broken: Vec<&Finding> = soaked.findings.iter().filter(|finding| finding.verdict(false) >= Verdict::Fail).collect();
     if broken.is_empty() {
         return false;
@@ -133,21 +134,24 @@ fn report(soaked: &Soaked, console: &Console) -> bool {
             crate::report::escape::visible(&finding.expected),
             crate::report::escape::visible(&finding.observed)
         ));
-        out.push_str(&excerpt(soaked, finding, console.ascii()));
+        out.push_str(&excerpt(soaked, finding, around, console.ascii()));
     }
     console.print(&out);
     true
 }
 
-/// What happened between the same user and the PF around a finding, and behind it in the group.
-fn excerpt(soaked: &Soaked, finding: &Finding, ascii: bool) -> String {
+/// What happened between the same user and the PF around a finding, in the same group if there is one.
+fn excerpt(soaked: &Soaked, finding: &Finding, around: usize, ascii: bool) -> String {
     let Some(event) = finding.event else { return String::new() };
     let facts = Correlation::of(&soaked.trace).facts;
-    let Some(user) = facts.get(event as usize).map(|facts| facts.user) else { return String::new() };
-    let concerned = |other: &&Event| facts.get(other.number as usize).is_some_and(|facts| facts.user == user);
+    let Some(own) = facts.get(event as usize) else { return String::new() };
+    let same = |other: &Facts| {
+        other.user == own.user && (own.group.is_none() || other.group.is_none() || other.group == own.group)
+    };
+    let concerned = |other: &&Event| facts.get(other.number as usize).is_some_and(same);
     let all: Vec<&Event> = soaked.trace.events.iter().filter(concerned).collect();
     let at = all.iter().position(|other| other.number == event).unwrap_or(0);
-    let shown = &all[at.saturating_sub(AROUND)..(at + AROUND / 2).min(all.len())];
+    let shown = &all[at.saturating_sub(around)..(at + around / 2).min(all.len())];
     let part = Trace { events: shown.iter().map(|event| (*event).clone()).collect(), ..soaked.trace.clone() };
     let marks = [(event, "✗".to_owned())].into();
     ladder::ladder(&part, &ladder::Look { ascii, marks: &marks, ignored: &[] })

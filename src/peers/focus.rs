@@ -43,17 +43,20 @@ pub(super) struct Notifier {
     pub(super) expires: u32,
     /// The version of the latest document.
     pub(super) version: u32,
+    /// Whether the conference itself is over.
+    pub(super) over: bool,
 }
 
 impl Notifier {
     /// The notifier of a dialog in which no SUBSCRIBE was seen.
     pub(super) fn unknown() -> Self {
-        Self { event: "conference".to_owned(), expires: super::profile::SUBSCRIPTION_EXPIRES, version: 0 }
+        Self { event: "conference".to_owned(), expires: super::profile::SUBSCRIPTION_EXPIRES, version: 0, over: false }
     }
 
     /// Subscription-State of the next NOTIFY (RFC 6665 4.1.3).
     pub(super) fn state(&self) -> String {
         match self.expires {
+            _ if self.over => "terminated;reason=noresource".to_owned(),
             0 => "terminated;reason=timeout".to_owned(),
             expires => format!("active;expires={expires}"),
         }
@@ -66,7 +69,9 @@ pub(super) fn notify(request: Builder, notifier: &Notifier, entity: &str, group:
     if !notifier.event.starts_with("conference") {
         return request;
     }
-    request.body(MEDIA_TYPE, roster(entity, notifier.version, group).to_xml())
+    let mut roster = roster(entity, notifier.version, group);
+    roster.active = Some(!notifier.over);
+    request.body(MEDIA_TYPE, roster.to_xml())
 }
 
 /// The full roster: every member is connected.
@@ -101,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_subscription_that_was_granted_nothing_ends() {
-        let notifier = Notifier { event: "conference".to_owned(), expires: 0, version: 1 };
+        let notifier = Notifier { event: "conference".to_owned(), expires: 0, version: 1, over: false };
         assert_eq!(notifier.state(), "terminated;reason=timeout");
+        assert_eq!(Notifier { over: true, ..notifier }.state(), "terminated;reason=noresource");
     }
 }

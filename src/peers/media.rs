@@ -30,11 +30,12 @@ struct Said {
     setup: Option<Setup>,
     path: Option<String>,
     refused: bool,
+    direction: Direction,
 }
 
 impl Said {
     fn of(sdp: &Sdp) -> Self {
-        Self { setup: sdp.setup(), path: sdp.path().map(str::to_owned), refused: sdp.is_refused() }
+        Self { setup: sdp.setup(), path: sdp.path().map(str::to_owned), refused: sdp.is_refused(), direction: sdp.direction() }
     }
 }
 
@@ -86,6 +87,11 @@ impl Media {
     /// The path of the peer, once it is known.
     pub(super) fn remote_path(&self) -> Option<&str> {
         self.remote.as_ref()?.path.as_deref()
+    }
+
+    /// Whether the peer asked for a session in which it alone sends.
+    pub(super) fn only_receives(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.direction == Direction::SendOnly)
     }
 
     /// An offer: either side may open the connection. A later one in the dialog repeats what we said

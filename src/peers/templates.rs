@@ -68,7 +68,7 @@ pub(super) fn address(request: Builder, target: &str) -> Builder {
 pub(super) fn response(profile: &Profile, request: &Message, status: u16, response: Builder) -> Builder {
     match (request.method(), status) {
         (Some(Method::Invite), 200..=299) => session_timer(request, focus_contact(profile, request, response)),
-        (Some(Method::Update), 200..=299) => session_timer(request, response),
+        (Some(Method::Update), 200..=299) => session_timer(request, focus_contact(profile, request, response)),
         (Some(Method::Invite), 101..=199) => focus_contact(profile, request, response),
         (Some(Method::Subscribe), 200..=299) => {
             let asked = number(request.value(Name::Expires)).unwrap_or(u64::from(SUBSCRIPTION_EXPIRES));

@@ -146,6 +146,7 @@ pub(super) fn invite_user(parts: &ToUser<'_>) -> Builder {
 pub(super) fn relayed_invite(message: &Message, target: &str, route: &str, address: &str) -> Builder {
     let from = message.from().map(|from| from.uri.text.to_owned()).unwrap_or_default();
     let mut invite = Builder::request("INVITE", target)
+        .push("Max-Forwards", hops(message))
         .push("Route", route)
         .push("From", ["<", &from, ">"])
         .push("To", ["<", target, ">"])
@@ -235,6 +236,13 @@ pub(super) fn accept_contact(device: Option<&str>, merge: bool) -> Vec<String> {
         }
         None => vec![format!("*;{FEATURE_TAG};require;explicit")],
     }
+}
+
+/// How many hops are left to a request that the PF passes on: as a B2BUA it counts itself, lest a
+/// request go round for ever (RFC 7332).
+pub(super) fn hops(message: &Message) -> u64 {
+    let left = message.value(Name::MaxForwards).and_then(|value| crate::wire::sip::header::number(value.trim()).ok());
+    left.unwrap_or(70_u64).saturating_sub(1)
 }
 
 /// Contact on the Client leg: the group session identity, a URI of the PF.

@@ -31,6 +31,8 @@ pub(super) enum Alarm {
     Disconnected(GroupId, Side),
     /// A refresh that met a 491 may be repeated (RFC 3261 14.1).
     Refresh(GroupId, Side),
+    /// The leg to which a change was passed on is gone: the change is answered.
+    Abandoned(GroupId),
     /// The delivery INVITE for a sender that failed may be repeated.
     RetrySender(SenderId),
     /// The INVITE of a delivery session has rung for too long.
@@ -57,6 +59,7 @@ impl Alarm {
             Self::Retry(_) | Self::RetrySender(_) => "retry-interval",
             Self::Ringing(_) | Self::RingingAt(_) | Self::RingingFor(_) => "ringing-limit",
             Self::Restarting(_) => "restart-limit",
+            Self::Abandoned(_) => "abandoned-change",
             Self::NoReport(_) => "no-report",
             Self::Expire(_) => "store-age",
             Self::Linger(_) => "late-answers",

@@ -289,7 +289,7 @@ pub(super) const KNOBS: &[Knob] = &[
         name: "group-state.if-not-accepted",
         kind: Kind::Choice(&["skip", "send"]),
         default: "skip",
-        doc: "Whether the group state object is sent to a Client that does not list its type",
+        doc: "Whether the group state object is sent to a Client that does not list its type; `send` breaks RFC 4975 8.6, and is blamed for it",
         reading: Some("AMB-34"),
     },
     Knob {

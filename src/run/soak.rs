@@ -1,9 +1,10 @@
 //! Soak: many users, groups and losses from a seed, all actors reference actors, every rule on.
 //!
-//! Nothing is scripted. Members write, lose their connectivity, come back and leave, the focus
-//! invites them again and ends groups, at moments that the seed decides; the court sees what
-//! passes the edge of the PF as it does in any run. A seed that finds something is a scenario to
-//! write.
+//! Nothing is scripted. Members write to their groups and to each other, lose their connectivity or
+//! only their connections, come back, decline and leave, each user with one or two devices; the focus
+//! invites them again and ends groups; commits of the store fail, and the PF dies and starts again: at
+//! moments that the seed decides. The court sees what passes the edge of the PF as it does in any
+//! run. A seed that finds something is a scenario to write.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::net::NodeId;
 use crate::pattern::ast::{End, Role};
 use crate::peers::{Aim, Order};
 use crate::suite::catalogue::Catalogue;
-use crate::suite::scenario::{Actor, Defaults, Group, Identity, Scenario, Variant};
+use crate::suite::scenario::{Act, Actor, Defaults, Group, Identity, Scenario, Variant};
 use crate::time::Instant;
 use crate::trace::event::{Event, Kind, Party};
 use crate::trace::{Header, Trace};
@@ -29,11 +30,16 @@ use crate::wire::sip::Method;
 const CALM: Duration = Duration::from_secs(400);
 /// The seconds of virtual time that a message may cost; a run that takes longer is stuck.
 const PATIENCE: u64 = 60;
+/// How long nobody does anything before the PF dies: what it owed by then is done, so that what it
+/// owes afterwards is what its store holds.
+const QUIET: Duration = Duration::from_secs(40);
+/// How many commits of a run fail, and among how many.
+const FAILING: (usize, u64) = (40, 8_000);
 
 /// How large a run is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Size {
-    /// Users, each with one device.
+    /// Users; every other one has two devices.
     pub users: u8,
     /// Groups.
     pub groups: u8,
@@ -68,8 +74,9 @@ pub struct Soaked {
 pub struct Stage {
     size: Size,
     defaults: Defaults,
+    scenario: Scenario,
     judge: Judge,
-    ground: Ground,
+    policy: BTreeMap<String, String>,
 }
 
 impl Stage {
@@ -77,24 +84,27 @@ impl Stage {
     pub fn new(catalogue: &Catalogue, policy: &BTreeMap<String, String>, size: Size) -> Self {
         let defaults = defaults(size);
         let judge = Judge::new(&catalogue.requirements, names(&defaults), judge::Setup::default());
-        let ground = Ground::of(&defaults, &scenario(&defaults), policy);
-        Self { size, defaults, judge, ground }
+        Self { size, scenario: scenario(&defaults), defaults, judge, policy: policy.clone() }
     }
 
     /// Lets one seed run.
     pub fn soak(&self, seed: u64) -> Soaked {
-        let world = World::build(&self.ground, seed);
+        let mut dice = Ids::new(seed, "soak");
+        let mut policy = self.policy.clone();
+        policy.entry("store.commit-fail".to_owned()).or_insert_with(|| failing(&mut dice));
+        let ground = Ground::of(&self.defaults, &self.scenario, &policy);
+        let world = World::build(&ground, seed);
         let header = Header {
             scenario: "soak".to_owned(),
             seed,
             iut: Party::new(Role::Pf, "pf"),
-            book: self.ground.book.clone(),
-            policy: self.ground.knobs.clone(),
+            book: ground.book.clone(),
+            policy: ground.knobs.clone(),
             ..Header::default()
         };
         let session = self.judge.session(&header);
         let mut run =
-            Run { stage: self, world, session, dice: Ids::new(seed, "soak"), orders: BTreeMap::new(), texts: 0, messages: 0 };
+            Run { stage: self, world, session, dice, orders: BTreeMap::new(), away: BTreeSet::new(), texts: 0, messages: 0 };
         run.play();
         run.finish(seed, header)
     }
@@ -107,6 +117,8 @@ struct Run<'s> {
     session: Session<'s>,
     dice: Ids,
     orders: BTreeMap<&'static str, usize>,
+    /// The devices that have lost their connectivity.
+    away: BTreeSet<NodeId>,
     texts: u64,
     /// Messages seen at the edge.
     messages: usize,
@@ -125,7 +137,14 @@ impl Run<'_> {
             self.let_pass(pause);
         }
         for user in self.stage.defaults.identities.keys() {
-            self.order(user, "return", &Order::Register);
+            for device in self.devices(user) {
+                self.come_back(device);
+            }
+        }
+        self.let_pass(Duration::from_secs(5));
+        // Whoever had lost no more than a connection has not registered again by that.
+        for identity in self.stage.defaults.identities.values() {
+            self.tell_pf(&identity.uri, None);
         }
         self.let_pass(Duration::from_secs(60));
         self.world.record(Kind::FlowEnded);
@@ -161,28 +180,66 @@ impl Run<'_> {
     /// Something happens to somebody.
     fn disturb(&mut self) {
         let user = self.user();
-        match self.dice.below(100) {
-            0..=54 => self.say(&user),
-            55..=67 => {
-                let uri = self.uri(&user);
-                self.order(&user, "lose", &Order::Lose);
-                self.world.unbind(&uri);
-            }
-            68..=90 => self.order(&user, "return", &Order::Register),
-            91..=92 => {
-                if let Some(conversation) = self.conversation(&user) {
-                    self.order(&user, "leave", &Order::Leave { conversation });
+        let Some(device) = self.device(&user) else { return };
+        match self.dice.below(1_000) {
+            0..=459 => self.say(&user, device),
+            460..=539 => self.call(&user, device),
+            540..=659 => self.lose(&user, device),
+            660..=869 => self.come_back(device),
+            870..=884 => {
+                if let Some(conversation) = self.conversation(device) {
+                    self.order(device, "leave", &Order::Leave { conversation });
                 }
             }
-            93..=98 => {
+            885..=904 => {
+                let status = [603, 603, 480, 486, 500][usize::try_from(self.dice.below(5)).unwrap_or(0)];
+                self.order(device, "refuse", &Order::Refuse { status });
+            }
+            905..=964 => {
                 let group = self.group();
                 self.found(&group);
             }
-            _ => {
+            965..=974 => {
                 let group = self.group().focus;
                 self.order_focus("end", &Order::End { group });
             }
+            975..=996 => self.cut(&user),
+            _ => self.restart(),
         }
+    }
+
+    /// A device is lost. When it was the last one of its user, the S-CSCF may say so.
+    fn lose(&mut self, user: &str, device: NodeId) {
+        self.order(device, "lose", &Order::Lose);
+        self.away.insert(device);
+        let contact = self.world.actor(device).map(|actor| actor.profile().contact(actor.endpoint().config()));
+        let uri = self.uri(user);
+        self.world.unbind(&uri, contact.as_deref());
+        let none_left = self.devices(user).iter().all(|device| self.away.contains(device));
+        if none_left && self.dice.below(2) == 0 {
+            *self.orders.entry("deregister").or_default() += 1;
+            self.tell_pf(&uri, Some(0));
+        }
+    }
+
+    fn come_back(&mut self, device: NodeId) {
+        self.away.remove(&device);
+        self.order(device, "return", &Order::Register);
+    }
+
+    /// The connections of a user's devices break.
+    fn cut(&mut self, user: &str) {
+        *self.orders.entry("cut").or_default() += 1;
+        self.world.change(&Act::Disconnect(End::Actor { name: user.into(), device: None }));
+        self.observe();
+    }
+
+    /// The PF dies, and starts again from what its store holds.
+    fn restart(&mut self) {
+        self.let_pass(QUIET);
+        *self.orders.entry("restart").or_default() += 1;
+        self.world.change(&Act::Restart(End::Actor { name: "pf".into(), device: None }));
+        self.observe();
     }
 
     /// The focus invites every member of a group that does not take part.
@@ -193,21 +250,46 @@ impl Run<'_> {
         }
     }
 
-    fn say(&mut self, user: &str) {
-        if let Some(conversation) = self.conversation(user) {
-            self.texts += 1;
-            let text = format!("message {} of {user}", self.texts);
+    fn say(&mut self, user: &str, device: NodeId) {
+        if let Some(conversation) = self.conversation(device) {
+            let text = self.text(user);
             let notify = self.dice.below(4) == 0;
-            self.order(user, "say", &Order::Say { conversation, text, notify });
+            self.order(device, "say", &Order::Say { conversation, text, notify });
         }
     }
 
-    /// A group in which the user takes part now.
-    fn conversation(&mut self, user: &str) -> Option<String> {
-        let actor = self.world.actor(self.node(user)?)?;
+    /// Somebody has something to say to one other.
+    fn call(&mut self, user: &str, device: NodeId) {
+        let other = self.user();
+        if other != user {
+            let texts = (0..=self.dice.below(3)).map(|_| self.text(user)).collect();
+            let order = Order::Call { user: self.uri(&other), texts, notify: self.dice.below(2) == 0 };
+            self.order(device, "call", &order);
+        }
+    }
+
+    fn text(&mut self, user: &str) -> String {
+        self.texts += 1;
+        format!("message {} of {user}", self.texts)
+    }
+
+    /// A group in which the device takes part now.
+    fn conversation(&mut self, device: NodeId) -> Option<String> {
+        let actor = self.world.actor(device)?;
         let taking_part: Vec<String> = actor.conversations().into_iter().map(str::to_owned).collect();
         let at = self.dice.below(taking_part.len() as u64);
         taking_part.into_iter().nth(usize::try_from(at).unwrap_or(0))
+    }
+
+    /// The devices of a user, or the node of anyone else.
+    fn devices(&self, name: &str) -> Vec<NodeId> {
+        self.world.nodes(&End::Actor { name: name.into(), device: None }).collect()
+    }
+
+    fn device(&mut self, user: &str) -> Option<NodeId> {
+        let devices = self.devices(user);
+        let at = self.dice.below(devices.len() as u64);
+        devices.into_iter().nth(usize::try_from(at).unwrap_or(0))
     }
 
     fn user(&mut self) -> String {
@@ -224,20 +306,16 @@ impl Run<'_> {
         self.stage.defaults.identities.get(user).map(|identity| identity.uri.clone()).unwrap_or_default()
     }
 
-    fn node(&self, name: &str) -> Option<NodeId> {
-        self.world.nodes(&End::Actor { name: name.into(), device: None }).next()
-    }
-
     fn order_focus(&mut self, kind: &'static str, order: &Order) {
-        self.order("focus", kind, order);
+        if let Some(focus) = self.devices("focus").first() {
+            self.order(*focus, kind, order);
+        }
     }
 
-    fn order(&mut self, actor: &str, kind: &'static str, order: &Order) {
-        if let Some(node) = self.node(actor) {
-            *self.orders.entry(kind).or_default() += 1;
-            self.world.act(node, |actor, now| actor.obey(now, order));
-            self.observe();
-        }
+    fn order(&mut self, node: NodeId, kind: &'static str, order: &Order) {
+        *self.orders.entry(kind).or_default() += 1;
+        self.world.act(node, |actor, now| actor.obey(now, order));
+        self.observe();
     }
 
     /// Lets time pass, and everything that happens in it happen.
@@ -247,19 +325,24 @@ impl Run<'_> {
             let moved = self.world.step(until);
             self.observe();
             while let Some(user) = self.world.poll_registered() {
-                self.tell_pf(&user);
+                self.tell_pf(&user, None);
             }
             let Some(node) = moved else { return };
             while self.world.poll_event(node).is_some() {}
         }
     }
 
-    /// The S-CSCF registers a user with the PF (TS 24.229 5.4.1.7).
-    fn tell_pf(&mut self, user: &str) {
-        let Some(node) = self.node("core") else { return };
+    /// The S-CSCF registers a user with the PF (TS 24.229 5.4.1.7), or de-registers it.
+    fn tell_pf(&mut self, user: &str, expires: Option<u32>) {
+        let Some(node) = self.devices("core").first().copied() else { return };
         self.world.act(node, |registrar, now| {
             let draft = registrar.draft_request(&Method::Register, Aim::Outside(user.to_owned()));
-            draft.and_then(|draft| registrar.send(now, draft))
+            draft.and_then(|mut draft| {
+                if let Some(expires) = expires {
+                    draft.message = draft.message.set("Expires", expires);
+                }
+                registrar.send(now, draft)
+            })
         });
         self.observe();
     }
@@ -269,6 +352,17 @@ impl Run<'_> {
         self.messages += fresh.iter().filter(|event| matches!(event.kind, Kind::Message { .. })).count();
         self.session.advance(self.world.events());
     }
+}
+
+/// The commits that fail.
+fn failing(dice: &mut Ids) -> String {
+    let chosen: BTreeSet<u64> = (0..FAILING.0).map(|_| 1 + dice.below(FAILING.1)).collect();
+    chosen.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The devices of a user: every other one has two.
+fn devices(number: u8) -> &'static [&'static str] {
+    if number.is_multiple_of(2) { &["phone", "tablet"] } else { &["phone"] }
 }
 
 fn user_name(number: u8) -> String {
@@ -284,7 +378,7 @@ fn defaults(size: Size) -> Defaults {
             uri: format!("sip:{phone}@home1.example"),
             aliases: vec![format!("tel:{phone}")],
             display: None,
-            devices: BTreeMap::from([("phone".to_owned(), format!("urn:uuid:00000000-0000-4000-8000-0000000000{number:02x}"))]),
+            devices: (0..).zip(devices(number)).map(|(at, device)| ((*device).to_owned(), instance(number, at))).collect(),
         };
         defaults.identities.insert(user_name(number), identity);
     }
@@ -302,11 +396,15 @@ fn defaults(size: Size) -> Defaults {
     defaults
 }
 
+fn instance(user: u8, device: u8) -> String {
+    format!("urn:uuid:00000000-0000-4000-8000-00000000{device:02x}{user:02x}")
+}
+
 fn scenario(defaults: &Defaults) -> Scenario {
     let actor = |name: &str, role: Role, reference: bool| Actor {
         name: Arc::from(name),
         role,
-        devices: Vec::new(),
+        devices: defaults.identities.get(name).into_iter().flat_map(|own| own.devices.keys().map(|device| Arc::from(&**device))).collect(),
         reference,
         refreshes: true,
         connects_early: false,
@@ -356,8 +454,10 @@ mod tests {
     fn what_happens_is_varied() {
         let soaked = stage(2_000).soak(1);
         assert!(soaked.messages >= 2_000, "{} messages", soaked.messages);
-        for order in ["say", "lose", "return", "invite"] {
+        for order in ["say", "call", "lose", "deregister", "return", "invite", "cut"] {
             assert!(soaked.orders.get(order).is_some_and(|count| *count > 3), "{order}: {:?}", soaked.orders);
         }
+        // Whoever comes back is registered with the PF, which is what triggers a delivery.
+        assert!(soaked.satisfied.contains("DGC-9-06"), "{:?}", soaked.satisfied);
     }
 }

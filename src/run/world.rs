@@ -284,11 +284,11 @@ impl World {
         self.medium.act(self.core, take).flatten()
     }
 
-    /// Takes a device out of the location service.
-    pub(super) fn unbind(&mut self, user: &str) {
+    /// Takes a device out of the location service, or all of a user.
+    pub(super) fn unbind(&mut self, user: &str, contact: Option<&str>) {
         self.medium.act(self.core, |inhabitant: &mut Inhabitant, _| {
             if let Inhabitant::Core(core) = inhabitant {
-                core.unbind(user, None);
+                core.unbind(user, contact);
             }
         });
     }

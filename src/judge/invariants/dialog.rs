@@ -35,7 +35,8 @@ struct Dialog {
     local_tag: Option<String>,
     /// Of an INVITE that the IUT accepted: when, until its ACK comes.
     unacknowledged: Option<Instant>,
-    ended: bool,
+    /// When a BYE ended it.
+    ended: Option<Instant>,
     has_subscription: bool,
 }
 
@@ -52,7 +53,7 @@ impl State {
         dialog.has_subscription |= seen.facts.subscription.is_some();
         match (head.message.is_request(), seen.sent) {
             (true, true) => dialog.request_sent(seen, head, report),
-            (true, false) => dialog.request_received(head),
+            (true, false) => dialog.request_received(seen, head),
             (false, sent) => {
                 let request = seen.facts.answers.and_then(|event| seen.message(event));
                 if let Some(request) = request {
@@ -108,14 +109,16 @@ impl Dialog {
             report.broken(&TAGS, seen.number, "another From tag");
         }
         self.target_and_route(seen, head.message, report);
-        if self.ended && method != "ACK" && !self.has_subscription {
+        // What leaves in the moment in which the BYE comes has crossed it.
+        let ended = self.ended.is_some_and(|ended| seen.at > ended);
+        if ended && method != "ACK" && !self.has_subscription {
             report.broken(&AFTER_BYE, seen.number, method);
         }
         if method == "BYE" {
             if self.unacknowledged.is_some_and(|since| seen.at.since(since) < PATIENCE) {
                 report.broken(&BYE_BEFORE_ACK, seen.number, "no ACK came yet");
             }
-            self.ended = true;
+            self.ended = Some(seen.at);
         }
     }
 
@@ -136,7 +139,7 @@ impl Dialog {
         }
     }
 
-    fn request_received(&mut self, head: &Head<'_>) {
+    fn request_received(&mut self, seen: &Seen<'_>, head: &Head<'_>) {
         if is_target_refresh(head.method) {
             self.remote_target = contact(head).or(self.remote_target.take());
         }
@@ -145,7 +148,7 @@ impl Dialog {
         }
         match head.method {
             "ACK" => self.unacknowledged = None,
-            "BYE" => self.ended = true,
+            "BYE" => self.ended = Some(seen.at),
             _ => {}
         }
     }

@@ -386,6 +386,28 @@ fn a_chain_triggers_with_each_last_link() {
 }
 
 #[test]
+fn each_match_in_the_middle_of_a_chain_is_a_chain_of_its_own() {
+    let rule = "per: [group, user]\nwhen: [ { client -> pf BYE: {} }, { cf -> pf MSRP SEND: { cpim.imdn.Message-ID: { bind: id } } }, { client -> pf INVITE: {} } ]\nthen: { pf -> client MSRP SEND: { cpim.imdn.Message-ID: $id } }\nwithin: 5s";
+    let mut tape = session();
+    bye(&mut tape);
+    tape.send("focus", "pf", "a");
+    tape.send("focus", "pf", "b");
+    rejoin(&mut tape);
+    tape.send("pf", "bob.phone", "a");
+    tape.wait(6_000);
+    assert_eq!(outcome(rule, &tape), Outcome::Violated, "b is missing");
+    let mut tape = session();
+    bye(&mut tape);
+    tape.send("focus", "pf", "a");
+    tape.send("focus", "pf", "b");
+    rejoin(&mut tape);
+    tape.send("pf", "bob.phone", "a");
+    tape.send("pf", "bob.phone", "b");
+    tape.wait(6_000);
+    assert_eq!(outcome(rule, &tape), Outcome::Satisfied);
+}
+
+#[test]
 fn parts_trigger_in_any_order() {
     let rule =
         "per: [group, user]\nwhen: { all: [ { client -> pf BYE: {} }, { cf -> pf BYE: {} } ] }\nnever: { pf -> client INVITE: {} }";

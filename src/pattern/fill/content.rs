@@ -253,7 +253,6 @@ fn make_imdn(old: Option<&Typed>, parts: &[&Filled<'_>], supplies: &Supplies<'_>
 
 fn make_roster(old: Option<&Typed>, parts: &[&Filled<'_>], supplies: &Supplies<'_>) -> Result<Bytes, FillFault> {
     let old = old.and_then(|(_, bytes)| ConferenceInfo::parse(bytes).ok());
-    let fresh = old.is_none();
     let entity = bare_uri(&supplies.uri(supplies.entity)).to_owned();
     let mut info = old.unwrap_or_else(|| ConferenceInfo::full(&entity, supplies.roster_version, Vec::new()));
     for filled in parts {
@@ -261,9 +260,10 @@ fn make_roster(old: Option<&Typed>, parts: &[&Filled<'_>], supplies: &Supplies<'
     }
     if let Some(users) = &mut info.users {
         users.state = if info.state == State::Partial { State::Partial } else { users.state };
-        let counted = info.state == State::Full && fresh && !parts.iter().any(|filled| filled.selector.inner == "user-count");
-        if counted {
-            info.user_count = u32::try_from(users.list.iter().filter(|user| user.is_connected()).count()).ok();
+        if !parts.iter().any(|filled| filled.selector.inner == "user-count") {
+            // A partial document does not know how many there are in all.
+            let connected = users.list.iter().filter(|user| user.is_connected()).count();
+            info.user_count = (info.state == State::Full).then(|| u32::try_from(connected).unwrap_or(u32::MAX));
         }
     }
     Ok(Bytes::from(info.to_xml()))

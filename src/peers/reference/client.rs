@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::calls::{Calls, Due, Letter};
 use crate::endpoint::{DialogId, Event, TransactionId};
 use crate::msrp::{self, Incoming, Outgoing};
 use crate::peers::script::{Aim, Scripted};
@@ -17,6 +18,8 @@ const RETURN: u64 = 3_000;
 /// The bounds of the pause after 491, in milliseconds (RFC 3261 14.1: 2.1 s to 4 s for the owner of
 /// the Call-ID).
 const CROSSED: (u64, u64) = (2_100, 4_000);
+/// How long a 1-1 session lasts at most once everything is written, in milliseconds.
+const LONGEST: u64 = 20_000;
 /// The pause after any other refusal that may pass.
 const REFUSED: Duration = Duration::from_secs(30);
 
@@ -38,8 +41,11 @@ struct Membership {
 pub(in crate::peers) struct Client {
     /// By Conversation-ID.
     groups: BTreeMap<String, Membership>,
+    calls: Calls,
     registering: Option<TransactionId>,
     absent: bool,
+    /// What the next invitation is refused with.
+    refusal: Option<u16>,
     messages: u64,
     /// Whether a re-join that is answered 491 is given up: the PF's own INVITE is to come.
     gives_up_after_491: bool,
@@ -47,7 +53,7 @@ pub(in crate::peers) struct Client {
 
 impl Client {
     pub(super) fn wake(&self) -> Option<Instant> {
-        self.groups.values().filter_map(|group| group.wake).min()
+        self.groups.values().filter_map(|group| group.wake).chain(self.calls.wake()).min()
     }
 
     pub(in crate::peers) fn give_up_after_491(&mut self) {
@@ -73,6 +79,7 @@ impl Client {
                     self.registering = None;
                 }
                 self.pause(*transaction, now + REFUSED);
+                self.calls.refused(*transaction);
                 false
             }
             _ => false,
@@ -80,12 +87,12 @@ impl Client {
     }
 
     /// What an invitation is answered, where it is not accepted.
-    fn answer_to(&self, invite: &Message) -> Option<u16> {
+    fn answer_to(&mut self, invite: &Message) -> Option<u16> {
         let group = invite.value(Name::ConversationId).and_then(|id| self.groups.get(id));
         match group {
             _ if self.absent => Some(480),
             Some(group) if group.left => Some(603),
-            _ => None,
+            _ => self.refusal.take(),
         }
     }
 
@@ -94,7 +101,9 @@ impl Client {
             Event::Request { message, .. } if opens_session(message) => self.on_invited(actor, now, message),
             Event::Request { dialog: Some(dialog), message, .. } if message.method() == Some(Method::Bye) => self.forget(*dialog),
             Event::Response { transaction, dialog: Some(dialog), message } if is_accepted_invite(message) => {
-                self.on_joined(actor, now, *transaction, *dialog);
+                if !self.calls.accepted(now, *transaction, *dialog) {
+                    self.on_joined(actor, now, *transaction, *dialog);
+                }
             }
             Event::AckMissing { dialog } | Event::SessionExpired { dialog } => self.forget(*dialog),
             Event::Msrp { session, event: msrp::Event::Received(incoming) } => {
@@ -113,12 +122,17 @@ impl Client {
             return;
         }
         let Some(id) = invite.value(Name::ConversationId) else { return };
+        let focus = invite.contact().ok().filter(|contact| contact.is_focus()).map(|contact| contact.uri.text.to_owned());
+        if focus.is_none() {
+            // A session of two, or a delivery that is none of the group itself.
+            return self.calls.take(dialog);
+        }
         let group = self.groups.entry(id.to_owned()).or_default();
         if group.left {
             return;
         }
-        if let Ok(contact) = invite.contact() {
-            contact.uri.text.clone_into(&mut group.target);
+        if let Some(focus) = focus {
+            group.target = focus;
         }
         group.contribution = invite.value(Name::ContributionId).unwrap_or("").to_owned();
         group.subject = invite.value(Name::Subject).map(str::to_owned);
@@ -130,6 +144,7 @@ impl Client {
     }
 
     fn forget(&mut self, dialog: DialogId) {
+        self.calls.forget(dialog);
         for group in self.groups.values_mut().filter(|group| group.dialog == Some(dialog)) {
             group.dialog = None;
         }
@@ -142,6 +157,9 @@ impl Client {
             if status < 300 {
                 self.come_back(actor, now);
             }
+        }
+        if status >= 300 {
+            self.calls.refused(transaction);
         }
         if status == 491 && self.gives_up_after_491 {
             for group in self.groups.values_mut().filter(|group| group.joining == Some(transaction)) {
@@ -183,6 +201,16 @@ impl Client {
     }
 
     pub(super) fn expire(&mut self, actor: &mut Scripted, now: Instant) {
+        while let Some((dialog, due)) = self.calls.due(now) {
+            match due {
+                Due::HangUp => actor.request_inside(now, &Method::Bye, dialog),
+                Due::Write(letter) => {
+                    for text in &letter.texts {
+                        self.write(actor, now, dialog, &letter.to, (text, letter.notify));
+                    }
+                }
+            }
+        }
         for (id, group) in &mut self.groups {
             if group.wake.is_some_and(|wake| wake <= now) {
                 group.wake = None;
@@ -199,7 +227,9 @@ impl Client {
         }
         let user = actor.profile().name_addr();
         let Ok(mut draft) = actor.draft_request(&Method::Register, Aim::Outside("sip:home1.example".to_owned())) else { return };
-        draft.message = draft.message.set("To", user).set("Expires", crate::peers::profile::REGISTRATION_EXPIRES);
+        let contact = actor.profile().contact(actor.endpoint().config());
+        let message = draft.message.set("To", user).set("Contact", contact);
+        draft.message = message.set("Expires", crate::peers::profile::REGISTRATION_EXPIRES);
         self.registering = actor.send(now, draft).ok();
     }
 
@@ -211,6 +241,26 @@ impl Client {
             if let Some(dialog) = group.dialog.take() {
                 bye(actor, now, dialog, "SIP;cause=503;text=\"Service Unavailable\"");
             }
+        }
+        for dialog in self.calls.drain() {
+            bye(actor, now, dialog, "SIP;cause=503;text=\"Service Unavailable\"");
+        }
+    }
+
+    /// The next invitation is refused.
+    pub(super) fn refuse(&mut self, status: u16) {
+        self.refusal = Some(status);
+    }
+
+    /// Opens a 1-1 session to say something.
+    pub(super) fn call(&mut self, actor: &mut Scripted, now: Instant, letter: Letter) {
+        if self.absent {
+            return;
+        }
+        let lasts = Duration::from_millis(actor.below(LONGEST));
+        let Ok(draft) = actor.draft_request(&Method::Invite, Aim::Outside(letter.to.clone())) else { return };
+        if let Ok(invite) = actor.send(now, draft) {
+            self.calls.open(invite, letter, lasts);
         }
     }
 
@@ -225,13 +275,26 @@ impl Client {
         let Some((dialog, to)) = self.groups.get(conversation).and_then(|group| Some((group.dialog?, group.target.clone()))) else {
             return;
         };
-        self.messages += 1;
+        self.write(actor, now, dialog, &to, (text, notify));
+    }
+
+    fn write(&mut self, actor: &mut Scripted, now: Instant, dialog: DialogId, to: &str, (text, notify): (&str, bool)) {
         let own = actor.profile().uri.clone();
-        let id = format!("{}-{}", actor.profile().name, self.messages);
-        let message = cpim::Builder::new(&own, &to).date_time(&datetime::format(now.to_unix_micros())).message_id(&id);
+        let id = self.identifier(actor);
+        let message = cpim::Builder::new(&own, to).date_time(&datetime::format(now.to_unix_micros())).message_id(&id);
         let message = if notify { message.disposition_notification("positive-delivery") } else { message };
         let message = message.content("text/plain;charset=utf-8", text.to_owned());
         send(actor, now, dialog, &message);
+    }
+
+    /// The imdn.Message-ID of the next message: no other device of the user has it.
+    fn identifier(&mut self, actor: &Scripted) -> String {
+        self.messages += 1;
+        let (profile, number) = (actor.profile(), self.messages);
+        match profile.instance.as_ref().and_then(|instance| instance.get(instance.len().saturating_sub(4)..)) {
+            Some(device) => format!("{}-{device}-{number}", profile.name),
+            None => format!("{}-{number}", profile.name),
+        }
     }
 
     /// Returns the notification that a message asks for (RFC 5438 7.2.1).
@@ -241,15 +304,17 @@ impl Client {
         if !message.asks_for("positive-delivery") {
             return;
         }
-        self.messages += 1;
         let own = actor.profile().uri.clone();
         let mut notification = Imdn::new(id, message.date_time().unwrap_or(""), Kind::Delivery, "delivered");
         notification.recipient_uri = Some(own.clone());
         let answer = cpim::Builder::new(&own, from.uri)
             .date_time(&datetime::format(now.to_unix_micros()))
-            .message_id(&format!("{}-{}", actor.profile().name, self.messages))
+            .message_id(&self.identifier(actor))
             .mime("Content-Disposition", "notification")
             .content(imdn::MEDIA_TYPE, notification.to_xml());
+        if actor.only_receives(dialog) {
+            return send_apart(actor, now, from.uri, &answer);
+        }
         send(actor, now, dialog, &answer);
     }
 }
@@ -278,6 +343,14 @@ fn bye(actor: &mut Scripted, now: Instant, dialog: DialogId, reason: &str) {
         let sent = actor.send(now, draft);
         debug_assert!(sent.is_ok(), "a request was drafted");
     }
+}
+
+/// Where a session takes nothing from the Client, a notification goes by MESSAGE.
+fn send_apart(actor: &mut Scripted, now: Instant, to: &str, message: &cpim::Builder) {
+    let Ok(mut draft) = actor.draft_request(&Method::Message, Aim::Outside(to.to_owned())) else { return };
+    draft.message = draft.message.body(cpim::MEDIA_TYPE, message.encode());
+    let sent = actor.send(now, draft);
+    debug_assert!(sent.is_ok(), "a request was drafted");
 }
 
 fn send(actor: &mut Scripted, now: Instant, dialog: DialogId, message: &cpim::Builder) {

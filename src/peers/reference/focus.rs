@@ -130,7 +130,7 @@ impl Focus {
         room.participants.into_values().for_each(|dialog| actor.request_inside(now, &Method::Bye, dialog));
         // The last NOTIFY tells who took part to the end.
         for subscription in actor.subscriptions_to(group) {
-            actor.end_subscription(now, subscription);
+            actor.close_subscription(now, subscription);
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Actors that no script moves: a Client and a Controlling Function that behave as CPM asks them to.
 //!
 //! They stand on the automatic list and add what needs a memory. The Client registers, accepts
-//! invitations, re-joins its groups once it is registered, tries again after 491 (RFC 3261 14.1),
+//! invitations, opens sessions of two, re-joins its groups once it is registered, tries again after 491 (RFC 3261 14.1),
 //! returns delivery notifications, and declines what it left. The focus invites, keeps the roster
 //! of each group, tells it to its subscribers, takes re-joins and re-starts, and ends groups. What
 //! a person would decide comes from outside as an [`Order`].
 
+mod calls;
 mod client;
 mod focus;
 
+use self::calls::Letter;
 use super::Profile;
 use super::script::Scripted;
 use crate::endpoint::Event;
@@ -30,6 +32,20 @@ pub enum Order {
         text: String,
         /// Whether a delivery notification is asked for.
         notify: bool,
+    },
+    /// A Client opens a session with another user, writes, and ends it.
+    Call {
+        /// The address of the other user.
+        user: String,
+        /// What it writes.
+        texts: Vec<String>,
+        /// Whether delivery notifications are asked for.
+        notify: bool,
+    },
+    /// A Client refuses the next invitation.
+    Refuse {
+        /// The status, 603 for a decline.
+        status: u16,
     },
     /// A Client leaves a group for good.
     Leave {
@@ -113,6 +129,10 @@ impl Habits {
             (Self::Client(client), Order::Say { conversation, text, notify }) => {
                 client.say(actor, now, conversation, (text, *notify))
             }
+            (Self::Client(client), Order::Call { user, texts, notify }) => {
+                client.call(actor, now, Letter { to: user.clone(), texts: texts.clone(), notify: *notify });
+            }
+            (Self::Client(client), Order::Refuse { status }) => client.refuse(*status),
             (Self::Client(client), Order::Leave { conversation }) => client.leave(actor, now, conversation),
             (Self::Focus(focus), Order::Invite { group, user }) => focus.invite(actor, now, group, user),
             (Self::Focus(focus), Order::End { group }) => focus.end(actor, now, group),

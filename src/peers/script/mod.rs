@@ -235,6 +235,11 @@ impl Scripted {
         self.endpoint.dialog(dialog).map(|dialog| templates::bare(&dialog.remote_uri))
     }
 
+    /// Whether it may send nothing in the MSRP session of a dialog.
+    pub(super) fn only_receives(&self, dialog: DialogId) -> bool {
+        self.media.get(&dialog).is_some_and(Media::only_receives)
+    }
+
     /// Says who takes part in a group.
     pub(super) fn set_connected(&mut self, group: &str, participants: BTreeSet<String>) {
         self.connected.insert(group.to_owned(), participants);

@@ -52,6 +52,10 @@ impl Scripted {
             }
             request = focus::notify(request, notifier, &entity, group.as_ref());
         }
+        if matches!(method, Method::Invite | Method::Update) && self.profile.role == Role::Cf {
+            // A focus that hosts several groups speaks as the one of this dialog (RFC 3261 12.2.1.1).
+            request = request.push("Contact", self.profile.focus_contact(&entity));
+        }
         if let Some(media) = &media {
             request = request.body(sdp::MEDIA_TYPE, media.offer(&self.place, templates::takes_group_state(&self.profile, None)));
         }
@@ -177,7 +181,7 @@ impl Scripted {
                 let event = request.value(Name::Event).unwrap_or("conference").to_owned();
                 let version = self.notifiers.get(&dialog).map_or(0, |former| former.version);
                 let expires = expires.unwrap_or(profile::SUBSCRIPTION_EXPIRES);
-                self.notifiers.insert(dialog, Notifier { event, expires, version });
+                self.notifiers.insert(dialog, Notifier { event, expires, version, over: false });
             }
             _ => {}
         }
@@ -307,6 +311,12 @@ impl Scripted {
     pub(in crate::peers) fn end_subscription(&mut self, now: Instant, dialog: DialogId) {
         self.notifiers.entry(dialog).and_modify(|notifier| notifier.expires = 0);
         self.request_inside(now, &Method::Notify, dialog);
+    }
+
+    /// Sends the last NOTIFY of a subscription to a conference that is over (RFC 6665 4.1.3).
+    pub(in crate::peers) fn close_subscription(&mut self, now: Instant, dialog: DialogId) {
+        self.notifiers.entry(dialog).and_modify(|notifier| notifier.over = true);
+        self.end_subscription(now, dialog);
     }
 
     /// Sends the NOTIFY that a SUBSCRIBE is owed at once (RFC 6665 4.2.1.2), after a 2xx that the

@@ -219,6 +219,7 @@ impl Core {
                 Alarm::Restarting(group) => restart::on_limit(self, now, group),
                 Alarm::Disconnected(group, side) => deferred_handling::on_silence(self, now, group, side, Silence::Media),
                 Alarm::Refresh(group, side) => session_modification::refresh(self, now, group, side),
+                Alarm::Abandoned(group) => session_modification::on_abandoned(self, now, group),
                 Alarm::Linger(session) => self.close_media(now, session),
                 Alarm::RetrySender(sender) => one_to_one_delivery::retry(self, now, sender),
                 Alarm::RingingFor(user) => notification_session::on_ringing_limit(self, now, user),

@@ -2,6 +2,7 @@
 
 use super::{Call, Core};
 use crate::endpoint::TransactionId;
+use crate::pf::headers;
 use crate::time::Instant;
 use crate::wire::sip::header::NameAddr;
 use crate::wire::sip::{Builder, Message, Name};
@@ -16,7 +17,7 @@ impl Core {
     /// Sends a MESSAGE on: to its user through the core, to anyone else where its URI says.
     pub(in crate::pf) fn relay_message(&mut self, now: Instant, message: &Message) -> TransactionId {
         let target = message.request_uri().unwrap_or_default();
-        let mut out = Builder::request("MESSAGE", target);
+        let mut out = Builder::request("MESSAGE", target).push("Max-Forwards", headers::hops(message));
         if let Some(user) = self.users.find(target) {
             out = out.push("Route", &self.users[user].route);
         }

@@ -10,10 +10,14 @@ use crate::pf::procedures::{
 };
 use crate::pf::state::Phase;
 use crate::time::Instant;
-use crate::wire::sip::{Message, Method, Name};
+use crate::wire::sip::{Builder, Message, Method, Name};
 
 impl Core {
     pub(super) fn on_request(&mut self, now: Instant, transaction: TransactionId, message: &Message) {
+        if let Some(refusal) = self.refusal(transaction, message) {
+            self.endpoint.respond(now, transaction, refusal);
+            return;
+        }
         match message.method() {
             Some(Method::Register) => registration::handle(self, now, transaction, message),
             Some(Method::Invite) => self.on_invite(now, transaction, message),
@@ -25,13 +29,17 @@ impl Core {
         }
     }
 
-    pub(super) fn on_invite(&mut self, now: Instant, transaction: TransactionId, message: &Message) {
+    /// What a request is refused with whatever it asks for: it demands what the PF does not know, or
+    /// may not be passed on any more.
+    fn refusal(&self, transaction: TransactionId, message: &Message) -> Option<Builder> {
         const UNDERSTOOD: [&str; 2] = ["timer", "recipient-list-invite"];
-        let unknown: Vec<&str> = message.elements(Name::Require).filter(|option| !UNDERSTOOD.contains(option)).collect();
-        if !unknown.is_empty() {
-            let refusal = self.endpoint.response(transaction, 420).push("Unsupported", unknown.join(", "));
-            self.endpoint.respond(now, transaction, refusal);
-        } else if leg::interval_too_small(message) {
+        let passed_on = matches!(message.method(), Some(Method::Invite | Method::Message)) && !message.has_to_tag();
+        let tired = passed_on.then(|| self.endpoint.too_many_hops(transaction)).flatten();
+        self.endpoint.bad_extension(transaction, &UNDERSTOOD).or(tired)
+    }
+
+    pub(super) fn on_invite(&mut self, now: Instant, transaction: TransactionId, message: &Message) {
+        if leg::interval_too_small(message) {
             let refusal = self.endpoint.response(transaction, 422).push("Min-SE", leg::MIN_SE);
             self.endpoint.respond(now, transaction, refusal);
         } else if message.request_uri().is_some_and(|target| self.users.find(target).is_some()) {
@@ -42,6 +50,10 @@ impl Core {
     }
 
     pub(super) fn on_request_within(&mut self, now: Instant, transaction: TransactionId, dialog: DialogId, message: &Message) {
+        if let Some(refusal) = self.refusal(transaction, message) {
+            self.endpoint.respond(now, transaction, refusal);
+            return;
+        }
         if let Some(place) = self.one.dialogs.get(&dialog).copied() {
             return legs::on_request(self, now, transaction, place, message);
         }

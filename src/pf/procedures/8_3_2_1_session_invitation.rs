@@ -136,7 +136,8 @@ fn offer_to_user(core: &mut Core, now: Instant, group: GroupId, asked: Transacti
         invitation: &invitation,
         accept_contact,
         interval: SESSION_EXPIRES,
-    });
+    })
+    .push("Max-Forwards", headers::hops(message));
     core[group].offered = Some(media);
     let call = core.because(ALL_DEVICES, "the invitation goes to all devices of the user").endpoint.send(now, invite);
     core.calls.insert(call, Call::Invitation(group));

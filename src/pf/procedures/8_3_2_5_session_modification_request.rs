@@ -5,8 +5,9 @@
 //! there is no other leg (AMB-19).
 //!
 //! ```text
-//! new offer, other leg up      mirrored; 2xx and refusal come back, 408 and 481 end the other leg
+//! new offer, other leg up      mirrored; 2xx and refusal come back
 //! same offer, none, no leg     answered 200 with the present description
+//! 408, 481, BYE of other leg   as when there is no other leg: the status would end this one too
 //! ```
 
 use std::time::Duration;
@@ -99,6 +100,7 @@ fn mirror(core: &mut Core, now: Instant, asked: TransactionId, (group, side): (G
     let interval = if leg.interval == 0 { SESSION_EXPIRES } else { leg.interval };
     let updates = message.method() == Some(Method::Update) && leg.updates;
     let request = Builder::request(if updates { "UPDATE" } else { "INVITE" }, "")
+        .push("Max-Forwards", headers::hops(message))
         .push("Contact", contact)
         .push("Supported", "timer")
         .push("Session-Expires", interval);
@@ -144,14 +146,17 @@ pub(in crate::pf) fn handle(
     finish(core, now, modification.asked, (group, modification.from), &request, sdp);
 }
 
-/// The other leg refuses: the session stays as it was; 408 and 481 end that leg (RFC 5057).
+/// The other leg refuses: the session stays as it was. 408 and 481 end that leg, and passed on they
+/// would end the one that asked as well (RFC 5057 5.1).
 pub(in crate::pf) fn on_failed(core: &mut Core, now: Instant, (group, side): (GroupId, Side), status: u16) {
-    let Some(modification) = core[group].modification.take() else { return };
-    restore(core, group, side, modification.before);
-    core.because(AS_B2BUA, "the refusal of the other leg is passed on").pass_on(now, modification.asked, status);
+    let Some(modification) = core[group].modification.as_ref() else { return };
+    let before = modification.before.clone();
+    restore(core, group, side, before);
     if matches!(status, 408 | 481) {
-        deferred_handling::on_silence(core, now, group, side, Silence::Unanswered);
+        return deferred_handling::on_silence(core, now, group, side, Silence::Unanswered);
     }
+    let Some(modification) = core[group].modification.take() else { return };
+    core.because(AS_B2BUA, "the refusal of the other leg is passed on").pass_on(now, modification.asked, status);
 }
 
 /// The side that asked for a change has cancelled it; its request is answered already.
@@ -162,12 +167,26 @@ pub(in crate::pf) fn on_cancelled(core: &mut Core, now: Instant, group: GroupId,
     restore(core, group, modification.from.opposite(), modification.before);
 }
 
-/// A leg goes away while a change is under way.
+/// A leg goes away while a change is under way. When it is the one that asked, its request gets the
+/// answer that RFC 3261 15.1.2 recommends; when it is the other, what becomes of the first is not
+/// decided yet.
 pub(in crate::pf) fn abandon(core: &mut Core, now: Instant, group: GroupId, side: Side) {
+    let Some(modification) = core[group].modification.as_ref() else { return };
+    let (call, from) = (modification.call, modification.from);
+    core.calls.remove(&call);
+    if from != side {
+        core.schedule.set(Alarm::Abandoned(group), now);
+    } else if let Some(modification) = core[group].modification.take() {
+        core.pass_on(now, modification.asked, 487);
+    }
+}
+
+/// The leg that had asked for a change is the only one now: the PF answers by itself (AMB-19).
+pub(in crate::pf) fn on_abandoned(core: &mut Core, now: Instant, group: GroupId) {
     let Some(modification) = core[group].modification.take() else { return };
-    core.calls.remove(&modification.call);
-    // Requests that are pending when a dialog ends are answered nevertheless (RFC 3261 15.1.2).
-    core.pass_on(now, modification.asked, if modification.from == side { 487 } else { 481 });
+    core.asked.remove(&modification.asked);
+    let Some(request) = core.endpoint.request(modification.asked).cloned() else { return };
+    answer_locally(core, now, modification.asked, (group, modification.from), &request, Some(modification.offer));
 }
 
 /// Half of the session interval is over and the refresh is ours (RFC 4028 10).
@@ -204,6 +223,8 @@ pub(in crate::pf) fn on_refreshed(
             if let Some(leg) = core[group].leg_mut(side) {
                 leg.learn(response);
             }
+            // The response may have moved the remote target (RFC 3261 12.2.1.2): it is kept as well.
+            core.journal.touch(group);
         }
         408 | 481 => deferred_handling::on_silence(core, now, group, side, Silence::Unanswered),
         491 => {
@@ -384,12 +405,42 @@ mod tests {
     }
 
     #[test]
-    fn a_leg_that_answers_481_is_gone() {
+    fn a_client_that_answers_481_is_lost_and_the_focus_leg_stays() {
         let mut world = World::new();
+        let (focus, _, _) = world.established();
+        let asked = world.modify(&focus, "INVITE", hold);
+        let (mirrored, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, mirrored, 481);
+        world.subscribed();
+        let (_, _, response) = world.response(FOCUS, 200);
+        assert!(headers::sdp_of(&response).is_some_and(|sdp| sdp.contains("a=inactive\r\n")));
+        world.confirm(&focus, asked);
+        world.missed(&focus, &["still here"]);
+    }
+
+    #[test]
+    fn a_client_that_is_lost_during_a_change_leaves_the_focus_leg_in_place() {
+        let mut world = World::new();
+        let (focus, bob, _) = world.established();
+        let asked = world.modify(&focus, "INVITE", hold);
+        world.request(BOB, "INVITE");
+        world.lose(&bob);
+        world.subscribed();
+        world.response(FOCUS, 200);
+        world.confirm(&focus, asked);
+        let again = world.modify(&focus, "INVITE", |sdp| sdp);
+        world.response(FOCUS, 200);
+        world.confirm(&focus, again);
+    }
+
+    #[test]
+    fn where_a_failed_request_is_no_loss_the_focus_is_left() {
+        let mut world = World::with(&[("loss.detect", "none")]);
         let (focus, _, _) = world.established();
         world.modify(&focus, "INVITE", hold);
         let (mirrored, _, _) = world.request(BOB, "INVITE");
         world.answer(BOB, mirrored, 481);
-        world.response(FOCUS, 481);
+        world.response(FOCUS, 487);
+        world.request(FOCUS, "BYE");
     }
 }

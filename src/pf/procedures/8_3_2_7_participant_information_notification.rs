@@ -6,6 +6,7 @@
 use crate::clause::Clause;
 use crate::endpoint::{SubscriptionId, TransactionId};
 use crate::pf::core::{Call, Core, Watch};
+use crate::pf::headers::group_contact;
 use crate::pf::procedures::{deferred_handling, participants_information};
 use crate::pf::state::{GroupId, Phase};
 use crate::time::Instant;
@@ -70,7 +71,7 @@ fn relay(core: &mut Core, now: Instant, id: SubscriptionId, message: &Message) {
     if core[group].client.is_none() && !ended {
         return;
     }
-    let mut out = Builder::request("NOTIFY", "");
+    let mut out = Builder::request("NOTIFY", "").push("Contact", group_contact(&core[group].shown));
     for name in [Name::Event, Name::SubscriptionState] {
         out = out.push_some(name.canonical(), message.value(name));
     }
@@ -92,10 +93,11 @@ pub(in crate::pf) fn on_relayed(core: &mut Core, now: Instant, id: SubscriptionI
 
 /// Ends the Client's subscription from the PF's side.
 pub(in crate::pf) fn end_relay(core: &mut Core, now: Instant, id: SubscriptionId, reason: &str) {
-    let Some(dialog) = core.relays.remove(id).and_then(|relay| relay.dialog) else { return };
+    let Some((group, Some(dialog))) = core.relays.remove(id).map(|relay| (relay.group, relay.dialog)) else { return };
     let state = format!("terminated;reason={reason}");
-    let notify = Builder::request("NOTIFY", "").push("Event", "conference").push("Subscription-State", state);
-    core.endpoint.send_in(now, dialog, notify);
+    let contact = group_contact(&core[group].shown);
+    let notify = Builder::request("NOTIFY", "").push("Contact", contact).push("Event", "conference");
+    core.endpoint.send_in(now, dialog, notify.push("Subscription-State", state));
 }
 
 /// A subscription is over: a conference that is no more makes the group inactive.

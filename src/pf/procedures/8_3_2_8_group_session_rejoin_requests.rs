@@ -168,6 +168,7 @@ pub(in crate::pf) fn to_focus(core: &Core, group: GroupId, message: &Message, ta
     ];
     let user = &core.users[core[group].user].uri;
     let mut invite = Builder::request("INVITE", target)
+        .push("Max-Forwards", headers::hops(message))
         .push("From", format!("<{user}>"))
         .push("To", format!("<{target}>"))
         .push("Contact", own_contact(&core.address()))

@@ -87,6 +87,11 @@ impl Cell {
                 }
                 continue;
             };
+            let binds = hit.bindings.iter().chain(more.iter()).any(|binding| !binding.latest);
+            if binds && at > 0 && !is_last {
+                // Each match is a chain of its own: the next one starts from here as well.
+                self.progress.push(progress.clone());
+            }
             let mut variables = std::mem::take(&mut progress.variables);
             self.bind(hit.bindings, &more, Some(&mut variables));
             if !is_last {
