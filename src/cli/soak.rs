@@ -145,9 +145,7 @@ fn excerpt(soaked: &Soaked, finding: &Finding, around: usize, ascii: bool) -> St
     let Some(event) = finding.event else { return String::new() };
     let facts = Correlation::of(&soaked.trace).facts;
     let Some(own) = facts.get(event as usize) else { return String::new() };
-    let same = |other: &Facts| {
-        other.user == own.user && (own.group.is_none() || other.group.is_none() || other.group == own.group)
-    };
+    let same = |other: &Facts| other.user == own.user && (own.group.is_none() || other.group.is_none() || other.group == own.group);
     let concerned = |other: &&Event| facts.get(other.number as usize).is_some_and(same);
     let all: Vec<&Event> = soaked.trace.events.iter().filter(concerned).collect();
     let at = all.iter().position(|other| other.number == event).unwrap_or(0);

@@ -404,7 +404,12 @@ fn scenario(defaults: &Defaults) -> Scenario {
     let actor = |name: &str, role: Role, reference: bool| Actor {
         name: Arc::from(name),
         role,
-        devices: defaults.identities.get(name).into_iter().flat_map(|own| own.devices.keys().map(|device| Arc::from(&**device))).collect(),
+        devices: defaults
+            .identities
+            .get(name)
+            .into_iter()
+            .flat_map(|own| own.devices.keys().map(|device| Arc::from(&**device)))
+            .collect(),
         reference,
         refreshes: true,
         connects_early: false,

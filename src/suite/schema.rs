@@ -219,7 +219,9 @@ fn value() -> Value {
             "none" => (inner.clone(), "No element fits all of these."),
             "first" => (inner.clone(), "The first element fits all of these."),
             "same-as" => (text(), "Equal to the value of another message: the identifier of a step, a dot, a path."),
-            "bind" => (text(), "Rules: each match starts an instance of the rule with this variable, in the middle of a chain as well."),
+            "bind" => {
+                (text(), "Rules: each match starts an instance of the rule with this variable, in the middle of a chain as well.")
+            }
             "bind-latest" => (text(), "Rules: the newest match replaces what the variable held."),
             "generate" => (
                 object(described(&["bytes", "seed"], |_| Some((count(), "A number."))), &["bytes"]),

@@ -10,7 +10,7 @@ use crate::pf::procedures::{
 };
 use crate::pf::state::Phase;
 use crate::time::Instant;
-use crate::wire::sip::{Builder, Message, Method, Name};
+use crate::wire::sip::{Builder, Message, Method};
 
 impl Core {
     pub(super) fn on_request(&mut self, now: Instant, transaction: TransactionId, message: &Message) {
