@@ -412,6 +412,7 @@ mod tests {
         let (mirrored, _, _) = world.request(BOB, "INVITE");
         world.answer(BOB, mirrored, 481);
         world.subscribed();
+        world.pass(Duration::ZERO);
         let (_, _, response) = world.response(FOCUS, 200);
         assert!(headers::sdp_of(&response).is_some_and(|sdp| sdp.contains("a=inactive\r\n")));
         world.confirm(&focus, asked);
@@ -426,6 +427,7 @@ mod tests {
         world.request(BOB, "INVITE");
         world.lose(&bob);
         world.subscribed();
+        world.pass(Duration::ZERO);
         world.response(FOCUS, 200);
         world.confirm(&focus, asked);
         let again = world.modify(&focus, "INVITE", |sdp| sdp);
