@@ -153,12 +153,13 @@ fn lint_tells_of_files_that_have_no_place_in_a_suite() {
 fn a_run_is_exported_in_every_form_and_its_capture_gets_its_verdict() {
     let dir = suite(&["pass"]);
     let folder = dir.path().to_str().expect("a path of text").to_owned();
+    let out = tempfile::tempdir().expect("a folder beside the suite");
     for end in ["pcapng", "json", "svg", "puml", "mmd"] {
-        let path = dir.path().join(format!("one.{end}"));
+        let path = out.path().join(format!("one.{end}"));
         let path = path.to_str().expect("a path of text");
         cpmcheck().args(["trace", "export", "group/pass", "--suite", &folder, "-o", path]).assert().success();
     }
-    let path = dir.path().join("one.pcapng");
+    let path = out.path().join("one.pcapng");
     let output = cpmcheck().args(["judge", "--suite", &folder]).arg(&path).output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{text}");

@@ -145,7 +145,7 @@ fn a_scenario_passes_against_our_own_pf_in_another_process() {
     for (target, child) in ["self:udp", "self:tcp", "self:tls"].map(start) {
         let output = child.wait_with_output().expect("its output");
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains("2 passed, 0 failed"), "{target}: {said}");
+        assert!(output.status.success() && said.contains("3 passed, 0 failed"), "{target}: {said}");
     }
 }
 

@@ -301,7 +301,9 @@ impl Client {
     fn notify_delivery(&mut self, actor: &mut Scripted, now: Instant, dialog: DialogId, incoming: &Incoming) {
         let Ok(message) = Cpim::decode(incoming.body.clone()) else { return };
         let (Some(id), Some(from)) = (message.message_id(), message.from()) else { return };
-        if !message.asks_for("positive-delivery") {
+        // A notification travels in the session of its message; where that takes nothing from the
+        // Client, this one sends none.
+        if !message.asks_for("positive-delivery") || actor.only_receives(dialog) {
             return;
         }
         let own = actor.profile().uri.clone();
@@ -312,9 +314,6 @@ impl Client {
             .message_id(&self.identifier(actor))
             .mime("Content-Disposition", "notification")
             .content(imdn::MEDIA_TYPE, notification.to_xml());
-        if actor.only_receives(dialog) {
-            return send_apart(actor, now, from.uri, &answer);
-        }
         send(actor, now, dialog, &answer);
     }
 }
@@ -343,14 +342,6 @@ fn bye(actor: &mut Scripted, now: Instant, dialog: DialogId, reason: &str) {
         let sent = actor.send(now, draft);
         debug_assert!(sent.is_ok(), "a request was drafted");
     }
-}
-
-/// Where a session takes nothing from the Client, a notification goes by MESSAGE.
-fn send_apart(actor: &mut Scripted, now: Instant, to: &str, message: &cpim::Builder) {
-    let Ok(mut draft) = actor.draft_request(&Method::Message, Aim::Outside(to.to_owned())) else { return };
-    draft.message = draft.message.body(cpim::MEDIA_TYPE, message.encode());
-    let sent = actor.send(now, draft);
-    debug_assert!(sent.is_ok(), "a request was drafted");
 }
 
 fn send(actor: &mut Scripted, now: Instant, dialog: DialogId, message: &cpim::Builder) {
