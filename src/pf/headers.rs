@@ -127,7 +127,7 @@ pub(super) fn invite_user(parts: &ToUser<'_>) -> Builder {
     let mut invite = Builder::request("INVITE", parts.target)
         .push("Route", parts.route)
         .push("From", ["<", &parts.invitation.from, ">"])
-        .push("To", ["<", &parts.target, ">"])
+        .push("To", ["<", parts.target, ">"])
         .push("Contact", group_contact(parts.shown));
     for (name, value) in &parts.invitation.fields {
         invite = invite.push(name, value);
@@ -192,12 +192,12 @@ pub(super) struct Deferring<'a> {
 pub(super) fn deferred_invite(parts: &Deferring<'_>) -> Builder {
     let invite = Builder::request("INVITE", parts.target)
         .push("Route", parts.route)
-        .push("From", ["<", &parts.from, ">"])
-        .push("To", ["<", &parts.target, ">"])
+        .push("From", ["<", parts.from, ">"])
+        .push("To", ["<", parts.target, ">"])
         .push("Contact", own_contact(parts.contact))
-        .push("P-Asserted-Identity", ["<", &parts.identity, ">"])
+        .push("P-Asserted-Identity", ["<", parts.identity, ">"])
         .push("P-Asserted-Service", parts.service)
-        .push("Referred-By", ["<", &parts.referred_by, ">"]);
+        .push("Referred-By", ["<", parts.referred_by, ">"]);
     let invite = parts.accept_contact.iter().fold(invite, |invite, value| invite.push("Accept-Contact", value));
     let invite = parts.identifiers.iter().fold(invite, |invite, (name, value)| invite.push(name, value));
     invite.push("Supported", "timer").push("Session-Expires", parts.interval)

@@ -35,6 +35,9 @@ fn clock_setup(choices: &Choices<'_>) -> judge::Setup {
     judge::Setup { skew: SKEW.mul_f64(choices.speed), late: LATE.mul_f64(choices.speed), ..judge::Setup::default() }
 }
 
+/// A scenario and its ground, once it is needed.
+type Prepared<'a> = (&'a Scenario, OnceLock<Arc<Ground>>);
+
 /// What is common to all scenarios of a run.
 pub struct Course<'a> {
     pub(super) suite: &'a Suite,
@@ -47,7 +50,7 @@ pub struct Course<'a> {
     pub(super) names: Names,
     pub(super) judge: Judge,
     /// The ground of every variant of the suite, by scenario and variant, once it was played.
-    grounds: BTreeMap<(&'a str, &'a str), (&'a Scenario, OnceLock<Arc<Ground>>)>,
+    grounds: BTreeMap<(&'a str, &'a str), Prepared<'a>>,
 }
 
 /// What the command line decides about a [`Course`].

@@ -18,6 +18,11 @@ pub(crate) const USER: &str = "+15145550102";
 /// How long any one program may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+#[expect(clippy::disallowed_methods, reason = "a real process is timed")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// Whether a program is there. It may be missing, but not where changes are gated.
 pub(crate) fn has(program: &str) -> bool {
     let found = Command::new("which").arg(program).stdout(Stdio::null()).status().is_ok_and(|status| status.success());
@@ -135,7 +140,7 @@ impl Core {
             .stderr(log)
             .spawn()
             .expect("kamailio starts");
-        let started = Instant::now();
+        let started = now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(started.elapsed() < PATIENCE, "kamailio does not listen");
             thread::yield_now();
@@ -226,7 +231,7 @@ impl Sipp {
         fs::write(self.folder.path().join("scenario.xml"), &self.text).expect("a scenario");
         let screen = fs::File::create(self.folder.path().join("screen")).expect("a file");
         let process = self.command.stdout(screen).spawn().expect("sipp starts");
-        let started = Instant::now();
+        let started = now();
         while self.bound.is_some_and(|(transport, port)| !is_bound(transport, port)) {
             assert!(started.elapsed() < PATIENCE, "sipp {} does not bind its port", self.scenario);
             thread::yield_now();

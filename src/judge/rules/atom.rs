@@ -85,6 +85,9 @@ fn ends_of(end: &End) -> std::ops::Range<usize> {
     }
 }
 
+/// Values that were read in this occurrence, by what was asked.
+type Read = SmallVec<[(u32, Option<Arc<str>>); 2]>;
+
 /// What a rule can look at: a message, at the moment when it counts.
 pub(super) struct Occurrence<'e> {
     pub(super) bucket: Bucket,
@@ -100,7 +103,7 @@ pub(super) struct Occurrence<'e> {
     initial: OnceCell<bool>,
     answered_method: OnceCell<Option<usize>>,
     /// What was read of the message so far, by number of the reader.
-    read: RefCell<SmallVec<[(u32, Option<Arc<str>>); 2]>>,
+    read: RefCell<Read>,
 }
 
 impl<'e> Occurrence<'e> {

@@ -100,11 +100,14 @@ pub(super) struct Live {
     picked: Option<Box<Picked>>,
 }
 
+/// A variable and its value.
+type Bound = (Arc<str>, Arc<str>);
+
 /// The ways in which patterns pick out instances.
 #[derive(Clone, Debug, Default)]
 struct Picked {
     by_trigger: BTreeMap<u32, SmallVec<[u32; 2]>>,
-    by_value: BTreeMap<(Arc<str>, Arc<str>), SmallVec<[u32; 2]>>,
+    by_value: BTreeMap<Bound, SmallVec<[u32; 2]>>,
 }
 
 impl Live {

@@ -70,7 +70,11 @@ impl StorageBackend for Volume {
 /// Which acts of the file fail, in a test.
 #[cfg(test)]
 #[derive(Clone, Debug, Default)]
-pub(super) struct Faults(std::sync::Arc<std::sync::Mutex<Option<(&'static str, u32, u32)>>>);
+pub(super) struct Faults(std::sync::Arc<std::sync::Mutex<Option<Plan>>>);
+
+/// The act's name, how many are spared, how many fail after that.
+#[cfg(test)]
+type Plan = (&'static str, u32, u32);
 
 #[cfg(test)]
 impl Faults {

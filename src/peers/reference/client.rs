@@ -100,10 +100,10 @@ impl Client {
         match event {
             Event::Request { message, .. } if opens_session(message) => self.on_invited(actor, now, message),
             Event::Request { dialog: Some(dialog), message, .. } if message.method() == Some(Method::Bye) => self.forget(*dialog),
-            Event::Response { transaction, dialog: Some(dialog), message } if is_accepted_invite(message) => {
-                if !self.calls.accepted(now, *transaction, *dialog) {
-                    self.on_joined(actor, now, *transaction, *dialog);
-                }
+            Event::Response { transaction, dialog: Some(dialog), message }
+                if is_accepted_invite(message) && !self.calls.accepted(now, *transaction, *dialog) =>
+            {
+                self.on_joined(actor, now, *transaction, *dialog);
             }
             Event::AckMissing { dialog } | Event::SessionExpired { dialog } => self.forget(*dialog),
             Event::Msrp { session, event: msrp::Event::Received(incoming) } => {

@@ -68,10 +68,10 @@ impl Scripted {
     }
 
     fn remember(&mut self, dialog: Option<DialogId>, message: &Message) {
-        if let (Some(dialog), Some(call_id)) = (dialog, message.call_id()) {
-            if self.dialogs.get(call_id) != Some(&dialog) {
-                self.dialogs.insert(call_id.to_owned(), dialog);
-            }
+        if let (Some(dialog), Some(call_id)) = (dialog, message.call_id())
+            && self.dialogs.get(call_id) != Some(&dialog)
+        {
+            self.dialogs.insert(call_id.to_owned(), dialog);
         }
     }
 
