@@ -2,11 +2,11 @@
 
 #[path = "common/captures.rs"]
 mod rewrites;
+#[path = "common/tshark.rs"]
+mod tshark;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
-use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
@@ -30,6 +30,7 @@ use pcap_file::pcapng::{Block, PcapNgReader};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use rewrites::{at_time_of, blocks, carried, classic, ends, is_packet, joined, packet};
+use tshark::{dissected, has_tshark, malformed, told};
 
 static SUITE: LazyLock<Suite> = LazyLock::new(|| load_all(Sources::embedded()).suite);
 /// Every variant of every scenario, played once.
@@ -259,58 +260,15 @@ fn a_hostile_file_is_an_error_or_a_capture_and_never_a_panic() {
     done.expect("no input panics");
 }
 
-/// What tshark makes of a capture: for each frame with a message, its method or status code.
-fn dissected(path: &Path) -> Vec<String> {
-    let fields = ["sip.Method", "sip.Status-Code", "msrp.method", "msrp.status.code"];
-    let mut command = tshark(path);
-    command.args(["-T", "fields", "-E", "separator=|", "-E", "occurrence=f", "-Y", "sip or msrp"]);
-    command.args(fields.iter().flat_map(|field| ["-e", field]));
-    let output = command.output().expect("tshark runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).lines().map(|line| line.replace('|', "")).collect()
-}
-
-fn tshark(path: &Path) -> Command {
-    let mut command = Command::new("tshark");
-    command.arg("-r").arg(path).args(["-d", "tcp.port==2855,msrp"]);
-    command.args(["-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]);
-    command
-}
-
-/// The method or status code of each message, as we read it.
-fn told(outcome: &Outcome) -> Vec<String> {
-    let word = |content: &Content| match content {
-        Content::Sip(message) => match message.status() {
-            Some(code) => code.to_string(),
-            None => message.method_token().unwrap_or_default().to_owned(),
-        },
-        Content::Msrp(chunk) => chunk.code().map_or_else(|| chunk.method().unwrap_or_default().to_owned(), |code| code.to_string()),
-        Content::Broken { .. } => "broken".to_owned(),
-    };
-    let events = outcome.trace.events.iter();
-    events.filter_map(|event| if let Kind::Message { content, .. } = &event.kind { Some(word(content)) } else { None }).collect()
-}
-
-/// Frames that tshark calls malformed, or whose checksums are wrong.
-fn malformed(path: &Path) -> String {
-    let filter = "_ws.malformed or tcp.checksum.status == 0 or udp.checksum.status == 0 or ip.checksum.status == 0";
-    let output = tshark(path).args(["-Y", filter]).output().expect("tshark runs");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 #[test]
 fn tshark_agrees_on_every_message_and_calls_no_frame_malformed() {
-    let here = Command::new("tshark").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !here {
-        // The gates install it and must not pass without.
-        assert!(std::env::var_os("CI").is_none(), "tshark is missing");
-        println!("skipped: 1 test, tshark is not installed");
+    if !has_tshark() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let (mut frames, mut captures) = (0, 0);
     for (number, outcome) in OUTCOMES.iter().filter(|outcome| outcome.verdict == Verdict::Pass).enumerate() {
-        let told = told(outcome);
+        let told = told(&outcome.trace);
         // Starting a dissector takes its time: each scenario in one form, in turn.
         let encapsulation = if number.is_multiple_of(2) { Encapsulation::UpperPdu } else { Encapsulation::RawIp };
         if !told.iter().any(|word| word == "broken") {

@@ -3,12 +3,23 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
 use super::knobs::policies;
 use super::load::usable;
 use super::{Console, Exit};
-use crate::run::serve::{Failure, Group, Part, Server, Settings, User};
+use crate::run::serve::{Desk, Failure, Group, Part, Server, Settings, User};
 use crate::suite::scenario::Defaults;
 use crate::suite::source::Sources;
+
+const ORDERS: &str = "\
+Take orders from standard input, one a line, and print what happens [focus and client].
+
+A client: `register`, `lose` (the radio is gone: BYE with cause 503), `say TEXT` (in every group session \
+that it is in), `refuse STATUS` (the next invitation), `leave` (its groups, for good), `call URI TEXT`.
+A focus: `invite URI [FOCUS]`, `end [FOCUS]`; without a focus URI it is about the first group.
+
+It prints `invited CONVERSATION`, `joined`, `registered`, `message FROM TEXT`, `released`, and `error WHY`.";
 
 /// Arguments of `serve`.
 #[derive(clap::Args, Debug)]
@@ -48,13 +59,19 @@ pub(super) struct Args {
     /// Trust peers whose certificates these have signed (PEM); without it any certificate will do
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
     tls_trusted: Option<PathBuf>,
+    /// Refuse peers that connect without a certificate which those have signed
+    #[arg(long, help_heading = "TLS")]
+    tls_mutual: bool,
     /// What to log: a level, or levels by target such as `warn,wire=debug`
     #[arg(long, value_name = "FILTER", default_value = "info", env = "CPMCHECK_LOG", hide_env = true, help_heading = "Log")]
     log: String,
     /// How to write the log
     #[arg(long, value_enum, default_value_t = LogFormat::Text, help_heading = "Log")]
     log_format: LogFormat,
-    /// Print the configuration that would be used, and end
+    /// Take orders from standard input, one a line, and print what happens [focus and client]
+    #[arg(long, long_help = ORDERS)]
+    control: bool,
+    /// Print the configuration that would be used, every setting explained, and end
     #[arg(long)]
     print_config: bool,
 }
@@ -85,7 +102,7 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
         return Exit::Usage;
     }
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => match runtime.block_on(serve(server, console)) {
+        Ok(runtime) => match runtime.block_on(serve(server, args.control, console)) {
             Ok(()) => Exit::Ok,
             Err(failure) => told(&failure, console),
         },
@@ -96,12 +113,36 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
     }
 }
 
-async fn serve(server: Server, console: &Console) -> Result<(), Failure> {
+async fn serve(server: Server, control: bool, console: &Console) -> Result<(), Failure> {
     let ready = |listeners: &[crate::run::serve::Listener]| {
         let line = |own: &crate::run::serve::Listener| format!("listening {own}\n");
         console.print(&format!("{}ready\n", listeners.iter().map(line).collect::<String>()));
     };
-    server.run(ready, super::signals::first()).await
+    let tell = |line: &str| {
+        if control {
+            console.print(&format!("{line}\n"));
+        }
+    };
+    server.run(ready, Desk { orders: orders(control), tell }, super::signals::first()).await
+}
+
+/// The lines of standard input, as they come.
+fn orders(control: bool) -> UnboundedReceiver<String> {
+    let (sender, orders) = unbounded_channel();
+    if control {
+        let read = move || {
+            for line in std::io::stdin().lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        };
+        // Reading standard input blocks, and nobody can wake it up: the thread ends with the process.
+        if let Err(why) = std::thread::Builder::new().name("orders".to_owned()).spawn(read) {
+            tracing::warn!(target: "serve", %why, "no orders are taken");
+        }
+    }
+    orders
 }
 
 /// What the file says, then the flags, then the built-in suite.
@@ -126,6 +167,7 @@ fn settings(args: &Args, console: &Console) -> Result<Settings, Exit> {
     for (own, flag) in [&mut tls.certificate, &mut tls.key, &mut tls.trusted].into_iter().zip(paths) {
         *own = flag.clone().or_else(|| own.take());
     }
+    tls.mutual |= args.tls_mutual;
     let policy = policies("--policy", &args.policy, console)?;
     settings.policy.extend(policy.into_iter().map(|(name, value)| (name, value.into())));
     if !args.user.is_empty() {

@@ -62,6 +62,8 @@ pub struct ServedUser {
     pub uri: String,
     /// Further addresses of the same user, `tel:` forms included.
     pub aliases: Vec<String>,
+    /// The next hop towards this user, in place of the one towards all.
+    pub core: Option<String>,
 }
 
 /// The reference PF.

@@ -117,6 +117,7 @@ impl Core {
         self.bound.insert(session);
         self.schedule.stop(Alarm::Disconnected(group, side));
         if side == Side::Client {
+            self[group].again = false;
             self.forget_flights(session);
             self[group].deferred.rewind();
             if self[group].announcement == Announcement::Sent {

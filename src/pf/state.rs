@@ -169,7 +169,8 @@ pub(super) struct Group {
     pub(super) ended: Option<Instant>,
     /// Since when the Client is away.
     pub(super) held_since: Instant,
-    /// The user came back while the PF was cancelling its invitation: a trigger is due.
+    /// The user came back while the PF was cancelling its invitation, or before it had noticed that the
+    /// Client was gone: a trigger is due.
     pub(super) again: bool,
     /// How many delivery INVITEs failed since the last trigger.
     pub(super) attempts: u64,
@@ -303,15 +304,15 @@ pub(super) struct Users {
 impl Users {
     /// The users of the configuration.
     pub(super) fn new(config: &PfConfig) -> Self {
-        let route = format!("<{};lr>", config.core.trim_end_matches(";lr"));
         let mut users = Self { list: Vec::new(), by_address: BTreeMap::new() };
         for served in &config.users {
-            users.add(served, &route);
+            let core = served.core.as_ref().unwrap_or(&config.core);
+            users.add(served, format!("<{};lr>", core.trim_end_matches(";lr")));
         }
         users
     }
 
-    fn add(&mut self, served: &ServedUser, route: &str) {
+    fn add(&mut self, served: &ServedUser, route: String) {
         let id = UserId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
         for address in std::iter::once(&served.uri).chain(&served.aliases) {
             self.by_address.insert(address_key(address), id);
@@ -324,7 +325,7 @@ impl Users {
         }
         self.list.push(User {
             uri: served.uri.clone(),
-            route: route.to_owned(),
+            route,
             registration: Registration::Unknown,
             devices: Devices::default(),
             groups: Vec::new(),
@@ -377,10 +378,15 @@ mod tests {
 
     #[test]
     fn a_user_is_found_by_every_address() {
-        let served =
-            ServedUser { uri: "sip:+15145550102@home1.example".to_owned(), aliases: vec!["sip:bob@home1.example".to_owned()] };
+        let served = ServedUser {
+            uri: "sip:+15145550102@home1.example".to_owned(),
+            aliases: vec!["sip:bob@home1.example".to_owned()],
+            core: None,
+        };
+        let elsewhere = Some("sip:10.0.0.9;transport=tcp;lr".to_owned());
+        let other = ServedUser { uri: "sip:+15145550103@home1.example".to_owned(), aliases: Vec::new(), core: elsewhere };
         let core = "sip:scscf1.home1.example".to_owned();
-        let users = Users::new(&PfConfig { identity: String::new(), users: vec![served], core });
+        let users = Users::new(&PfConfig { identity: String::new(), users: vec![served, other], core });
         for address in
             ["sip:+15145550102@HOME1.example;user=phone", "tel:+1-514-555-0102", "sip:bob@home1.example:5060;transport=tcp"]
         {
@@ -388,5 +394,6 @@ mod tests {
         }
         assert_eq!(users.find("sip:+15145550102@home2.example"), None);
         assert_eq!(users[UserId(0)].route, "<sip:scscf1.home1.example;lr>");
+        assert_eq!(users[UserId(1)].route, "<sip:10.0.0.9;transport=tcp;lr>", "that user has a core of its own");
     }
 }

@@ -296,7 +296,7 @@ fn group_profile(defaults: &Defaults, group: &crate::suite::scenario::Group) -> 
 fn pf_settings(defaults: &Defaults, scenario: &Scenario) -> PfConfig {
     let clients = scenario.actors.iter().filter(|actor| actor.role == Role::Client);
     let identities = clients.filter_map(|actor| defaults.identities.get(&*actor.name));
-    let user = |identity: &Identity| ServedUser { uri: identity.uri.clone(), aliases: identity.aliases.clone() };
+    let user = |identity: &Identity| ServedUser { uri: identity.uri.clone(), aliases: identity.aliases.clone(), core: None };
     PfConfig { identity: pf_identity(defaults), users: identities.map(user).collect(), core: CORE_URI.to_owned() }
 }
 

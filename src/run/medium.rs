@@ -11,7 +11,7 @@ use super::world::{Inhabitant, Resident};
 use crate::endpoint;
 use crate::engine::Transport;
 use crate::net::sim::Simulator;
-use crate::net::socket::{Bound, Clock, Fault, Limits, Listener, Sockets, Tls, TlsFiles, Use};
+use crate::net::socket::{Bound, Clock, Fault, Limits, Listener, Names, Sockets, Tls, TlsFiles, Use};
 use crate::net::{Filter, NodeId};
 use crate::time::Instant;
 use crate::trace::event::{Event, Kind};
@@ -167,7 +167,7 @@ impl Real {
         let limits = Limits::default();
         let bound: Vec<Bound> =
             nodes.iter().map(|(_, config, _)| Bound::bind(&listeners(config), &limits)).collect::<Result<_, _>>()?;
-        let tls = Tls::new(&TlsFiles::default(), &["localhost".to_owned()])?;
+        let tls = Tls::new(&TlsFiles::default(), &["localhost".to_owned()], &Names::new())?;
         let iut = Process::start(&pf.settings).map_err(failed)?;
         let mut sockets = Sockets::new(Clock::from_zero(pf.settings.speed.unwrap_or(1.0)), limits, Some(tls)).observing(pf.address);
         let mut ids = Vec::new();

@@ -110,7 +110,9 @@ fn field(frame: &str, name: &str) -> String {
 
 fn answer(request: &str) -> Vec<u8> {
     let id = request.split(' ').nth(1).expect("a transaction");
-    let (to, from) = (field(request, "From-Path: "), field(request, "To-Path: "));
+    // Answers go from hop to hop.
+    let hop = |name: &str| field(request, name).split(' ').next().unwrap_or_default().to_owned();
+    let (to, from) = (hop("From-Path: "), hop("To-Path: "));
     format!("MSRP {id} 200 OK\r\nTo-Path: {to}\r\nFrom-Path: {from}\r\n-------{id}$\r\n").into_bytes()
 }
 

@@ -65,6 +65,13 @@ impl Connection {
         self.queue.level().0 > 0
     }
 
+    /// Ends it after what waits, unless it is given up already.
+    pub(super) fn part(&self) {
+        if !self.queue.is_aborted() {
+            self.queue.end(Closure::Finished);
+        }
+    }
+
     /// Ends it without ceremony.
     pub(super) fn abandon(&self) {
         if let Some(task) = &self.task {

@@ -33,7 +33,7 @@ pub use clock::Clock;
 pub use fault::Fault;
 pub use limits::{Limits, raise_descriptor_limit};
 pub use ports::{Bound, Listener, Use};
-pub use tls::{Tls, TlsFiles, names_of};
+pub use tls::{Names, Tls, TlsFiles, names_of};
 
 use super::disk::{self, Committer};
 use super::{Hub, NodeId};
@@ -61,6 +61,8 @@ enum Wire {
     Input(Input),
     Accepted { stream: Stream, local: SocketAddr, peer: SocketAddr },
     Connected { connection: ConnectionId, stream: Stream, local: SocketAddr },
+    /// The peer will say nothing more; the engine has everything that it said before.
+    Ended { connection: ConnectionId },
 }
 
 /// A UDP socket. What goes out passes a task of its own, as what goes out on streams does, so that
@@ -273,6 +275,10 @@ impl<E: Engine> Sockets<E> {
             Wire::Input(input) => self.admit(node, input),
             Wire::Accepted { stream, local, peer } => self.accept(node, stream, local, peer),
             Wire::Connected { connection, stream, local } => self.connected(node, connection, stream, local),
+            Wire::Ended { connection } => {
+                self.nodes.get(node.0 as usize)?.connections.get(&connection)?.part();
+                None
+            }
         }
     }
 

@@ -119,11 +119,7 @@ impl Line {
     /// Moves bytes until the connection ends, and tells how it did.
     pub(super) async fn run(self, stream: Stream) {
         let (mut reader, mut writer) = tokio::io::split(stream);
-        let ended = tokio::select! {
-            how = self.read_all(&mut reader) => how,
-            how = self.write_all(&mut writer) => how,
-            () = self.queue.overdue(LINGER) => Closure::Reset,
-        };
+        let ended = self.carry(&mut reader, &mut writer).await;
         if ended == Closure::Finished {
             // Whatever the outcome, the connection is over.
             let _ = tokio::time::timeout(LINGER, self.part(&mut reader, &mut writer)).await;
@@ -134,6 +130,29 @@ impl Line {
         }
         drop(stream);
         self.tell(Input::Closed { connection: self.connection, how: ended }).await;
+    }
+
+    /// Moves bytes in both directions until our side has ended. When the peer ends its side first, the
+    /// driver ends ours once the engine has dealt with what came before: that is still answered.
+    async fn carry(&self, reader: &mut ReadHalf<Stream>, writer: &mut WriteHalf<Stream>) -> Closure {
+        let (reading, writing, overdue) = (self.read_all(reader), self.write_all(writer), self.queue.overdue(LINGER));
+        tokio::pin!(reading, writing, overdue);
+        let peer = tokio::select! {
+            how = &mut reading => how,
+            how = &mut writing => return how,
+            () = &mut overdue => return Closure::Reset,
+        };
+        if peer != Closure::Finished {
+            return peer;
+        }
+        let said = Arrival { node: self.node, wire: Wire::Ended { connection: self.connection } };
+        if self.inbox.send(said).await.is_err() {
+            return peer;
+        }
+        tokio::select! {
+            _ = &mut writing => peer,
+            () = &mut overdue => Closure::Reset,
+        }
     }
 
     async fn read_all(&self, reader: &mut ReadHalf<Stream>) -> Closure {
@@ -175,13 +194,9 @@ impl Line {
         writer.flush().await
     }
 
-    /// Ends our side after what still waits, then reads what the peer still says: to close a
-    /// socket with unread bytes would be a reset, and could take back what was just sent.
+    /// Ends our side, then reads what the peer still says: to close a socket with unread bytes would
+    /// be a reset, and could take back what was just sent.
     async fn part(&self, reader: &mut ReadHalf<Stream>, writer: &mut WriteHalf<Stream>) -> io::Result<()> {
-        self.queue.end(Closure::Finished);
-        while let Next::Write(data) = self.queue.next().await {
-            self.write(writer, data).await?;
-        }
         writer.shutdown().await?;
         while !self.scratch.read(reader).await?.is_empty() {}
         Ok(())

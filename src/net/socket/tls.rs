@@ -1,14 +1,17 @@
 //! TLS: certificates that are given, or made for the run, and whom a connection trusts.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -22,7 +25,12 @@ pub struct TlsFiles {
     pub identity: Option<(PathBuf, PathBuf)>,
     /// Whom we trust (PEM); without it any certificate will do.
     pub trusted: Option<PathBuf>,
+    /// Whether peers that connect must show a certificate which those have signed.
+    pub mutual: bool,
 }
+
+/// The names that lead to an address, besides the address itself.
+pub type Names = BTreeMap<IpAddr, Vec<String>>;
 
 /// Both ends of TLS for one process.
 #[derive(Clone)]
@@ -39,32 +47,44 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads certificates, or makes one for `names`.
+    /// Reads certificates, or makes one for `own`. A peer's certificate has to carry its address, or
+    /// a name by which the address is known.
     ///
     /// # Errors
     ///
     /// When a file cannot be read, or holds no certificate or key that fits.
-    pub fn new(files: &TlsFiles, names: &[String]) -> Result<Self, Fault> {
+    pub fn new(files: &TlsFiles, own: &[String], known: &Names) -> Result<Self, Fault> {
         let provider = Arc::new(ring::default_provider());
         let (chain, key) = match &files.identity {
             Some((chain, key)) => (read_chain(chain)?, read_key(key)?),
-            None => made_for(names)?,
+            None => made_for(own)?,
         };
+        let trusted = files.trusted.as_deref().map(roots).transpose()?.map(Arc::new);
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(broken)?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
             .map_err(broken)?;
-        let client =
-            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(broken)?;
-        let client = match &files.trusted {
-            Some(path) => client.with_root_certificates(roots(path)?),
-            None => client.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider))),
+        let server = match &trusted {
+            Some(roots) if files.mutual => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(&provider));
+                server.with_client_cert_verifier(verifier.build().map_err(broken)?)
+            }
+            _ => server.with_no_client_auth(),
         };
+        let server = server.with_single_cert(chain.clone(), key.clone_key()).map_err(broken)?;
+        let verifier: Arc<dyn ServerCertVerifier> = match trusted {
+            Some(roots) => Arc::new(Known::new(roots, Arc::clone(&provider), known)?),
+            None => Arc::new(Anyone(Arc::clone(&provider))),
+        };
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(broken)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_auth_cert(chain, key)
+            .map_err(broken)?;
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(server)),
-            connector: TlsConnector::from(Arc::new(client.with_no_client_auth())),
+            connector: TlsConnector::from(Arc::new(client)),
             trusts_all: files.trusted.is_none(),
         })
     }
@@ -127,6 +147,67 @@ fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> Fault {
 
 fn broken(why: impl std::fmt::Display) -> Fault {
     Fault::Tls(why.to_string())
+}
+
+/// Takes a certificate that those whom we trust have signed for the address or one of its names.
+#[derive(Debug)]
+struct Known {
+    signed: Arc<WebPkiServerVerifier>,
+    names: BTreeMap<IpAddr, Vec<ServerName<'static>>>,
+}
+
+impl Known {
+    fn new(roots: Arc<RootCertStore>, provider: Arc<CryptoProvider>, known: &Names) -> Result<Self, Fault> {
+        let signed = WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(broken)?;
+        // What is no name of DNS stands in no certificate.
+        let dns = |names: &Vec<String>| names.iter().filter_map(|name| ServerName::try_from(name.clone()).ok()).collect();
+        Ok(Self { signed, names: known.iter().map(|(address, names)| (*address, dns(names))).collect() })
+    }
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let carries =
+            |name: &ServerName<'_>| self.signed.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
+        let known = match server_name {
+            ServerName::IpAddress(address) => self.names.get(&IpAddr::from(*address)).map_or(&[][..], Vec::as_slice),
+            _ => &[],
+        };
+        let refused = match carries(server_name) {
+            Ok(verified) => return Ok(verified),
+            Err(refused) => refused,
+        };
+        known.iter().find_map(|name| carries(name).ok()).ok_or(refused)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.signed.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.signed.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.signed.supported_verify_schemes()
+    }
 }
 
 /// Takes any certificate: between test systems nobody has signed them. The handshake itself is

@@ -15,7 +15,7 @@ use crate::pf::core::Core;
 use crate::pf::one_to_one::{Shelf, delivery};
 use crate::pf::procedures::{active_group, inactive_group};
 use crate::pf::schedule::Alarm;
-use crate::pf::state::{Delivery, GroupId, Phase, Registration, UserId};
+use crate::pf::state::{Delivery, GroupId, Phase, Registration, Side, UserId};
 use crate::time::Instant;
 
 const PENDING_DATA: Clause = Clause::of("DGC-1.2-01");
@@ -30,7 +30,9 @@ pub(in crate::pf) fn trigger(core: &mut Core, now: Instant, user: UserId) {
     let mut pending: Vec<GroupId> = core.users[user].groups.clone();
     for group in &pending {
         let withdrawn = matches!(core[*group].phase, Phase::DrainPf(Delivery::Invited { cancelled: true, .. }));
-        core[*group].again = withdrawn || delivery::is_withdrawn(core, Shelf::Group(*group));
+        // It may have come back before the PF has noticed that it was gone.
+        let silent = core.schedule.runs(Alarm::Disconnected(*group, Side::Client));
+        core[*group].again = withdrawn || silent || delivery::is_withdrawn(core, Shelf::Group(*group));
     }
     pending.retain(|group| is_due(core, now, *group));
     pending.sort_by_key(|group| core[*group].deferred.oldest());
@@ -44,6 +46,15 @@ pub(in crate::pf) fn trigger(core: &mut Core, now: Instant, user: UserId) {
         }
     }
     next(core, now, user);
+}
+
+/// A trigger that came too early for a group is due now, unless the user is gone again.
+pub(in crate::pf) fn catch_up(core: &mut Core, now: Instant, group: GroupId) {
+    let user = core[group].user;
+    let here = matches!(core.users[user].registration, Registration::Until(end) if end > now);
+    if std::mem::take(&mut core[group].again) && here {
+        trigger(core, now, user);
+    }
 }
 
 /// Whether a group waits for its delivery and its device may be there (AMB-36, AMB-51).
@@ -115,6 +126,8 @@ fn deliver(core: &mut Core, now: Instant, group: GroupId) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use crate::pf::testing::{BOB, PHONE, TABLET, World};
 
     /// Three messages are stored for a Client that was lost.
@@ -153,5 +166,31 @@ mod tests {
         world.request(BOB, "INVITE");
         world.register(600_000, None);
         world.assert_quiet(BOB);
+    }
+
+    /// The Client's connection breaks without a word, and it registers before that counts as a loss.
+    fn back_at_once() -> World {
+        let mut world = World::new();
+        let (focus, bob, _) = world.established();
+        world.break_media(&bob);
+        world.missed(&focus, &["one"]);
+        world.register(600_000, Some(PHONE));
+        world.assert_quiet(BOB);
+        world
+    }
+
+    #[test]
+    fn a_register_that_comes_before_the_loss_is_noticed_is_a_trigger_once_it_is() {
+        let mut world = back_at_once();
+        world.pass(Duration::from_secs(2));
+        world.skip_to_request(BOB, "INVITE");
+    }
+
+    #[test]
+    fn nobody_is_invited_who_was_back_only_for_a_moment() {
+        let mut world = back_at_once();
+        world.register(0, Some(PHONE));
+        world.pass(Duration::from_secs(2));
+        assert!(world.seen_from_pf("INVITE").iter().skip(1).count() == 0, "one INVITE, of the session that was lost");
     }
 }

@@ -110,6 +110,7 @@ fn lost(core: &mut Core, now: Instant, group: GroupId, stop: bool) {
         core[group].phase = Phase::Dormant;
     }
     group_delivery::on_over(core, now, group, stop);
+    group_delivery::catch_up(core, now, group);
 }
 
 /// The PF takes part for an absent user from now on.

@@ -106,7 +106,7 @@ mod tests {
     const BOB: &str = "sip:bob@home1.example";
 
     fn users(addresses: &[&str]) -> Users {
-        let served = |uri: &&str| ServedUser { uri: (*uri).to_owned(), aliases: Vec::new() };
+        let served = |uri: &&str| ServedUser { uri: (*uri).to_owned(), aliases: Vec::new(), core: None };
         Users::new(&PfConfig {
             identity: "sip:pf@home1.example".to_owned(),
             users: addresses.iter().map(served).collect(),

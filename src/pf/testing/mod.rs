@@ -94,7 +94,7 @@ fn ip(address: &str) -> IpAddr {
 fn pf_config() -> PfConfig {
     PfConfig {
         identity: "sip:rcse-standfw@home1.example".to_owned(),
-        users: vec![ServedUser { uri: USER.to_owned(), aliases: vec!["tel:+15145550102".to_owned()] }],
+        users: vec![ServedUser { uri: USER.to_owned(), aliases: vec!["tel:+15145550102".to_owned()], core: None }],
         core: "sip:scscf1.home1.example".to_owned(),
     }
 }

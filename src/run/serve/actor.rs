@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use super::config::{Mistake, Settings};
-use super::{Failure, Records};
-use crate::endpoint;
+use super::{Failure, Records, control};
+use crate::endpoint::{self, Event};
 use crate::engine::{ConnectionId, Engine, Input, Output, Standing};
 use crate::pattern::ast::Role;
 use crate::peers::{GroupProfile, Order, Profile, Scripted};
@@ -67,7 +67,7 @@ pub(super) fn check(part: Part, settings: &Settings) -> Result<(), Mistake> {
         }
     }
     match part {
-        Part::Pf if settings.core.is_none() => Err(Mistake::new("core", "a PF needs the next hop towards its clients")),
+        Part::Pf if settings.core.is_none() && settings.user.iter().any(|user| user.core.is_none()) => Err(Mistake::new("core", "a PF needs the next hop towards its clients")),
         Part::Pf if settings.user.is_empty() => Err(Mistake::new("user", "a PF needs users to serve")),
         Part::Cf if settings.group.is_empty() => Err(Mistake::new("group", "a focus needs a group to host")),
         Part::Client if settings.user.len() != 1 => Err(Mistake::new("user", "a client is exactly one user")),
@@ -78,14 +78,22 @@ pub(super) fn check(part: Part, settings: &Settings) -> Result<(), Mistake> {
     }
 }
 
+/// What the PF calls itself; its store is in this name.
+pub(super) fn identity(settings: &Settings) -> String {
+    settings.identity.clone().unwrap_or_else(|| IDENTITY.to_owned())
+}
+
 impl Actor {
     pub(super) fn new(part: Part, settings: &Settings, config: endpoint::Config, records: Records) -> Result<Self, Failure> {
         let core = settings.core.clone().unwrap_or_default();
         Ok(match part {
             Part::Pf => {
-                let identity = settings.identity.clone().unwrap_or_else(|| IDENTITY.to_owned());
-                let users = settings.user.iter().map(|user| ServedUser { uri: user.uri.clone(), aliases: user.aliases.clone() });
-                let pf = PfConfig { identity, users: users.collect(), core };
+                let users = settings.user.iter().map(|user| ServedUser {
+                    uri: user.uri.clone(),
+                    aliases: user.aliases.clone(),
+                    core: user.core.clone(),
+                });
+                let pf = PfConfig { identity: identity(settings), users: users.collect(), core };
                 let policy = Policy::of(&settings.values()?);
                 Self::Pf(Box::new(if records.is_empty() {
                     Pf::new(config, pf, policy)
@@ -111,10 +119,21 @@ impl Actor {
     }
 
     /// Takes one of the things that came; a reference actor has dealt with it already.
-    pub(super) fn attend(&mut self, _now: Instant) -> bool {
+    pub(super) fn attend(&mut self) -> Option<Event> {
         match self {
-            Self::Pf(_) => false,
-            Self::Peer { actor, .. } => actor.poll_event().is_some(),
+            Self::Pf(_) => None,
+            Self::Peer { actor, .. } => actor.poll_event(),
+        }
+    }
+
+    /// Does what a line of its user asks for.
+    pub(super) fn obey(&mut self, now: Instant, line: &str) -> Result<(), String> {
+        match self {
+            Self::Pf(_) => Err("a PF takes no orders".to_owned()),
+            Self::Peer { actor, .. } => {
+                control::orders(actor, line)?.iter().for_each(|order| actor.obey(now, order));
+                Ok(())
+            }
         }
     }
 }

@@ -67,6 +67,9 @@ pub struct User {
     /// The instance of a client's device, `urn:uuid:…`.
     #[serde(default)]
     pub instance: Option<String>,
+    /// The next hop towards this user, in place of the one of the PF.
+    #[serde(default)]
+    pub core: Option<String>,
 }
 
 /// A group.
@@ -99,6 +102,8 @@ pub struct TlsSettings {
     pub key: Option<PathBuf>,
     /// Whom we trust; without it any certificate will do.
     pub trusted: Option<PathBuf>,
+    /// Whether a peer that connects must show a certificate which those have signed.
+    pub mutual: bool,
 }
 
 /// What peers may cost. Times are in seconds.
@@ -150,6 +155,14 @@ impl fmt::Display for Mistake {
     }
 }
 
+/// Every setting with what it is for and its default.
+const TEMPLATE: &str = include_str!("settings.toml");
+
+/// Whether a value is more than an absence.
+fn is_set(value: &toml::Value) -> bool {
+    !matches!(value, toml::Value::Boolean(false)) && value.as_array().is_none_or(|values| !values.is_empty())
+}
+
 impl Settings {
     /// Reads the text of a file.
     ///
@@ -160,13 +173,36 @@ impl Settings {
         toml::from_str(text).map_err(|mistake| mistake.to_string().trim_end().to_owned())
     }
 
-    /// The file that would say the same.
+    /// The file that would say the same, with every setting explained.
     ///
     /// # Panics
     ///
     /// Never: every setting has a form in TOML.
     pub fn to_toml(&self) -> String {
-        toml::to_string_pretty(self).expect("every setting has a form in TOML")
+        let given = toml::Table::try_from(self).expect("every setting has a form in TOML");
+        let nothing = toml::Table::new();
+        let (mut text, mut table) = (String::new(), &given);
+        for line in TEMPLATE.lines() {
+            let shown = line.strip_prefix('#').and_then(|line| line.split_once(" = "));
+            let own = shown.and_then(|(name, _)| table.get(name).filter(|value| is_set(value)).map(|value| (name, value)));
+            match own {
+                Some((name, value)) => text.extend([name, " = ", &value.to_string()]),
+                None => text.push_str(line),
+            }
+            text.push('\n');
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                table = given.get(name).and_then(toml::Value::as_table).unwrap_or(&nothing);
+                let named = table.iter().filter(|_| ["policy", "hosts"].contains(&name));
+                named.for_each(|(name, value)| text.push_str(&format!("{name:?} = {value}\n")));
+            }
+        }
+        for name in ["user", "group"] {
+            for entry in given.get(name).and_then(toml::Value::as_array).into_iter().flatten() {
+                let entry = toml::to_string(entry).expect("every setting has a form in TOML");
+                text.extend(["\n[[", name, "]]\n", &entry]);
+            }
+        }
+        text
     }
 
     /// The sockets that are asked for.
@@ -198,7 +234,10 @@ impl Settings {
             (None, None) => None,
             _ => return Err(Mistake::new("tls", "certificate and key belong together")),
         };
-        Ok(TlsFiles { identity, trusted: self.tls.trusted.clone() })
+        if self.tls.mutual && self.tls.trusted.is_none() {
+            return Err(Mistake::new("tls", "mutual needs trusted: somebody must have signed what peers show"));
+        }
+        Ok(TlsFiles { identity, trusted: self.tls.trusted.clone(), mutual: self.tls.mutual })
     }
 
     pub(super) fn limits(&self) -> Result<Limits, Mistake> {
@@ -224,7 +263,7 @@ impl Settings {
     /// The names that need no table, asked from the system once.
     pub(super) fn resolved(&self) -> Result<BTreeMap<String, IpAddr>, Mistake> {
         let mut hosts = self.hosts.clone();
-        if let Some(core) = &self.core {
+        for core in self.core.iter().chain(self.user.iter().filter_map(|user| user.core.as_ref())) {
             let uri = Uri::parse(core).map_err(|_| Mistake::new("core", format!("`{core}` is no SIP URI")))?;
             let host = uri.host.ok_or_else(|| Mistake::new("core", format!("`{core}` names no host")))?;
             if host.ip().is_none() && !hosts.contains_key(host.0) {
@@ -292,6 +331,32 @@ mod tests {
                     [[user]]\nuri = \"sip:bob@home1.example\"\naliases = []\n";
         let settings = Settings::parse(text).expect("a configuration");
         assert_eq!(Settings::parse(&settings.to_toml()).as_ref(), Ok(&settings));
+    }
+
+    /// A line of the template with its setting in force.
+    fn set(line: &str) -> &str {
+        line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line)
+    }
+
+    #[test]
+    fn every_setting_is_explained_and_what_is_shown_is_right() {
+        let shown: Vec<&str> = TEMPLATE.lines().map(set).collect();
+        let everything = Settings::parse(&shown.join("\n")).expect("what is shown is a configuration");
+        let mutual = TlsSettings { mutual: true, ..everything.tls.clone() };
+        let everything = Settings { tls: mutual, ..everything };
+        let text = everything.to_toml();
+        assert_eq!(Settings::parse(&text).as_ref(), Ok(&everything));
+        // A setting that the template lacks would have no value in `everything`.
+        let json = format!("{everything:?}");
+        assert!(!json.contains("None") && !json.contains("[]") && !json.contains("{}"), "not everything is shown: {json}");
+    }
+
+    #[test]
+    fn what_is_shown_as_a_default_is_the_default() {
+        let limits = TEMPLATE.split("[limits]").nth(1).and_then(|rest| rest.split("[timers]").next()).expect("limits");
+        let limits: Vec<&str> = limits.lines().map(set).collect();
+        let settings = Settings { limits: toml::from_str(&limits.join("\n")).expect("limits"), ..Settings::default() };
+        assert_eq!(settings.limits(), Ok(Limits::default()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod actor;
 mod config;
+mod control;
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 pub use actor::Part;
 pub use config::{Group, LimitSettings, Mistake, Settings, TimerSettings, TlsSettings, User};
@@ -19,7 +21,7 @@ use crate::engine::{MemoryStore, Store, Transport};
 use crate::net::NodeId;
 use crate::net::disk::{Disk, OpenError};
 pub use crate::net::socket::Listener;
-use crate::net::socket::{self, Bound, BoxedStore, Clock, Limits, Sockets, Tls, Use, names_of};
+use crate::net::socket::{self, Bound, BoxedStore, Clock, Limits, Names, Sockets, Tls, Use, names_of};
 use crate::pf::BadRecord;
 use actor::Actor;
 use config::seconds;
@@ -120,12 +122,18 @@ impl Server {
         })
     }
 
-    /// Serves until `stop` is done, then drains. `ready` is told every socket once all are bound.
+    /// Serves until `stop` is done, then drains. `ready` is told every socket once all are bound, and
+    /// the desk's user what happens.
     ///
     /// # Errors
     ///
     /// When the machine denies what is needed.
-    pub async fn run(self, ready: impl FnOnce(&[Listener]), stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    pub async fn run(
+        self,
+        ready: impl FnOnce(&[Listener]),
+        mut desk: Desk<impl FnMut(&str)>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
         let wanted = self.limits.connections as u64 + OTHER_DESCRIPTORS;
         let granted = socket::raise_descriptor_limit(self.needed_descriptors())?;
         let connections = usize::try_from(granted.min(wanted) - OTHER_DESCRIPTORS).unwrap_or(self.limits.connections);
@@ -144,7 +152,13 @@ impl Server {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                stepped = sockets.step(None) => attend(&mut sockets, stepped),
+                stepped = sockets.step(None) => attend(&mut sockets, stepped, &mut desk.tell),
+                Some(line) = desk.orders.recv() => {
+                    if let Some(Err(why)) = sockets.act(node, |actor, now| actor.obey(now, &line)) {
+                        (desk.tell)(&format!("error {why}"));
+                    }
+                    attend(&mut sockets, Some(node), &mut desk.tell);
+                }
             }
         }
         tracing::info!(target: "serve", "draining");
@@ -162,7 +176,11 @@ impl Server {
         let files = self.settings.tls_files()?;
         let mut names = names_of(listeners.iter().map(|own| own.address.ip()));
         names.extend(self.settings.host.clone());
-        let tls = Tls::new(&files, &names)?;
+        let mut known = Names::new();
+        for (name, address) in self.hosts.iter() {
+            known.entry(address).or_default().push(name.to_owned());
+        }
+        let tls = Tls::new(&files, &names, &known)?;
         if tls.trusts_all() && listeners.iter().any(Listener::is_secure) {
             tracing::warn!(target: "serve", "certificates of peers are not checked; `tls.trusted` names whom to trust");
         }
@@ -214,7 +232,11 @@ impl Server {
                     // The folder of the usual place is ours to make; if it cannot be, opening says so.
                     let _ = std::fs::create_dir_all(folder);
                 }
-                let store = Disk::open(&path, self.part.name()).map_err(Failure::Store)?;
+                let owner = match self.part {
+                    Part::Pf => actor::identity(&self.settings),
+                    Part::Cf | Part::Client => self.part.name().to_owned(),
+                };
+                let store = Disk::open(&path, &owner).map_err(Failure::Store)?;
                 let unreadable = |fault: std::io::Error| Failure::Store(OpenError { path: path.clone(), fault: fault.into() });
                 let records = store.records().map_err(unreadable)?;
                 Ok((Box::new(store), records))
@@ -226,9 +248,21 @@ impl Server {
 /// What a store holds.
 type Records = Vec<(Vec<u8>, Bytes)>;
 
-/// Lets an actor deal with what came.
-fn attend(sockets: &mut Sockets<Actor>, stepped: Option<NodeId>) {
-    if let Some(node) = stepped {
-        while sockets.act(node, Actor::attend) == Some(true) {}
+/// The user of a focus or client: where orders come from, and who is told what happens.
+#[derive(Debug)]
+pub struct Desk<F> {
+    /// Orders, one a line; none come any more once the other end is dropped.
+    pub orders: UnboundedReceiver<String>,
+    /// Is told what happens, a line at a time.
+    pub tell: F,
+}
+
+/// Lets an actor deal with what came, and tells its user.
+fn attend(sockets: &mut Sockets<Actor>, stepped: Option<NodeId>, tell: &mut impl FnMut(&str)) {
+    let Some(node) = stepped else { return };
+    while let Some(event) = sockets.act(node, |actor, _| actor.attend()).flatten() {
+        if let Some(line) = control::news(&event) {
+            tell(&line);
+        }
     }
 }
