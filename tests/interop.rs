@@ -174,7 +174,11 @@ fn through_a_core(transport: Transport) -> String {
 
 /// The PF's requests reach the core over `transport`, and so do those of the Client by UDP.
 fn honours_the_route(log: &str, transport: &str) {
-    for seen in [format!("first: INVITE over {transport}"), format!("in dialog: ACK over {transport}"), "in dialog: BYE over udp".to_owned()] {
+    for seen in [
+        format!("first: INVITE over {transport}"),
+        format!("in dialog: ACK over {transport}"),
+        "in dialog: BYE over udp".to_owned(),
+    ] {
         assert!(log.contains(&seen), "`{seen}` is not in\n{log}");
     }
 }

@@ -65,7 +65,8 @@ fn it_answers_on_the_loopback_of_ipv6() {
 
 #[test]
 fn more_connections_than_the_system_grants_are_said_and_end_it_with_code_7() {
-    let settings = "listen = [\"udp:127.0.0.1:0\"]\ncore = \"sip:127.0.0.1\"\nstore = \"memory\"\n[limits]\nconnections = 4000000000\n";
+    let settings =
+        "listen = [\"udp:127.0.0.1:0\"]\ncore = \"sip:127.0.0.1\"\nstore = \"memory\"\n[limits]\nconnections = 4000000000\n";
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), settings).expect("the configuration");
     let output = ended(&["serve", "pf", "--config", &file.path().display().to_string()]);
@@ -79,7 +80,9 @@ fn the_log_is_structured_when_it_is_asked_for() {
     assert!(server.udp_answers());
     let log = server.ended();
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-    let request = lines.iter().find(|line| line["target"] == "wire" && line["fields"]["message"].as_str().is_some_and(|text| text.starts_with("<- OPTIONS")));
+    let request = lines.iter().find(|line| {
+        line["target"] == "wire" && line["fields"]["message"].as_str().is_some_and(|text| text.starts_with("<- OPTIONS"))
+    });
     let request = request.expect("the request is logged");
     assert!(request["fields"]["peer"].is_string() && request["fields"]["node"] == "pf" && request["level"] == "DEBUG", "{request}");
 }
@@ -130,4 +133,3 @@ fn what_sockets_cannot_do_is_skipped_with_the_reason() {
     let output = ended(&["run", "store/failed-commit", "--target", "self:udp", "--no-tests", "pass"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
-

@@ -276,7 +276,10 @@ impl Crowd {
     /// The user's device takes the session.
     fn pick_up(&mut self, number: usize, transaction: TransactionId, message: &Message) {
         let (media, sdp) = self.describe(CORE, number, "active");
-        let contact = format!("<sip:device-{number}@{}:5060;transport=tcp>;+sip.instance=\"<urn:gsma:imei:{number:08}-694458-0>\"", address(3));
+        let contact = format!(
+            "<sip:device-{number}@{}:5060;transport=tcp>;+sip.instance=\"<urn:gsma:imei:{number:08}-694458-0>\"",
+            address(3)
+        );
         let dialog = self.act(CORE, |endpoint, now| {
             let response = endpoint.response(transaction, 200).set("Contact", contact).body("application/sdp", sdp);
             endpoint.respond(now, transaction, response)
@@ -394,7 +397,9 @@ pub(crate) fn register(users: impl Iterator<Item = usize>) -> Vec<Duration> {
         loop {
             let size = socket.recv(&mut buffer).expect("an answer");
             let answer = String::from_utf8_lossy(&buffer[..size]);
-            if answer.starts_with("SIP/2.0 1") || !answer.contains(&format!("branch=z9hG4bKr{count}\r\n")) && !answer.contains(&format!("branch=z9hG4bKr{count};")) {
+            if answer.starts_with("SIP/2.0 1")
+                || !answer.contains(&format!("branch=z9hG4bKr{count}\r\n")) && !answer.contains(&format!("branch=z9hG4bKr{count};"))
+            {
                 continue;
             }
             assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");

@@ -12,7 +12,8 @@ use super::{Transport, await_port, fixture, free_port, has, skip};
 /// Whether it is there with the modules that a test needs.
 pub(crate) fn has_kamailio(modules: &[&str]) -> bool {
     let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/lib64", "/usr/local/lib64"];
-    let there = |module: &&&str| folders.iter().any(|folder| Path::new(folder).join(format!("kamailio/modules/{module}.so")).is_file());
+    let there =
+        |module: &&&str| folders.iter().any(|folder| Path::new(folder).join(format!("kamailio/modules/{module}.so")).is_file());
     if !has("kamailio") {
         return false;
     }

@@ -65,7 +65,8 @@ impl Two {
             let endpoint = Endpoint::new(Config { msrp: address, success_reports: true, ..own });
             sockets.add(name.into(), bound, None, Peer(endpoint)).expect("sockets")
         });
-        let [(one, path), (other, other_path)] = nodes.map(|node| sockets.act(node, |peer, _| peer.0.msrp_open()).expect("a node of ours"));
+        let [(one, path), (other, other_path)] =
+            nodes.map(|node| sockets.act(node, |peer, _| peer.0.msrp_open()).expect("a node of ours"));
         drop(entered);
         Self { runtime, sockets, nodes, media: [one, other], paths: [path, other_path], events: VecDeque::new() }
     }
@@ -88,7 +89,8 @@ impl Two {
 
     /// Sends a text in chunks of 2 KB, and wants a success report; its Message-ID is returned.
     pub(crate) fn send(&mut self, side: Side, text: &str) -> String {
-        let body = format!("From: <sip:a@home1.example>\r\nTo: <sip:b@home1.example>\r\n\r\nContent-Type: text/plain\r\n\r\n{text}");
+        let body =
+            format!("From: <sip:a@home1.example>\r\nTo: <sip:b@home1.example>\r\n\r\nContent-Type: text/plain\r\n\r\n{text}");
         let outgoing = Outgoing {
             message_id: None,
             content_type: "message/cpim".to_owned(),

@@ -147,7 +147,8 @@ impl Pf {
 
 /// Certificates on both sides, and both are checked.
 fn mutual_tls() -> Vec<String> {
-    let own = ["--tls-certificate", &OURS.certificate(), "--tls-key", &OURS.key(), "--tls-trusted", &OURS.authority(), "--tls-mutual"];
+    let own =
+        ["--tls-certificate", &OURS.certificate(), "--tls-key", &OURS.key(), "--tls-trusted", &OURS.authority(), "--tls-mutual"];
     own.map(str::to_owned).to_vec()
 }
 

@@ -76,7 +76,6 @@ fn a_peer_that_does_not_read_is_given_up_and_holds_up_nobody() {
     assert!(server.udp_answers());
 }
 
-
 #[test]
 fn an_msrp_peer_that_does_not_read_is_given_up_and_holds_up_nobody() {
     let server = Server::start("[limits]\nstalled = 0.5\n");

@@ -39,12 +39,7 @@ impl Server {
             "listen = [\"udp:{ip}:0\", \"tcp:{ip}:0\", \"tls:{ip}:0\"]\nmsrp-listen = [\"{ip}:0\"]\ncore = \"sip:127.0.0.1:9\"\n\
              store = \"memory\"\n"
         );
-        let mut child = command
-            .args(["--config", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server");
+        let mut child = command.args(["--config", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the server");
         let mut stdin = child.stdin.take().expect("its input");
         stdin.write_all(format!("{usual}{settings}").as_bytes()).expect("its settings");
         drop(stdin);

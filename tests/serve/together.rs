@@ -102,7 +102,10 @@ impl House {
     }
 
     fn pf(&self) -> Process {
-        let users: String = [(ALICE, 1), (BOB, 2)].iter().map(|(uri, number)| format!("[[user]]\nuri = \"{uri}\"\ncore = \"{}\"\n", self.uri(*number))).collect();
+        let users: String = [(ALICE, 1), (BOB, 2)]
+            .iter()
+            .map(|(uri, number)| format!("[[user]]\nuri = \"{uri}\"\ncore = \"{}\"\n", self.uri(*number)))
+            .collect();
         let settings = self.settings(self.ports[0], "store = \"memory\"\n");
         Process::start("pf", "pf", &format!("{settings}\n{users}"))
     }
@@ -110,7 +113,13 @@ impl House {
     fn client(&self, name: &'static str, uri: &str, number: usize) -> Process {
         let core = format!("core = \"{}\"\n", self.uri(0));
         let settings = self.settings(self.ports[number], &core);
-        Process::start(name, "client", &format!("{settings}\n[[user]]\nuri = \"{uri}\"\ninstance = \"urn:uuid:00000000-0000-4000-8000-00000000000{number}\"\n"))
+        Process::start(
+            name,
+            "client",
+            &format!(
+                "{settings}\n[[user]]\nuri = \"{uri}\"\ninstance = \"urn:uuid:00000000-0000-4000-8000-00000000000{number}\"\n"
+            ),
+        )
     }
 
     fn focus(&self) -> Process {
@@ -142,6 +151,9 @@ fn a_client_is_lost_and_comes_back(house: &House) {
     focus.hears("joined");
     alice.does("say hello");
     assert_eq!(bob.hears("message "), format!("message {ALICE} hello"));
+    // Once his answer is there, the PF knows that he has what came before.
+    bob.does("say hello too");
+    alice.hears(&format!("message {BOB} hello too"));
 
     drop(bob);
     for text in ["first", "second"] {

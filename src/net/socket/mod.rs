@@ -59,10 +59,20 @@ struct Arrival {
 #[derive(Debug)]
 enum Wire {
     Input(Input),
-    Accepted { stream: Stream, local: SocketAddr, peer: SocketAddr },
-    Connected { connection: ConnectionId, stream: Stream, local: SocketAddr },
+    Accepted {
+        stream: Stream,
+        local: SocketAddr,
+        peer: SocketAddr,
+    },
+    Connected {
+        connection: ConnectionId,
+        stream: Stream,
+        local: SocketAddr,
+    },
     /// The peer will say nothing more; the engine has everything that it said before.
-    Ended { connection: ConnectionId },
+    Ended {
+        connection: ConnectionId,
+    },
 }
 
 /// A UDP socket. What goes out passes a task of its own, as what goes out on streams does, so that

@@ -60,9 +60,8 @@ impl Tls {
             None => made_for(own)?,
         };
         let trusted = files.trusted.as_deref().map(roots).transpose()?.map(Arc::new);
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(broken)?;
+        let server =
+            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(broken)?;
         let server = match &trusted {
             Some(roots) if files.mutual => {
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(&provider));
@@ -174,8 +173,7 @@ impl ServerCertVerifier for Known {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let carries =
-            |name: &ServerName<'_>| self.signed.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
+        let carries = |name: &ServerName<'_>| self.signed.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
         let known = match server_name {
             ServerName::IpAddress(address) => self.names.get(&IpAddr::from(*address)).map_or(&[][..], Vec::as_slice),
             _ => &[],

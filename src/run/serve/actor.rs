@@ -67,7 +67,9 @@ pub(super) fn check(part: Part, settings: &Settings) -> Result<(), Mistake> {
         }
     }
     match part {
-        Part::Pf if settings.core.is_none() && settings.user.iter().any(|user| user.core.is_none()) => Err(Mistake::new("core", "a PF needs the next hop towards its clients")),
+        Part::Pf if settings.core.is_none() && settings.user.iter().any(|user| user.core.is_none()) => {
+            Err(Mistake::new("core", "a PF needs the next hop towards its clients"))
+        }
         Part::Pf if settings.user.is_empty() => Err(Mistake::new("user", "a PF needs users to serve")),
         Part::Cf if settings.group.is_empty() => Err(Mistake::new("group", "a focus needs a group to host")),
         Part::Client if settings.user.len() != 1 => Err(Mistake::new("user", "a client is exactly one user")),
