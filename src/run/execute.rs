@@ -8,8 +8,9 @@ use super::ground::Ground;
 use super::plan::{Job, Selected};
 use super::play::{Played, Player};
 use super::tamper::{Bitten, Tampering};
-use super::target::Target;
-use super::world::World;
+use super::target::{Target, restarts};
+use super::world::{Pace, World};
+use crate::endpoint::Timing;
 use crate::judge::outcome::{Comparison, FailOn, Outcome, RuleState, Skip, gate_of};
 use crate::judge::verdict::verdict_of;
 use crate::judge::{self, Judge};
@@ -19,6 +20,7 @@ use crate::suite::Suite;
 use crate::suite::scenario::Scenario;
 use crate::trace::Header;
 use crate::trace::event::Party;
+use crate::trace::parity::Parity;
 use crate::trace::snapshot::Snapshot;
 
 /// How close two events on different sockets may come before their order tells nothing.
@@ -27,12 +29,13 @@ const SKEW: Duration = Duration::from_millis(20);
 /// How late something may be in real time before it is more than the machine's fault.
 const LATE: Duration = Duration::from_millis(500);
 
-/// What real time adds to the judge's patience.
-fn clock_setup(choices: &Choices<'_>) -> judge::Setup {
-    if choices.target.is_simulated() {
-        return judge::Setup::default();
-    }
-    judge::Setup { skew: SKEW.mul_f64(choices.speed), late: LATE.mul_f64(choices.speed), ..judge::Setup::default() }
+/// How long actors go on after the script in real time.
+const REST: Duration = Duration::from_secs(2);
+
+/// What real time adds to the judge's patience; `speed` is `None` where time is virtual.
+pub fn patience(speed: Option<f64>) -> judge::Setup {
+    let Some(speed) = speed else { return judge::Setup::default() };
+    judge::Setup { skew: SKEW.mul_f64(speed), late: LATE.mul_f64(speed), ..judge::Setup::default() }
 }
 
 /// A scenario and its ground, once it is needed.
@@ -81,7 +84,8 @@ impl<'a> Course<'a> {
     /// Prepares what all scenarios share: names and the judge.
     pub fn new(suite: &'a Suite, choices: Choices<'a>) -> Self {
         let names = super::ground::names(&suite.defaults);
-        let setup = judge::Setup { scale: choices.scale, ..clock_setup(&choices) };
+        let speed = (!choices.target.is_simulated()).then_some(choices.speed);
+        let setup = judge::Setup { scale: choices.scale, ..patience(speed) };
         let judge = Judge::new(&suite.catalogue.requirements, names.clone(), setup);
         let Choices { policy, scale, fail_on, compare, target, speed } = choices;
         let variants = |scenario: &'a Scenario| scenario.variants.iter().map(move |variant| (scenario, variant));
@@ -118,6 +122,16 @@ impl<'a> Course<'a> {
         }
     }
 
+    /// How long the actors go on after the script when the scenario does not say.
+    pub(super) fn usual_settle(&self, timing: Timing) -> Duration {
+        if self.rests_briefly() { REST.mul_f64(self.speed) } else { timing.t1 * 64 }
+    }
+
+    /// Whether the judged part ends as soon as nothing is owed any more: where time is real.
+    pub(super) fn rests_briefly(&self) -> bool {
+        !self.target.is_simulated()
+    }
+
     /// What the runs of a variant have in common. A scenario that is not of the suite is
     /// looked at anew each time.
     pub(super) fn ground(&self, job: &Job<'_>) -> Arc<Ground> {
@@ -142,7 +156,8 @@ impl<'a> Course<'a> {
             Target::Own(transport) => {
                 let policy = self.policy(job);
                 let make = |block| Ground::at(block, &self.suite.defaults, job.scenario, &policy).over(transport);
-                let (world, ground) = World::on_sockets(make, job.seed, self.speed)?;
+                let pace = Pace { speed: self.speed, restarts: restarts(&job.scenario.flow) };
+                let (world, ground) = World::on_sockets(make, job.seed, pace)?;
                 Ok((world, Arc::new(ground)))
             }
         }
@@ -154,7 +169,7 @@ impl<'a> Course<'a> {
             variants.retain(|variant| {
                 let policy = variant.policy.iter().chain(self.policy);
                 let policy = policy.map(|(name, value)| (name.clone(), value.clone())).collect();
-                let obstacle = self.target.obstacle(scenario, &policy);
+                let obstacle = self.target.obstacle(scenario, &policy, self.speed);
                 let name = if variant.name.is_empty() { scenario.id.clone() } else { format!("{}@{}", scenario.id, variant.name) };
                 selected.skips.extend(obstacle.iter().map(|why| Skip { name: name.clone(), why: why.clone() }));
                 obstacle.is_none()
@@ -216,6 +231,16 @@ impl<'a> Course<'a> {
             outcome.comparison = self.compared(&outcome);
         }
         outcome
+    }
+
+    /// How the trace of a run on sockets compares with the accepted one of the simulator; `None`
+    /// where there is nothing to compare.
+    pub fn parity(&self, outcome: &Outcome) -> Option<Parity> {
+        if self.target.is_simulated() || !outcome.gate.passes() {
+            return None;
+        }
+        let accepted = Snapshot::parse(self.suite.sources.others.get(&format!("{}.snap", outcome.name()))?)?;
+        Some(Parity::of(&accepted.content, &Snapshot::of(&outcome.trace, "", "").content))
     }
 
     fn compared(&self, outcome: &Outcome) -> Comparison {

@@ -300,7 +300,7 @@ fn pf_settings(defaults: &Defaults, scenario: &Scenario) -> PfConfig {
     PfConfig { identity: pf_identity(defaults), users: identities.map(user).collect(), core: CORE_URI.to_owned() }
 }
 
-fn commit_plan(values: &Values) -> CommitPlan {
+pub(super) fn commit_plan(values: &Values) -> CommitPlan {
     let delay = values.span("store.commit-delay").unwrap_or_default();
     let failing = values.numbers("store.commit-fail");
     let failure = if failing.is_empty() { CommitFailure::Never } else { CommitFailure::Among(failing) };

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use super::process::Process;
+use super::process::{Folder, Process};
 use super::serve::Settings;
 use super::world::{Inhabitant, Resident};
 use crate::endpoint;
 use crate::engine::Transport;
 use crate::net::sim::Simulator;
 use crate::net::socket::{Bound, Clock, Fault, Limits, Listener, Names, Sockets, Tls, TlsFiles, Use};
-use crate::net::{Filter, NodeId};
+use crate::net::{Filter, NodeId, Quality};
 use crate::time::Instant;
 use crate::trace::event::{Event, Kind};
 
@@ -30,6 +30,11 @@ pub(super) struct Real {
     sockets: Sockets<Inhabitant>,
     runtime: Runtime,
     iut: Process,
+    settings: Settings,
+    /// What the process keeps when it is killed, if it is to keep anything.
+    _store: Option<Folder>,
+    /// Why the process did not come back.
+    gone: Option<String>,
     now: Instant,
 }
 
@@ -130,11 +135,27 @@ impl Medium {
         }
     }
 
-    /// The simulator, for what only it can do.
-    pub(super) fn simulator(&mut self) -> Option<&mut Simulator<Inhabitant>> {
+    /// Sets what the link between two nodes does, both ways.
+    pub(super) fn set_link(&mut self, one: NodeId, other: NodeId, quality: Quality) {
         match self {
-            Self::Virtual(sim) => Some(sim),
-            Self::Real(_) => None,
+            Self::Virtual(sim) => sim.set_link(one, other, quality),
+            Self::Real(real) => real.sockets.set_link(one, other, quality),
+        }
+    }
+
+    /// From now on nothing passes between the two.
+    pub(super) fn partition(&mut self, one: NodeId, other: NodeId) {
+        match self {
+            Self::Virtual(sim) => sim.partition(one, other),
+            Self::Real(real) => real.sockets.partition(one, other),
+        }
+    }
+
+    /// All passes again.
+    pub(super) fn heal(&mut self, one: NodeId, other: NodeId) {
+        match self {
+            Self::Virtual(sim) => sim.heal(one, other),
+            Self::Real(real) => real.sockets.heal(one, other),
         }
     }
 
@@ -142,7 +163,7 @@ impl Medium {
     pub(super) fn is_broken(&mut self) -> Option<String> {
         match self {
             Self::Virtual(_) => None,
-            Self::Real(real) => real.iut.ended(),
+            Self::Real(real) => real.gone.take().or_else(|| real.iut.ended()),
         }
     }
 }
@@ -157,9 +178,22 @@ impl Real {
         node
     }
 
+    /// Kills the process of the IUT and starts it again, on the same store and addresses. A new
+    /// process draws new identifiers.
+    pub(super) fn restart(&mut self, seed: u64) {
+        let then = self.sockets.now();
+        self.iut.kill();
+        self.settings.seed = Some(seed);
+        match Process::start(&self.settings) {
+            Ok(iut) => self.iut = iut,
+            Err(why) => self.gone = Some(why),
+        }
+        self.sockets.iut_restarted(then);
+    }
+
     /// Binds the sockets of every node, starts the IUT and then the clock. Returns the numbers of
     /// the nodes, in their order.
-    pub(super) fn begin(nodes: Vec<Resident>, pf: &Pf) -> Result<(Self, Vec<NodeId>), Fault> {
+    pub(super) fn begin(nodes: Vec<Resident>, pf: Pf) -> Result<(Self, Vec<NodeId>), Fault> {
         let failed = |why: String| Fault::Io("no run on sockets", std::io::Error::other(why));
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|cause| Fault::Io("no runtime", cause))?;
@@ -168,14 +202,18 @@ impl Real {
         let bound: Vec<Bound> =
             nodes.iter().map(|(_, config, _)| Bound::bind(&listeners(config), &limits)).collect::<Result<_, _>>()?;
         let tls = Tls::new(&TlsFiles::default(), &["localhost".to_owned()], &Names::new())?;
-        let iut = Process::start(&pf.settings).map_err(failed)?;
-        let mut sockets = Sockets::new(Clock::from_zero(pf.settings.speed.unwrap_or(1.0)), limits, Some(tls)).observing(pf.address);
+        let Pf { address, mut settings, restarts } = pf;
+        let store = restarts.then(Folder::make).transpose().map_err(|cause| Fault::Io("no folder for the store", cause))?;
+        let file = |folder: &Folder| folder.path().join("pf.store").display().to_string();
+        settings.store = Some(store.as_ref().map_or_else(|| "memory".to_owned(), file));
+        let iut = Process::start(&settings).map_err(failed)?;
+        let mut sockets = Sockets::new(Clock::from_zero(settings.speed.unwrap_or(1.0)), limits, Some(tls)).observing(address);
         let mut ids = Vec::new();
         for ((name, _, inhabitant), bound) in nodes.into_iter().zip(bound) {
             ids.push(sockets.add(name, bound, None, inhabitant)?);
         }
         drop(inside);
-        Ok((Self { sockets, runtime, iut, now: Instant::ZERO }, ids))
+        Ok((Self { sockets, runtime, iut, settings, _store: store, gone: None, now: Instant::ZERO }, ids))
     }
 }
 
@@ -183,6 +221,8 @@ impl Real {
 pub(super) struct Pf {
     pub(super) address: IpAddr,
     pub(super) settings: Settings,
+    /// Whether the script kills it: then it needs a store that outlives it.
+    pub(super) restarts: bool,
 }
 
 /// Where a node listens, by its transport: a plain one always takes UDP and TCP alike.
@@ -208,7 +248,6 @@ pub(super) fn settings_of(config: &endpoint::Config, settings: Settings) -> Sett
         listen: sip.iter().map(text).collect(),
         msrp_listen: msrp.iter().map(text).collect(),
         host: Some(config.host.clone()),
-        store: Some("memory".to_owned()),
         seed: Some(config.seed),
         ..settings
     }

@@ -1,10 +1,10 @@
-//! Plays one variant of one scenario in the simulator.
+//! Plays one variant of one scenario, in the simulator or on sockets.
 //!
 //! The player walks the script of [`crate::judge::expect`]: it shows it every event, fills the
 //! patterns of its sending steps into messages that the actors draft, and leaves to the actors'
 //! own habits what the script does not claim for itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::execute::Course;
@@ -32,6 +32,9 @@ use crate::wire::sip::Message;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the actors may take to close what is open after the judged part.
 const CLOSING: Duration = Duration::from_secs(40);
+
+/// How long the judged part may go on after the script while something is owed.
+const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// What came of playing.
 pub(super) struct Played {
@@ -99,12 +102,16 @@ struct Waiting<'s> {
 pub(super) struct Player<'c> {
     course: &'c Course<'c>,
     script: Script<'c>,
+    /// The requirements that the scenario shows.
+    listed: &'c [String],
     session: Session<'c>,
     header: Header,
     world: World,
     seen: usize,
     settle: Duration,
     speech: Speech,
+    /// What the script asks for and nobody has looked at yet.
+    actions: VecDeque<Action<'c>>,
     waiting: Vec<Waiting<'c>>,
     /// Messages that the script deals with itself, and the step that expects each.
     claimed: BTreeMap<Label, u32>,
@@ -138,12 +145,14 @@ impl<'c> Player<'c> {
         Ok(Self {
             course,
             script,
+            listed: &job.scenario.requirements,
             session: course.judge.session(&header),
-            settle: job.scenario.settle.unwrap_or_else(|| world.timing().t1 * 64),
+            settle: job.scenario.settle.unwrap_or_else(|| course.usual_settle(world.timing())),
             world,
             header,
             seen: 0,
             speech: Speech::new(job.seed),
+            actions: VecDeque::new(),
             waiting: Vec::new(),
             claimed: BTreeMap::new(),
             held: Vec::new(),
@@ -165,9 +174,24 @@ impl<'c> Player<'c> {
         self.took = Some(over.since(Instant::ZERO));
         self.world.record(Kind::FlowEnded);
         self.let_go();
-        let end = over + self.settle;
+        let mut end = over + self.settle;
         while self.step(end) {}
+        // In real time a short rest does, unless something is still owed.
+        while self.owes(end) && end < over + LONGEST_REST {
+            end = end + Duration::from_secs(1);
+            while self.step(end) {}
+        }
         self.finish(end)
+    }
+
+    /// Whether a requirement that the scenario shows has an open deadline.
+    fn owes(&self, now: Instant) -> bool {
+        if !self.course.rests_briefly() {
+            return false;
+        }
+        let judgement = self.session.clone().finish(self.world.events(), now, false);
+        let pending = |id: &String| judgement.outcome(id) == Some(judge::Outcome::Pending);
+        self.listed.iter().any(pending)
     }
 
     /// The next moment at which the script itself has something to do.
@@ -191,6 +215,7 @@ impl<'c> Player<'c> {
     fn step(&mut self, limit: Instant) -> bool {
         let Some(node) = self.world.step(limit) else { return false };
         self.observe();
+        self.change_at_once();
         self.attend(node);
         self.act();
         true
@@ -270,7 +295,7 @@ impl<'c> Player<'c> {
     fn act(&mut self) {
         loop {
             let mut progress = self.retry();
-            while let Some(action) = self.script.poll_action() {
+            while let Some(action) = self.actions.pop_front().or_else(|| self.script.poll_action()) {
                 progress = true;
                 match action {
                     Action::Send(step, sending) => self.waiting.push(Waiting { step, sending, since: self.world.now() }),
@@ -280,6 +305,18 @@ impl<'c> Player<'c> {
             if !progress {
                 return;
             }
+        }
+    }
+
+    /// A fault that is due comes before anyone reacts to what made it due: on sockets that has reached
+    /// an actor already.
+    fn change_at_once(&mut self) {
+        self.actions.extend(std::iter::from_fn(|| self.script.poll_action()));
+        while let Some(Action::Fault(act)) = self.actions.front() {
+            let act = *act;
+            self.actions.pop_front();
+            self.change(act);
+            self.actions.extend(std::iter::from_fn(|| self.script.poll_action()));
         }
     }
 

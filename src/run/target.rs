@@ -11,10 +11,11 @@ use crate::suite::scenario::{Act, Scenario, Step};
 
 /// The tag of a scenario that only the simulator can play.
 const SIMULATOR_ONLY: &str = "simulator-only";
-/// How much of a scenario's own time may pass by waiting; time goes faster on both sides of the wire.
-const LONGEST_WAIT: Duration = Duration::from_secs(180);
-/// Knobs that are the simulator's and not the PF's.
-const SIMULATED_KNOBS: [&str; 2] = ["store.commit-delay", "store.commit-fail"];
+/// The tag of a scenario with SDP of its own that offers MSRP without TLS.
+const PLAIN_MEDIA: &str = "plain-media";
+/// How long a scenario may take by waiting, on the clock on the wall; its own time goes faster, on
+/// both sides of the wire.
+const LONGEST_WAIT: Duration = Duration::from_secs(150);
 
 /// Against whom scenarios are run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -63,40 +64,46 @@ impl Target {
     pub fn jobs(self) -> Option<NonZeroUsize> {
         match self {
             Self::Reference => None,
-            Self::Own(_) => NonZeroUsize::new(4),
+            Self::Own(_) => NonZeroUsize::new(12),
         }
     }
 
-    /// Why a scenario under these knobs cannot be played against the target; `None` if it can.
-    pub fn obstacle(self, scenario: &Scenario, policy: &BTreeMap<String, String>) -> Option<String> {
+    /// Why a scenario under these knobs cannot be played against the target at this speed; `None` if
+    /// it can. But for the tag this follows from what its steps do.
+    pub fn obstacle(self, scenario: &Scenario, policy: &BTreeMap<String, String>, speed: f64) -> Option<String> {
         if self.is_simulated() {
             return None;
         }
         if scenario.tags.iter().any(|tag| tag == SIMULATOR_ONLY) {
             return Some(format!("tag {SIMULATOR_ONLY}"));
         }
-        if let Some(knob) = SIMULATED_KNOBS.iter().find(|knob| policy.contains_key(**knob)) {
-            return Some(format!("needs the simulator's {knob}"));
+        if self == Self::Own(Transport::Tls) && scenario.tags.iter().any(|tag| tag == PLAIN_MEDIA) {
+            return Some(format!("tag {PLAIN_MEDIA}: it offers MSRP without TLS in its own words"));
         }
         let needs = needs(&scenario.flow);
-        match (needs.fault, needs.waits) {
-            (Some(fault), _) => Some(format!("needs a fault that sockets cannot make: {fault}")),
-            (None, waits) if waits > LONGEST_WAIT => Some(format!("waits {} s, too long for sockets", waits.as_secs())),
-            (None, _) => None,
+        if needs.restarts && policy.contains_key("store.commit-delay") {
+            return Some("a death between two moments that only virtual time hits".to_owned());
         }
+        let waits = needs.waits.div_f64(speed);
+        (waits > LONGEST_WAIT).then(|| format!("waits {} s at {speed} times the speed", waits.as_secs()))
     }
+}
+
+/// Whether steps kill the IUT.
+pub(super) fn restarts(steps: &[Step]) -> bool {
+    needs(steps).restarts
 }
 
 /// What steps need from the world.
 #[derive(Default)]
 struct Needs {
-    fault: Option<&'static str>,
+    restarts: bool,
     waits: Duration,
 }
 
 impl Needs {
     fn and(self, other: Self) -> Self {
-        Self { fault: self.fault.or(other.fault), waits: self.waits + other.waits }
+        Self { restarts: self.restarts || other.restarts, waits: self.waits + other.waits }
     }
 }
 
@@ -105,21 +112,23 @@ fn needs(steps: &[Step]) -> Needs {
 }
 
 fn needs_of(act: &Act) -> Needs {
-    let fault = |fault| Needs { fault: Some(fault), ..Needs::default() };
     let waits = |waits| Needs { waits, ..Needs::default() };
     match act {
         Act::Send(sending) => waits(sending.after),
         Act::Expect(expectation) => waits(expectation.within.unwrap_or_default()),
         Act::Wait(span) | Act::NeverFor(_, span) => waits(*span),
-        Act::Link { .. } => fault("link"),
-        Act::Partition(..) | Act::Heal(..) => fault("partition"),
-        Act::Clock(_) => fault("clock"),
-        Act::Restart(_) => fault("restart"),
+        Act::Restart(_) => Needs { restarts: true, ..Needs::default() },
         Act::AnyOrder(runs) | Act::Repeat(runs) => runs.iter().fold(Needs::default(), |all, run| all.and(needs(run))),
         Act::InOrder(steps) | Act::Optional(steps) | Act::Block(steps) => needs(steps),
         Act::Either(branches) => branches.iter().fold(Needs::default(), |all, branch| all.and(needs(&branch.steps))),
         Act::When(_, yes, no) => needs(yes).and(needs(no)),
         Act::Race(lanes) => lanes.iter().fold(Needs::default(), |all, (_, lane)| all.and(needs(lane))),
-        Act::Never(_) | Act::Ignore(_) | Act::Disconnect(_) => Needs::default(),
+        Act::Never(_)
+        | Act::Ignore(_)
+        | Act::Disconnect(_)
+        | Act::Link { .. }
+        | Act::Partition(..)
+        | Act::Heal(..)
+        | Act::Clock(_) => Needs::default(),
     }
 }

@@ -10,6 +10,7 @@ use super::serve;
 use crate::endpoint::{self, Event as Came, Timing};
 use crate::engine::{ConnectionId, Engine, Input, Output, Standing};
 use crate::net::sim::{Settings, Simulator};
+use crate::net::socket::IUT;
 use crate::net::{Filter, NodeId, Quality};
 use crate::pattern::ast::{End, Role};
 use crate::peers::{Core, Scripted};
@@ -75,6 +76,15 @@ struct Member {
 
 /// A node that is not the PF, before it is anywhere.
 pub(super) type Resident = (Arc<str>, endpoint::Config, Inhabitant);
+
+/// How a run on sockets goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// How many times faster than the clock on the wall.
+    pub(super) speed: f64,
+    /// Whether the script kills the PF.
+    pub(super) restarts: bool,
+}
 
 /// Blocks of addresses that are tried.
 const ATTEMPTS: usize = 20;
@@ -146,18 +156,21 @@ impl World {
     /// # Errors
     ///
     /// What the machine denies.
-    pub(super) fn on_sockets(make: impl Fn(Block) -> Ground, seed: u64, speed: f64) -> Result<(Self, Ground), String> {
+    pub(super) fn on_sockets(
+        make: impl Fn(Block) -> Ground,
+        seed: u64,
+        Pace { speed, restarts }: Pace,
+    ) -> Result<(Self, Ground), String> {
         let mut attempts = 0;
         loop {
             let ground = make(Block::next_loopback());
             let config = pf_config(&ground, seed);
             let settings = serve::Settings { speed: Some(speed), ..ground.settings() };
-            let pf = medium::Pf { address: ground.block().pf(), settings: medium::settings_of(&config, settings) };
+            let pf = medium::Pf { address: ground.block().pf(), settings: medium::settings_of(&config, settings), restarts };
             attempts += 1;
-            match Real::begin(residents(&ground, seed), &pf) {
+            match Real::begin(residents(&ground, seed), pf) {
                 Ok((real, nodes)) => {
-                    // The PF is no node of ours; no number stands for it.
-                    let world = Self::of(Medium::Real(Box::new(real)), &ground, seed, NodeId(u32::MAX), nodes);
+                    let world = Self::of(Medium::Real(Box::new(real)), &ground, seed, IUT, nodes);
                     return Ok((Self { clock: medium::since_the_epoch(), ..world }, ground));
                 }
                 Err(fault) if medium::is_taken(&fault) && attempts < ATTEMPTS => {}
@@ -322,15 +335,15 @@ impl World {
                 self.medium.record(Kind::Fault(format!("link {from} {to}")));
                 let crate::suite::scenario::Quality { loss, delay, reorder, duplicate } = *quality;
                 let quality = Quality { loss, delay, reorder, duplicate };
-                self.each_pair(from, to, |sim, one, other| sim.set_link(one, other, quality));
+                self.each_pair(from, to, |medium, one, other| medium.set_link(one, other, quality));
             }
             Act::Partition(one, other) => {
                 self.medium.record(Kind::Fault(format!("partition {one} {other}")));
-                self.each_pair(one, other, Simulator::partition);
+                self.each_pair(one, other, Medium::partition);
             }
             Act::Heal(one, other) => {
                 self.medium.record(Kind::Fault(format!("heal {one} {other}")));
-                self.each_pair(one, other, Simulator::heal);
+                self.each_pair(one, other, Medium::heal);
             }
             Act::Restart(end) => {
                 self.medium.record(Kind::Fault(format!("restart {end}")));
@@ -344,13 +357,11 @@ impl World {
         }
     }
 
-    fn each_pair(&mut self, from: &End, to: &End, mut act: impl FnMut(&mut Simulator<Inhabitant>, NodeId, NodeId)) {
+    fn each_pair(&mut self, from: &End, to: &End, mut act: impl FnMut(&mut Medium, NodeId, NodeId)) {
         let (from, to) = (self.places(from), self.places(to));
         for one in &from {
             for other in &to {
-                if let Some(sim) = self.medium.simulator() {
-                    act(sim, *one, *other);
-                }
+                act(&mut self.medium, *one, *other);
             }
         }
     }
@@ -371,11 +382,15 @@ impl World {
 
     /// The process of the PF dies and starts again from what its store holds.
     fn restart(&mut self) {
-        let Some(sim) = self.medium.simulator() else { return };
-        sim.kill(self.pf);
         self.restarts += 1;
         // A new process draws new identifiers.
-        let config = endpoint::Config { seed: self.pf_config.seed.wrapping_add(self.restarts), ..self.pf_config.clone() };
+        let seed = self.pf_config.seed.wrapping_add(self.restarts);
+        let sim = match &mut self.medium {
+            Medium::Virtual(sim) => sim,
+            Medium::Real(real) => return real.restart(seed),
+        };
+        sim.kill(self.pf);
+        let config = endpoint::Config { seed, ..self.pf_config.clone() };
         // The simulator's store is in memory: reading it does not fail.
         let records = sim.store(self.pf).records().unwrap_or_default();
         let pf = Pf::restored(config, self.pf_settings.clone(), self.policy.clone(), records)

@@ -7,6 +7,7 @@
 pub mod correlate;
 pub mod event;
 pub mod normalise;
+pub mod parity;
 pub mod snapshot;
 pub mod tap;
 #[cfg(test)]

@@ -223,7 +223,7 @@ impl State {
                 let repeats = transaction.is_invite && status < 300;
                 if repeats && differs {
                     report.broken(&SAME_2XX, seen.number, format!("it differs from #{event}"));
-                } else if !repeats && seen.link.transport.is_reliable() {
+                } else if !repeats && seen.link.transport.is_reliable() && seen.facts.retransmission.is_none() {
                     report.broken(&ONE_FINAL, seen.number, format!("#{event} again over a reliable transport"));
                 }
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::atom::{Atoms, Occurrence};
 use super::condition;
 use super::instance::{Instance, Live, Scope, Variables};
-use super::outcome::{Breach, RuleResult};
+use super::outcome::{Breach, RuleResult, crossed};
 use super::relay::Ledger;
 use super::shape::{Shape, Slot, Start};
 use crate::judge::Record;
@@ -234,13 +234,29 @@ impl Cell {
         self.progress.clear();
         self.parts.clear();
         self.parts_variables = Variables::default();
-        if !shape.is_bounded() {
+        if shape.is_bounded() {
+            self.doubt_crossed(shape, moment, docket.result);
+        } else {
             for id in self.live.ids() {
                 let Some(instance) = self.live.remove(id, &shape.picks) else { continue };
                 self.end_instance(shape, &instance, Some(moment), docket.result);
             }
         }
         self.rearm(shape, moment, docket);
+    }
+
+    /// What started within the skew before its scope ended may have started after it in truth: the
+    /// two have crossed.
+    fn doubt_crossed(&mut self, shape: &Shape, moment: &Moment<'_>, result: &mut RuleResult) {
+        if moment.skew.is_zero() {
+            return;
+        }
+        for id in self.live.ids() {
+            let crossed = |own: &Instance| crossed(moment.record.events, own.event, moment.number(), moment.skew);
+            if self.live.get(id).is_some_and(crossed) && self.live.remove(id, &shape.picks).is_some() {
+                result.pending += 1;
+            }
+        }
     }
 
     fn rearm(&mut self, shape: &Shape, moment: &Moment<'_>, docket: &mut Docket<'_>) {

@@ -87,3 +87,16 @@ pub(super) fn unordered(events: &[Event], one: u32, two: u32, skew: std::time::D
         && one.at.since(two.at).max(two.at.since(one.at)) < skew
         && connection(one).map(|end| end.0) != connection(two).map(|end| end.0)
 }
+
+/// Whether two events may have crossed on their way: they went opposite ways, or over different
+/// connections, within the skew.
+pub(super) fn crossed(events: &[Event], one: u32, two: u32, skew: std::time::Duration) -> bool {
+    use crate::trace::event::Kind;
+    let sent = |number: u32| match &events.get(number as usize)?.kind {
+        Kind::Message { sent, .. } => Some(*sent),
+        _ => None,
+    };
+    let close = |one: &Event, two: &Event| one.at.since(two.at).max(two.at.since(one.at)) < skew;
+    let near = events.get(one as usize).zip(events.get(two as usize)).is_some_and(|(one, two)| close(one, two));
+    near && (sent(one) != sent(two) || unordered(events, one, two, skew))
+}

@@ -34,6 +34,11 @@ impl Clock {
         self.base + self.start.elapsed().mul_f64(self.rate)
     }
 
+    /// Takes the time since `instant` as not passed.
+    pub(super) fn resume_at(&mut self, instant: Instant) {
+        self.start += self.now().since(instant).div_f64(self.rate);
+    }
+
     /// When an instant comes on the clock of the runtime.
     pub(super) fn at(&self, instant: Instant) -> tokio::time::Instant {
         let ahead = instant.since(self.base).div_f64(self.rate);

@@ -19,6 +19,8 @@ pub(super) struct Connection {
     task: Option<tokio::task::AbortHandle>,
     peer: SocketAddr,
     up: bool,
+    /// Whether the engine has ended it, and a slow link keeps that from the peer so far.
+    left: bool,
     heard: RealInstant,
     /// Since when its peer is in the middle of which message.
     unfinished: Option<(u64, RealInstant)>,
@@ -48,11 +50,21 @@ impl Connection {
     fn new(peer: SocketAddr, limits: &Limits) -> Self {
         let queue = Arc::new(Queue::new(limits.pause_at));
         let heard = RealInstant::now();
-        Self { queue, task: None, peer, up: false, heard, unfinished: None, stalled: None }
+        Self { queue, task: None, peer, up: false, left: false, heard, unfinished: None, stalled: None }
     }
 
     pub(super) const fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The engine is done with it.
+    pub(super) const fn leave(&mut self) {
+        self.left = true;
+    }
+
+    /// Whether the engine wants to hear of it.
+    pub(super) const fn is_wanted(&self) -> bool {
+        !self.left
     }
 
     /// Bytes came.
@@ -198,7 +210,8 @@ impl<E: Engine> Sockets<E> {
         }
         for (id, node) in (0..).map(NodeId).zip(&mut self.nodes) {
             let engine = node.hub.engine();
-            let complaint = node.connections.iter_mut().find_map(|(connection, own)| {
+            let mut wanted = node.connections.iter_mut().filter(|(_, own)| own.is_wanted());
+            let complaint = wanted.find_map(|(connection, own)| {
                 let complaint = own.complaint(engine.standing(*connection), now, &self.limits)?;
                 Some((*connection, own.peer, complaint))
             });
@@ -219,13 +232,15 @@ impl<E: Engine> Sockets<E> {
     /// Ends a connection from this side, and tells the engine.
     fn cut(&mut self, id: NodeId, connection: ConnectionId, how: Closure) -> Option<NodeId> {
         self.carry_out(id, self.clock.now(), Output::Close { connection, how });
-        self.feed(id, Input::Closed { connection, how })
+        // That is no news from outside: no link holds it up.
+        self.tell(id, Input::Closed { connection, how })
     }
 
     /// Resets every connection of a node.
     pub fn disconnect(&mut self, id: NodeId) {
-        let connections = self.nodes.get(id.0 as usize).map(|node| node.connections.keys().copied().collect::<Vec<_>>());
-        for connection in connections.unwrap_or_default() {
+        let Some(node) = self.nodes.get(id.0 as usize) else { return };
+        let wanted = node.connections.iter().filter(|(_, own)| own.is_wanted());
+        for connection in wanted.map(|(connection, _)| *connection).collect::<Vec<_>>() {
             self.cut(id, connection, Closure::Reset);
         }
     }

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use crate::engine::{ConnectionId, Input, Output, Transport};
+use crate::engine::{Closure, ConnectionId, Input, Output, Transport};
 use crate::net::NodeId;
 use crate::trace::event::Kind;
 use crate::trace::tap::{SIP_PORTS, Tap};
@@ -34,6 +34,8 @@ pub(super) struct Mirror {
     opening: BTreeMap<Ours, Opening>,
     /// The numbers that the connections carry in the record.
     known: BTreeMap<Ours, ConnectionId>,
+    /// Those whose other end is dead, although its last bytes may still be on their way to us.
+    dead: BTreeSet<Ours>,
     secure: BTreeSet<SocketAddr>,
     opened_by_us: u64,
     opened_by_iut: u64,
@@ -47,6 +49,7 @@ impl Mirror {
             iut,
             opening: BTreeMap::new(),
             known: BTreeMap::new(),
+            dead: BTreeSet::new(),
             secure: BTreeSet::new(),
             opened_by_us: 0,
             opened_by_iut: 0,
@@ -62,6 +65,11 @@ impl Mirror {
     /// TLS is spoken at these listeners of ours.
     pub(super) fn secure(&mut self, listeners: impl IntoIterator<Item = SocketAddr>) {
         self.secure.extend(listeners);
+    }
+
+    /// The process of the IUT was killed: nothing that we send on its connections reaches anyone.
+    pub(super) fn died(&mut self) {
+        self.dead.extend(self.known.keys().copied());
     }
 
     fn is_iut(&self, address: SocketAddr) -> bool {
@@ -86,8 +94,10 @@ impl Mirror {
             Input::Received { connection, data } => self.stream((node, *connection), true, data),
             Input::Closed { connection, how } => {
                 self.opening.remove(&(node, *connection));
+                // The system may close the connections of the dead in good order.
+                let how = if self.dead.remove(&(node, *connection)) { Closure::Reset } else { *how };
                 if let Some(id) = self.known.remove(&(node, *connection)) {
-                    self.tap.closed(id, *how, true, |kind| self.kinds.push(kind));
+                    self.tap.closed(id, how, true, |kind| self.kinds.push(kind));
                 }
             }
             Input::Datagram { .. } | Input::Accepted { .. } | Input::Committed { .. } | Input::Timeout => {}
@@ -122,6 +132,7 @@ impl Mirror {
             Output::Connect { connection, transport, peer } if self.is_iut(*peer) => {
                 self.opening.insert((node, *connection), Opening { transport: *transport, peer: *peer, unsent: Vec::new() });
             }
+            Output::Send { connection, .. } if self.dead.contains(&(node, *connection)) => {}
             Output::Send { connection, data } => match self.opening.get_mut(&(node, *connection)) {
                 Some(opening) => opening.unsent.push(data.clone()),
                 None => self.stream((node, *connection), false, data),
@@ -141,7 +152,6 @@ impl Mirror {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Closure;
     use crate::trace::event::Content;
     use crate::wire::sip::Builder;
 

@@ -19,6 +19,7 @@ mod queue;
 mod stream;
 mod tls;
 mod watch;
+mod weather;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -34,15 +35,17 @@ pub use fault::Fault;
 pub use limits::{Limits, raise_descriptor_limit};
 pub use ports::{Bound, Listener, Use};
 pub use tls::{Names, Tls, TlsFiles, names_of};
+pub use weather::IUT;
 
 use super::disk::{self, Committer};
-use super::{Hub, NodeId};
+use super::{CommitPlan, Hub, NodeId};
 use crate::engine::{BatchId, CommitOutcome, ConnectionId, Engine, Input, Output, Store, Write};
 use crate::time::Instant;
 use crate::trace::event::{Event, Kind};
 use connection::Connection;
 use stream::{Scratch, Stream};
 use watch::Watch;
+use weather::Weather;
 
 /// Arrivals that wait for the engines; while they are so many, sockets are not read.
 const INBOX: usize = 1_024;
@@ -94,6 +97,8 @@ struct Node<E> {
     accepted: u64,
     commits: Option<Committer<BoxedStore>>,
     committing: usize,
+    /// How its commits go, where that is not left to the store, and how many there were.
+    plan: Option<(CommitPlan, u64)>,
 }
 
 /// What a node's records go to.
@@ -116,6 +121,10 @@ pub struct Sockets<E> {
     committed: (UnboundedSender<Outcome>, UnboundedReceiver<Outcome>),
     nodes: Vec<Node<E>>,
     watch: Watch,
+    /// What holds things up, once something does.
+    weather: Option<Weather>,
+    /// The address of the IUT, when that is another process.
+    iut: Option<IpAddr>,
     effects: Vec<Output>,
     swept: tokio::time::Instant,
     /// Whether a deadline was served last: then what has arrived comes first.
@@ -136,6 +145,8 @@ impl<E: Engine> Sockets<E> {
             committed: mpsc::unbounded_channel(),
             nodes: Vec::new(),
             watch: Watch::log(),
+            weather: None,
+            iut: None,
             effects: Vec::new(),
             swept: tokio::time::Instant::now(),
             woke: false,
@@ -146,6 +157,7 @@ impl<E: Engine> Sockets<E> {
     #[must_use]
     pub fn observing(mut self, address: IpAddr) -> Self {
         self.watch = Watch::record(address);
+        self.iut = Some(address);
         self
     }
 
@@ -158,6 +170,13 @@ impl<E: Engine> Sockets<E> {
     pub fn record(&mut self, kind: Kind) {
         let now = self.now();
         self.watch.edge().record(now, kind);
+    }
+
+    /// The IUT was killed and lives again. For our nodes no time has passed since `then`, when it was
+    /// killed.
+    pub fn iut_restarted(&mut self, then: Instant) {
+        self.watch.iut_died();
+        self.clock.resume_at(then);
     }
 
     /// Adds an engine that speaks on these sockets and commits to this store.
@@ -186,7 +205,19 @@ impl<E: Engine> Sockets<E> {
         }
         let hub = Hub::new(Arc::clone(&name), engine, false);
         let connections = BTreeMap::new();
-        let node = Node { hub, name, datagrams, addresses, tasks, listening, connections, accepted: 0, commits, committing: 0 };
+        let node = Node {
+            hub,
+            name,
+            datagrams,
+            addresses,
+            tasks,
+            listening,
+            connections,
+            accepted: 0,
+            commits,
+            committing: 0,
+            plan: None,
+        };
         self.nodes.push(node);
         Ok(id)
     }
@@ -244,13 +275,19 @@ impl<E: Engine> Sockets<E> {
                 }
             }
             let now = self.clock.now();
+            // What links hold up is ours alone, so it can wait for whoever is late.
+            let by = limit.map_or(now, |limit| now.min(limit));
+            if let Some(held) = self.weather.as_mut().and_then(|weather| weather.release(by)) {
+                return Some(self.go_on(now, held));
+            }
             let next = self.deadline();
             if let Some((at, node)) = next.filter(|(at, _)| *at <= now) {
                 tracing::trace!(target: "engine", late_us = now.since(at).as_micros(), "deadline");
                 self.woke = true;
-                return self.feed(node, Input::Timeout);
+                return self.deliver(node, Input::Timeout);
             }
-            let until = next.map(|(at, _)| at).into_iter().chain(limit).min();
+            let held = self.weather.as_ref().and_then(Weather::next);
+            let until = next.map(|(at, _)| at).into_iter().chain(limit).chain(held).min();
             let sweep = self.swept + self.limits.sweep();
             let wake = until.map_or(sweep, |until| self.clock.at(until).min(sweep));
             tokio::select! {
@@ -292,25 +329,51 @@ impl<E: Engine> Sockets<E> {
         }
     }
 
-    /// Hands on what concerns a connection only while the engine still has it.
+    /// Something has come from outside: it is recorded, and handed on unless a link holds it up.
     fn admit(&mut self, id: NodeId, input: Input) -> Option<NodeId> {
         let node = self.nodes.get_mut(id.0 as usize)?;
         match &input {
             Input::Received { connection, .. } => node.connections.get_mut(connection)?.heard(),
-            Input::Closed { connection, how } => {
-                let gone = node.connections.remove(connection)?;
-                tracing::debug!(target: "socket", node = %node.name, peer = %gone.peer(), ?how, "closed");
-            }
+            Input::Closed { connection, .. } if !node.connections.contains_key(connection) => return None,
             Input::Committed { .. } => node.committing = node.committing.saturating_sub(1),
             _ => {}
         }
         self.feed(id, input)
     }
 
+    /// Records what a node is told and tells it, now or when its link lets it pass.
     fn feed(&mut self, id: NodeId, input: Input) -> Option<NodeId> {
         let now = self.clock.now();
-        let node = self.nodes.get_mut(id.0 as usize)?;
+        let node = self.nodes.get(id.0 as usize)?;
         self.watch.input(now, id, &node.name, &input);
+        match self.hold_up_input(now, id, input) {
+            Some(input) => self.deliver(id, input),
+            None => Some(id),
+        }
+    }
+
+    /// Tells an engine something, unless it concerns a connection that it has given up.
+    fn deliver(&mut self, id: NodeId, input: Input) -> Option<NodeId> {
+        let node = self.nodes.get_mut(id.0 as usize)?;
+        match &input {
+            Input::Received { connection, .. } | Input::Accepted { connection, .. } | Input::Connected { connection, .. } => {
+                node.connections.get(connection).filter(|own| own.is_wanted())?;
+            }
+            Input::Closed { connection, how } => {
+                let gone = node.connections.remove(connection)?;
+                tracing::debug!(target: "socket", node = %node.name, peer = %gone.peer(), ?how, "closed");
+                if !gone.is_wanted() {
+                    return None;
+                }
+            }
+            Input::Datagram { .. } | Input::Committed { .. } | Input::Timeout => {}
+        }
+        self.tell(id, input)
+    }
+
+    fn tell(&mut self, id: NodeId, input: Input) -> Option<NodeId> {
+        let now = self.clock.now();
+        let node = self.nodes.get_mut(id.0 as usize)?;
         node.hub.feed(now, input, self.watch.edge(), &mut self.effects);
         self.settle(id, now);
         Some(id)
@@ -326,14 +389,21 @@ impl<E: Engine> Sockets<E> {
         self.watch.settled(&self.nodes[id.0 as usize].name);
     }
 
+    /// Does what an engine asks for, now or when its link lets it pass.
     fn carry_out(&mut self, id: NodeId, now: Instant, output: Output) {
+        if let Some(output) = self.hold_up_output(now, id, output) {
+            self.put_out(id, now, output);
+        }
+    }
+
+    fn put_out(&mut self, id: NodeId, now: Instant, output: Output) {
         self.watch.output(now, id, &self.nodes[id.0 as usize].name, &output);
         match output {
             Output::Datagram { local, peer, data } => self.send_datagram(id, local, peer, data),
             Output::Connect { connection, transport, peer } => self.connect(id, connection, transport, peer),
             Output::Send { connection, data } => self.send(id, connection, data),
             Output::Close { connection, how } => self.close(id, connection, how),
-            Output::Commit { batch, writes } => self.commit(id, batch, writes),
+            Output::Commit { batch, writes } => self.plan_commit(id, now, batch, writes),
             Output::Note(_) => {}
         }
     }
@@ -378,7 +448,8 @@ impl<E: Engine> Sockets<E> {
             let unsent = node.datagrams.iter().any(|own| own.out.capacity() < OUTBOX);
             node.committing > 0 || unsent || node.connections.values().any(Connection::is_busy)
         };
-        !self.inbox.is_empty() || !self.committed.1.is_empty() || self.nodes.iter().any(busy)
+        let held = self.weather.as_ref().is_some_and(|weather| !weather.is_empty());
+        held || !self.inbox.is_empty() || !self.committed.1.is_empty() || self.nodes.iter().any(busy)
     }
 }
 

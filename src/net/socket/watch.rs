@@ -36,6 +36,13 @@ impl Watch {
         }
     }
 
+    /// The process of the IUT was killed.
+    pub(super) fn iut_died(&mut self) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.died();
+        }
+    }
+
     /// Everything recorded so far.
     pub(super) fn events(&self) -> &[Event] {
         self.edge.events()

@@ -29,6 +29,8 @@ pub struct Stored {
     pub suite_hash: String,
     /// What is in it.
     pub outcomes: Vec<StoredOutcome>,
+    /// How much faster than the clock on the wall time went; `None` where it was virtual.
+    pub speed: Option<f64>,
     /// Whether a footer says that the run went to its end.
     pub complete: bool,
 }
@@ -119,12 +121,13 @@ fn begin(value: &Value, kind: &str, stored: &mut Stored) -> Result<(), String> {
     }
     stored.seed = seed(&value["seed"])?;
     stored.suite_hash = value["suite"]["hash"].as_str().unwrap_or("").to_owned();
+    stored.speed = (value["clock"] == "real").then(|| value["speed"].as_f64().unwrap_or(1.0));
     Ok(())
 }
 
 fn take(value: &Value, kind: &str, open: &mut Option<StoredOutcome>, stored: &mut Stored) -> Result<(), String> {
     match (kind, open.as_mut()) {
-        ("scenario-start", None) => *open = Some(started(value)?),
+        ("scenario-start", None) => *open = Some(started(value, stored.speed.is_none())?),
         ("scenario-end", Some(outcome)) => {
             outcome.gate = text(value, "gate")?;
             if let Some(trace) = &mut outcome.trace {
@@ -148,11 +151,11 @@ fn take(value: &Value, kind: &str, open: &mut Option<StoredOutcome>, stored: &mu
     Ok(())
 }
 
-fn started(value: &Value) -> Result<StoredOutcome, String> {
+fn started(value: &Value, virtual_clock: bool) -> Result<StoredOutcome, String> {
     let (scenario, variant) = (text(value, "scenario")?, text(value, "variant")?);
     let header = value.get("book").map(|book| header(value, book, &scenario, &variant)).transpose()?;
     let requirements = strings(&value["requirements"]);
-    let trace = header.map(|header| Trace { header, ..Trace::default() });
+    let trace = header.map(|header| Trace { header: Header { virtual_clock, ..header }, ..Trace::default() });
     let repetition = value["repetition"].as_u64().unwrap_or(1);
     Ok(StoredOutcome { scenario, variant, repetition, requirements, gate: String::new(), findings: Vec::new(), trace })
 }
@@ -191,7 +194,7 @@ fn header(value: &Value, book: &Value, scenario: &str, variant: &str) -> Result<
         },
         policy: policy.map(|(name, value)| (name.clone(), value.as_str().unwrap_or("").to_owned())).collect(),
         pics: strings(&value["pics"]).into_iter().collect(),
-        virtual_clock: true,
+        ..Header::default()
     })
 }
 

@@ -48,6 +48,10 @@ pub struct Opening<'a> {
     pub selected: &'a [String],
     /// The seed.
     pub seed: u64,
+    /// Against whom.
+    pub target: &'a str,
+    /// How much faster than the clock on the wall time went; `None` where it was virtual.
+    pub speed: Option<f64>,
     /// Whether less than the whole suite was meant.
     pub filtered: bool,
 }
@@ -69,17 +73,21 @@ impl<W: Write> Writer<W> {
     pub fn begin(out: W, keep: Keep, opening: &Opening<'_>) -> io::Result<Self> {
         let mut writer = Self { out, keep, hash: Hash::default() };
         let names = opening.selected.iter().fold(Hash::default(), |hash, name| hash.with(name.as_bytes()).with(b"\n"));
-        writer.put(&json!({
+        let mut header = json!({
             "type": "header",
             "schema": SCHEMA,
             "tool": concat!("cpmcheck ", env!("CARGO_PKG_VERSION")),
             "suite": { "title": opening.title, "hash": opening.suite_hash, "selected": opening.selected.len(), "selected-hash": names.text() },
-            "target": "reference",
+            "target": opening.target,
             "seed": seed_text(opening.seed),
             "shard": "1/1",
-            "clock": "virtual",
+            "clock": if opening.speed.is_some() { "real" } else { "virtual" },
             "filtered": opening.filtered,
-        }))?;
+        });
+        if let Some(speed) = opening.speed {
+            header["speed"] = json!(speed);
+        }
+        writer.put(&header)?;
         Ok(writer)
     }
 

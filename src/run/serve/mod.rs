@@ -18,10 +18,10 @@ pub use config::{Group, LimitSettings, Mistake, Settings, TimerSettings, TlsSett
 
 use crate::endpoint::{self, Hosts, Timing};
 use crate::engine::{MemoryStore, Store, Transport};
-use crate::net::NodeId;
 use crate::net::disk::{Disk, OpenError};
 pub use crate::net::socket::Listener;
 use crate::net::socket::{self, Bound, BoxedStore, Clock, Limits, Names, Sockets, Tls, Use, names_of};
+use crate::net::{CommitPlan, NodeId};
 use crate::pf::BadRecord;
 use actor::Actor;
 use config::seconds;
@@ -145,6 +145,9 @@ impl Server {
         let (store, records) = self.store()?;
         let engine = Actor::new(self.part, &self.settings, self.endpoint(&bound)?, records)?;
         let node = sockets.add(self.part.name().into(), bound, Some(store), engine)?;
+        if let Some(plan) = self.commit_plan()? {
+            sockets.set_commit_plan(node, plan);
+        }
         sockets.act(node, |actor, now| actor.begin(now));
         ready(&listeners);
         tokio::pin!(stop);
@@ -164,6 +167,12 @@ impl Server {
         tracing::info!(target: "serve", "draining");
         sockets.drain(self.drain).await;
         Ok(())
+    }
+
+    /// Commits that are to be slow or to fail, for tests.
+    fn commit_plan(&self) -> Result<Option<CommitPlan>, Mistake> {
+        let plan = super::ground::commit_plan(&self.settings.values()?);
+        Ok((plan != CommitPlan::default()).then_some(plan))
     }
 
     /// As many as were asked for explicitly; otherwise what there is will do.

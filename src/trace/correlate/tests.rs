@@ -120,16 +120,22 @@ fn forks_have_dialogs_of_their_own() {
 }
 
 #[test]
-fn datagrams_repeat_requests_and_streams_do_not() {
-    for (transport, repeated) in [(Transport::Udp, Some(0)), (Transport::Tcp, None)] {
+fn datagrams_repeat_requests_and_streams_only_what_a_proxy_hands_on() {
+    let ends = [("focus", "pf"), ("pf", "focus")];
+    for (transport, (from, to), repeated) in [
+        (Transport::Udp, ends[0], Some(0)),
+        (Transport::Udp, ends[1], Some(0)),
+        (Transport::Tcp, ends[0], Some(0)),
+        (Transport::Tcp, ends[1], None),
+    ] {
         let mut tape = Tape::new();
         tape.transport = transport;
-        let invite = tape.ask("focus", "pf", "INVITE", In { call_id: "f", from: "cf", to: None, cseq: 1 });
+        let invite = tape.ask(from, to, "INVITE", In { call_id: "f", from: "cf", to: None, cseq: 1 });
         let again = tape.message(invite).clone();
-        let again = tape.sip("focus", "pf", again);
-        let answer = tape.answer(invite, "pf", "focus", 200, "t");
+        let again = tape.sip(from, to, again);
+        let answer = tape.answer(invite, to, from, 200, "t");
         let same = tape.message(answer).clone();
-        let same = tape.sip("pf", "focus", same);
+        let same = tape.sip(to, from, same);
         let facts = Correlation::of(&tape.trace()).facts;
         assert_eq!(facts[again as usize].retransmission, repeated);
         assert_eq!(facts[same as usize].retransmission, Some(answer));

@@ -23,6 +23,8 @@ struct Transaction {
     dialog: Option<DialogId>,
     is_invite: bool,
     answered: bool,
+    /// Whether its request came to the IUT again.
+    repeated: bool,
     /// The responses so far: To tag, code, event.
     responses: Vec<(String, u16, u32)>,
     /// The first ACK of each To tag.
@@ -133,6 +135,7 @@ impl Transactions {
             dialog: filing.dialog,
             is_invite: method == "INVITE",
             answered: false,
+            repeated: false,
             responses: Vec::new(),
             acks: Vec::new(),
         });
@@ -147,11 +150,13 @@ impl Transactions {
     }
 
     /// The same request again. Only an unreliable transport repeats requests (RFC 3261 17.1.1.2,
-    /// 17.1.2.2); on others a second one is an event of its own.
-    fn repeat(&self, at: usize, filing: &Filing<'_>, facts: &mut Facts) {
-        let transaction = &self.all[at];
+    /// 17.1.2.2), so that one which the IUT repeats on a stream is an event of its own. What comes to
+    /// it twice on a stream was repeated before a proxy, which hands it on as it came (16.11).
+    fn repeat(&mut self, at: usize, filing: &Filing<'_>, facts: &mut Facts) {
+        let transaction = &mut self.all[at];
         facts.transaction = Some(transaction.symbol);
-        facts.retransmission = (!filing.reliable).then_some(transaction.request);
+        transaction.repeated |= !filing.sent;
+        facts.retransmission = (!filing.reliable || !filing.sent).then_some(transaction.request);
     }
 
     /// An ACK. Each further 2xx, and each further final response, is acknowledged anew
@@ -182,7 +187,7 @@ impl Transactions {
         let (code, tag) = (response.message.status()?, response.to_tag.unwrap_or(""));
         let earlier = transaction.responses.iter().find(|(known, status, _)| *status == code && known == tag);
         let earlier = earlier.map(|(_, _, event)| *event);
-        let repeats_by_right = !reliable || (transaction.is_invite && (200..300).contains(&code));
+        let repeats_by_right = !reliable || transaction.repeated || (transaction.is_invite && (200..300).contains(&code));
         let retransmission = earlier.filter(|_| repeats_by_right);
         if earlier.is_none() {
             transaction.responses.push((tag.to_owned(), code, number));
