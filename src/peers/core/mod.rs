@@ -9,11 +9,13 @@
 //! SUBSCRIBE to registrations    -> the registrar
 //! ```
 //!
-//! It keeps no transactions (RFC 3261 16.11) except for the INVITEs that it forks. It puts itself
+//! It keeps no transactions (RFC 3261 16.11) except for the INVITEs that it forks, and it remembers
+//! what went from datagrams to a stream. It puts itself
 //! into the route set of every dialog. Third-party registrations are not its own business: a
 //! [`super::Scripted`] of the role core sends them.
 
 mod bindings;
+mod bridge;
 mod forks;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +28,7 @@ use crate::time::Instant;
 use crate::wire::sip::header::{self, NameAddr};
 use crate::wire::sip::{Builder, Message, Method, Name, Uri};
 use bindings::Location;
+use bridge::{Bridge, Known};
 use forks::{Branch, Fork, Forks};
 
 /// What the core is told about its surroundings.
@@ -56,6 +59,7 @@ pub struct Core {
     pf: Option<IpAddr>,
     location: Location,
     forks: Forks,
+    bridge: Bridge,
     /// The device to which an INVITE went, by the branch with which it came.
     chosen: BTreeMap<String, String>,
     order: VecDeque<String>,
@@ -77,6 +81,7 @@ impl Core {
             transport,
             location,
             forks: Forks::default(),
+            bridge: Bridge::default(),
             chosen: BTreeMap::new(),
             order: VecDeque::new(),
             registrations: 0,
@@ -208,9 +213,35 @@ impl Core {
 
     fn forward(&mut self, now: Instant, request: Builder, message: &Message, source: &Source) {
         let branch = TransportLayer::stateless_branch(message, "");
+        if self.is_repetition_for_a_stream(now, &request, &branch, message, source) {
+            return;
+        }
         if !self.transport.forward_request(now, request, source, &branch) {
             self.refuse(now, 404, message, source);
         }
+    }
+
+    /// Whether a request is on its way over a stream already, or answered: then it is answered again.
+    fn is_repetition_for_a_stream(
+        &mut self,
+        now: Instant,
+        request: &Builder,
+        branch: &str,
+        message: &Message,
+        source: &Source,
+    ) -> bool {
+        let hop = || self.transport.route(request.clone(), branch).map(|(_, hop)| hop);
+        let acknowledges = message.method_token() == Some("ACK");
+        if source.transport.is_reliable() || acknowledges || !hop().is_some_and(|hop| hop.transport.is_reliable()) {
+            return false;
+        }
+        match self.bridge.take(message) {
+            Known::New => return false,
+            Known::UnderWay => {}
+            Known::Answered(answer) => _ = self.transport.forward_response(now, Builder::of(&answer)),
+        }
+        self.transport.note("proxy", "a repetition went no further: its next hop is a stream");
+        true
     }
 
     fn refuse(&mut self, now: Instant, status: u16, message: &Message, source: &Source) {
@@ -247,7 +278,10 @@ impl Core {
         let branch = message.via().ok().and_then(|via| via.branch()).unwrap_or("").to_owned();
         if self.forks.of_response(&branch).is_some() {
             self.on_fork_response(now, &branch, message);
-        } else if !self.transport.forward_response(now, Builder::of(&message)) {
+            return;
+        }
+        self.bridge.answered(&message);
+        if !self.transport.forward_response(now, Builder::of(&message)) {
             self.transport.note("proxy", "response dropped: nobody behind it is known");
         }
     }
