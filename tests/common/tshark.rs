@@ -18,7 +18,8 @@ pub(crate) fn has_tshark() -> bool {
     here
 }
 
-fn tshark(path: &Path) -> Command {
+/// A tshark that reads a capture of ours.
+pub(crate) fn tshark(path: &Path) -> Command {
     let mut command = Command::new("tshark");
     // What was said inside of TLS is written as it was there.
     command.arg("-r").arg(path).args(["-d", "tcp.port==2855,msrp", "-d", "tcp.port==5061,sip"]);

@@ -39,7 +39,7 @@ pub(crate) fn has(program: &str) -> bool {
 }
 
 /// Tells that a test is skipped for want of something, and counts it; with `CI` set it fails.
-fn skip(missing: &str) -> bool {
+pub(crate) fn skip(missing: &str) -> bool {
     static SKIPPED: AtomicUsize = AtomicUsize::new(0);
     assert!(std::env::var_os("CI").is_none(), "{missing} is missing: CI installs it");
     let count = 1 + SKIPPED.fetch_add(1, Ordering::Relaxed);
@@ -254,7 +254,7 @@ impl Sipp {
             self.command.args(["-oocsf", "beside.xml"]);
         }
         let screen = fs::File::create(self.folder.path().join("screen")).expect("a file");
-        let process = self.command.stdout(screen).spawn().expect("sipp starts");
+        let process = self.command.stdout(screen.try_clone().expect("a file")).stderr(screen).spawn().expect("sipp starts");
         if let Some((transport, port)) = self.bound {
             await_port(&format!("sipp {}", self.scenario), transport, port);
         }
