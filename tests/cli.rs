@@ -121,6 +121,7 @@ fn the_built_in_suite_is_listed_and_explained() {
 fn help_knows_exit_codes_and_completions_are_scripts() {
     let text = stdout(cpmcheck().args(["help", "exit-codes"]));
     assert!(text.contains("130") && text.contains("conformance"), "{text}");
+    assert!(stdout(cpmcheck().args(["help", "run"])).contains("Usage: cpmcheck run "));
     assert!(stdout(cpmcheck().args(["completions", "bash"])).contains("cpmcheck"));
     assert!(stdout(cpmcheck().args(["schema", "scenario"])).contains("\"$schema\""));
 }

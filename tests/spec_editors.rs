@@ -83,9 +83,17 @@ fn every_knob_is_listed_with_its_type_its_default_and_its_reading() {
 #[test]
 fn a_reading_tells_both_sides_its_knob_and_the_scenarios_that_differ() {
     let text = explained(&["AMB-10"]);
-    for part in
-        ["ours ", "other ", "bye.no-reason = leave", "told apart by", "policy/bye-without-reason", "@defer", "as we read it"]
-    {
+    for part in [
+        "concerns",
+        "DGC-9-02",
+        "ours ",
+        "other ",
+        "bye.no-reason = leave",
+        "told apart by",
+        "policy/bye-without-reason",
+        "@defer",
+        "as we read it",
+    ] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     assert!(explained(&["amb-18"]).contains("other "));
@@ -99,6 +107,7 @@ fn a_requirement_shows_its_rule_what_breaks_it_and_who_shows_it() {
     {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
+    assert!(!text.contains("AMB-18"), "a reading of another requirement of the clause is told: {text}");
     assert!(explained(&["8.3.2.9.1.4"]).contains("DGC-1.4-02"));
     assert!(explained(&["c0204"]).starts_with("C0204: "));
 }

@@ -48,7 +48,7 @@ pub(super) fn help(args: &HelpArgs, console: &Console, mut command: clap::Comman
         Some("verdicts") => VERDICTS.to_owned(),
         Some("selectors") => SELECTORS.to_owned(),
         Some(topic) => match command.find_subcommand_mut(topic) {
-            Some(found) => found.render_long_help().to_string(),
+            Some(found) => found.clone().bin_name(format!("cpmcheck {topic}")).render_long_help().to_string(),
             None => {
                 console.talk(&format!(
                     "error[U0001]: there is no help on `{topic}`\n   = topics      exit-codes, verdicts, selectors, or a command\n"

@@ -30,7 +30,7 @@ pub fn to_markdown(revision: &Revision<'_>) -> String {
     for (clause, entries) in by_clause(&revision.coverage) {
         let _ = write!(out, "\n### {}\n\n", text(clause));
         let rows = entries.into_iter().map(|entry| requirement(entry, suite));
-        out.push_str(&table(&["requirement", "level", "what", "coverage", "tamper", "scenarios"], rows));
+        out.push_str(&table(&["requirement", "level", "what", "coverage", "tamper", "scenarios", "readings"], rows));
     }
     out.push_str(&exempt(&revision.coverage));
     let _ = write!(out, "\n## Readings\n\nWhere the text can be read in two ways, the reference PF reads it like this.\n\n");
@@ -68,7 +68,9 @@ fn requirement(entry: &Entry, suite: &Suite) -> Vec<String> {
     let coverage = if entry.untestable.is_some() { "no rule".to_owned() } else { entry.coverage.name().to_owned() };
     let tamper = if entry.tamper > 0 { format!("{}/{}", entry.caught, entry.tamper) } else { String::new() };
     let scenarios: Vec<String> = entry.scenarios.iter().map(|id| code(id)).collect();
-    vec![text(&entry.id), level_name(entry.level).to_owned(), text(summary), coverage, tamper, scenarios.join(" ")]
+    let readings: Vec<&str> = suite.catalogue.readings_of(&entry.id).map(|reading| reading.id.as_str()).collect();
+    let [scenarios, readings] = [scenarios.join(" "), readings.join(" ")];
+    vec![text(&entry.id), level_name(entry.level).to_owned(), text(summary), coverage, tamper, scenarios, text(&readings)]
 }
 
 fn exempt(entries: &[Entry]) -> String {
@@ -112,5 +114,6 @@ fn object(entry: &Entry, suite: &Suite) -> Value {
         "untestable": entry.untestable,
         "tamper": { "caught": entry.caught, "of": entry.tamper },
         "scenarios": entry.scenarios,
+        "readings": suite.catalogue.readings_of(&entry.id).map(|reading| reading.id.as_str()).collect::<Vec<_>>(),
     })
 }

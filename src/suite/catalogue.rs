@@ -226,6 +226,11 @@ impl Catalogue {
     pub fn get(&self, id: &str) -> Option<&Requirement> {
         self.requirements.iter().find(|requirement| requirement.id == id)
     }
+
+    /// The readings that decide what a requirement means.
+    pub fn readings_of(&self, id: &str) -> impl Iterator<Item = &Reading> {
+        self.readings.iter().filter(move |reading| reading.requirements.iter().any(|known| known == id))
+    }
 }
 
 /// An ambiguity of the text: how we read it, and how it could be read.
@@ -235,6 +240,8 @@ pub struct Reading {
     pub id: String,
     /// Where in the text.
     pub clause: String,
+    /// The requirements whose meaning it decides.
+    pub requirements: Vec<String>,
     /// What can be read two ways.
     pub question: String,
     /// Our reading.

@@ -1,6 +1,6 @@
 //! `suite.yaml` and `readings.yaml`.
 
-use super::catalogue::Reading;
+use super::catalogue::{Reading, Requirement};
 use super::diagnostics::Diagnostic;
 use super::reader::{self, Desk, Fields};
 use super::resolve::policy;
@@ -18,7 +18,7 @@ pub(super) const IDENTITY_FIELDS: &[&str] = &["uri", "aliases", "display", "devi
 /// The fields of a group.
 pub(super) const GROUP_FIELDS: &[&str] = &["focus", "conversation-id", "contribution-id", "subject", "members"];
 /// The fields of a reading.
-pub(super) const READING_FIELDS: &[&str] = &["clause", "question", "ours", "other", "why", "knob", "scenarios"];
+pub(super) const READING_FIELDS: &[&str] = &["clause", "requirements", "question", "ours", "other", "why", "knob", "scenarios"];
 
 /// Reads `suite.yaml`.
 pub(super) fn read(desk: &Desk, tree: &Node) -> Defaults {
@@ -132,13 +132,13 @@ impl Defaults {
     }
 }
 
-/// Reads `readings.yaml`: a map from identifiers to readings.
-pub(super) fn readings(desk: &Desk, tree: &Node, scenarios: &[String]) -> Vec<Reading> {
+/// Reads `readings.yaml`: a map from identifiers to readings. What they name has to exist.
+pub(super) fn readings(desk: &Desk, tree: &Node, scenarios: &[String], requirements: &[Requirement]) -> Vec<Reading> {
     let Some(fields) = Fields::of(desk, tree, "the list of readings") else { return Vec::new() };
-    fields.entries.iter().filter_map(|entry| reading(desk, entry, scenarios)).collect()
+    fields.entries.iter().filter_map(|entry| reading(desk, entry, scenarios, requirements)).collect()
 }
 
-fn reading(desk: &Desk, entry: &Entry, scenarios: &[String]) -> Option<Reading> {
+fn reading(desk: &Desk, entry: &Entry, scenarios: &[String], requirements: &[Requirement]) -> Option<Reading> {
     let fields = Fields::of(desk, &entry.value, "a reading")?;
     fields.known(desk, "a reading", READING_FIELDS);
     let text = |name: &str| fields.get(name).and_then(|node| reader::text(desk, node, &format!("`{name}`"))).map(str::to_owned);
@@ -160,9 +160,20 @@ fn reading(desk: &Desk, entry: &Entry, scenarios: &[String]) -> Option<Reading> 
             scenarios.iter().map(String::as_str),
         ));
     }
+    let concerned = fields.get("requirements").map(|node| reader::texts(desk, node, "`requirements`")).unwrap_or_default();
+    for (id, place) in concerned.iter().filter(|(id, _)| !requirements.iter().any(|known| known.id == *id)) {
+        desk.say(
+            Diagnostic::new("Y0013", *place, format!("requirement `{id}` is not in the catalogue")).label("not known").allowed(
+                "the catalogue has",
+                id,
+                requirements.iter().map(|known| known.id.as_str()),
+            ),
+        );
+    }
     Some(Reading {
         id: entry.key.text.clone(),
         clause: text("clause").unwrap_or_default(),
+        requirements: concerned.into_iter().map(|(id, _)| id.to_owned()).collect(),
         question: text("question").unwrap_or_default(),
         ours: text("ours").unwrap_or_default(),
         other: text("other").unwrap_or_default(),

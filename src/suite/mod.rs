@@ -111,7 +111,7 @@ pub fn load_all(sources: Sources) -> Loaded {
     let mut scenarios = read_scenarios(&desk, &sources, &trees, &defaults, &library, root("requirements.yaml"));
     let ids: Vec<String> = scenario_files(&sources).map(|(_, id)| id.to_owned()).collect();
     if let Some(tree) = root("readings.yaml") {
-        catalogue.readings = defaults::readings(&desk, tree, &ids);
+        catalogue.readings = defaults::readings(&desk, tree, &ids, &catalogue.requirements);
     }
     lint::controls(&desk, &scenarios, &ids, &controls(&sources, &trees));
     library.report_unused(&desk);

@@ -35,7 +35,7 @@ pub(super) fn requirement(requirement: &Requirement, suite: &Suite) -> String {
     for scenario in listed {
         let _ = writeln!(out, "    {:<44} {}", scenario.id, scenario.title);
     }
-    readings_of(clause, suite, &mut out);
+    list(&mut out, suite.catalogue.readings_of(id));
     out
 }
 
@@ -65,13 +65,14 @@ fn source(suite: &Suite, place: crate::pattern::ast::Place) -> String {
 
 /// The readings of a clause or of items of it.
 fn readings_of(clause: &str, suite: &Suite, out: &mut String) {
-    let readings = suite.catalogue.readings.iter();
-    let found: Vec<&Reading> = readings.filter(|reading| reading.clause.split(", ").any(|own| is_below(own, clause))).collect();
-    if !found.is_empty() {
-        out.push_str("\n  can be read in two ways\n");
-    }
-    for reading in found {
-        let _ = writeln!(out, "    {}  {}", reading.id, reading.question);
+    let stands_there = |reading: &&Reading| reading.clause.split(", ").any(|own| is_below(own, clause));
+    list(out, suite.catalogue.readings.iter().filter(stands_there));
+}
+
+fn list<'a>(out: &mut String, readings: impl Iterator<Item = &'a Reading>) {
+    for (at, reading) in readings.enumerate() {
+        let title = if at == 0 { "\n  can be read in two ways\n" } else { "" };
+        let _ = writeln!(out, "{title}    {}  {}", reading.id, reading.question);
     }
 }
 
@@ -86,6 +87,11 @@ pub(super) fn reading(reading: &Reading, suite: &Suite) -> String {
         "{}  {}\n  {}\n\n  ours   {}\n  other  {}\n",
         reading.id, reading.clause, reading.question, reading.ours, reading.other
     );
+    for (at, id) in reading.requirements.iter().enumerate() {
+        let summary = suite.catalogue.get(id).map_or("", |requirement| requirement.summary.as_str());
+        let title = if at == 0 { "\n  concerns\n" } else { "" };
+        let _ = writeln!(out, "{title}    {id:<12} {summary}");
+    }
     let decides = |knob: &&Knob| knob.reading == Some(&reading.id) || reading.knob.as_deref() == Some(knob.name);
     let knobs: Vec<&Knob> = policy::knobs().iter().filter(decides).collect();
     if knobs.is_empty() {
