@@ -1,7 +1,7 @@
 //! `cpmcheck publish`: the conformance report of the reference PF, as it stands in `reports/`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::load::SuiteArgs;
 use super::{Console, Exit};
@@ -29,9 +29,18 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
     };
     let none = BTreeMap::new();
     let revision = measure(&loaded.suite, "", Terms { policy: &none, seed: None, tamper: true });
-    let files = [("conformance.md", to_markdown(&revision)), ("conformance.json", format!("{:#}\n", to_json(&revision)))];
+    let files = [
+        ("conformance.md", to_markdown(&revision, &to_root(&args.dir))),
+        ("conformance.json", format!("{:#}\n", to_json(&revision))),
+    ];
     let results = files.iter().map(|(name, text)| put(&args.dir.join(name), text, args.check, console));
     results.fold(Exit::Ok, Exit::and)
+}
+
+/// The way from a folder to the one that its path starts from.
+fn to_root(dir: &Path) -> String {
+    let folders = dir.components().filter(|part| matches!(part, Component::Normal(_)));
+    folders.map(|_| "../").collect()
 }
 
 fn put(path: &Path, text: &str, check: bool, console: &Console) -> Exit {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::markdown::{code, table, text};
+use super::markdown::{code, link, table, text};
 use super::terminal::level_name;
 use crate::judge::coverage::{Coverage, Entry, summary};
 use crate::judge::outcome::Outcome;
@@ -13,8 +13,9 @@ use crate::judge::revision::Revision;
 use crate::suite::Suite;
 use crate::suite::catalogue::{Level, Reading};
 
-/// The report as a page of Markdown that stands in a folder beside the suite's.
-pub fn to_markdown(revision: &Revision<'_>) -> String {
+/// The report as a page of Markdown. `root` leads from its folder to where the paths of the suite
+/// begin, `../` for example.
+pub fn to_markdown(revision: &Revision<'_>, root: &str) -> String {
     let suite = revision.suite;
     let passed = revision.outcomes.iter().filter(|outcome| outcome.gate.passes()).count();
     let mut out = format!("# Conformance of the reference PF\n\n{}\n\n", text(&suite.defaults.spec));
@@ -29,7 +30,7 @@ pub fn to_markdown(revision: &Revision<'_>) -> String {
     out.push_str("\n## Requirements\n");
     for (clause, entries) in by_clause(&revision.coverage) {
         let _ = write!(out, "\n### {}\n\n", text(clause));
-        let rows = entries.into_iter().map(|entry| requirement(entry, suite));
+        let rows = entries.into_iter().map(|entry| requirement(entry, suite, root));
         out.push_str(&table(&["requirement", "level", "what", "coverage", "tamper", "scenarios", "readings"], rows));
     }
     out.push_str(&exempt(&revision.coverage));
@@ -63,14 +64,22 @@ fn by_clause(entries: &[Entry]) -> Vec<(&str, Vec<&Entry>)> {
     clauses
 }
 
-fn requirement(entry: &Entry, suite: &Suite) -> Vec<String> {
+fn requirement(entry: &Entry, suite: &Suite, root: &str) -> Vec<String> {
     let summary = suite.catalogue.get(&entry.id).map_or("", |requirement| requirement.summary.as_str());
     let coverage = if entry.untestable.is_some() { "no rule".to_owned() } else { entry.coverage.name().to_owned() };
     let tamper = if entry.tamper > 0 { format!("{}/{}", entry.caught, entry.tamper) } else { String::new() };
-    let scenarios: Vec<String> = entry.scenarios.iter().map(|id| code(id)).collect();
-    let readings: Vec<&str> = suite.catalogue.readings_of(&entry.id).map(|reading| reading.id.as_str()).collect();
+    let scenarios: Vec<String> = entry.scenarios.iter().map(|id| scenario(id, suite, root)).collect();
+    let readings: Vec<String> =
+        suite.catalogue.readings_of(&entry.id).map(|reading| link(&text(&reading.id), "#readings")).collect();
     let [scenarios, readings] = [scenarios.join(" "), readings.join(" ")];
-    vec![text(&entry.id), level_name(entry.level).to_owned(), text(summary), coverage, tamper, scenarios, text(&readings)]
+    vec![text(&entry.id), level_name(entry.level).to_owned(), text(summary), coverage, tamper, scenarios, readings]
+}
+
+/// A scenario, as a link to its file.
+fn scenario(id: &str, suite: &Suite, root: &str) -> String {
+    let path = format!("{id}.yaml");
+    let file = suite.sources.files.iter().find(|file| file.path == path);
+    file.map_or_else(|| code(id), |file| link(&code(id), &format!("{root}{}", file.shown)))
 }
 
 fn exempt(entries: &[Entry]) -> String {

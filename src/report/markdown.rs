@@ -29,6 +29,11 @@ pub fn code(text: &str) -> String {
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
+/// A link; its label is Markdown already.
+pub fn link(label: &str, target: &str) -> String {
+    format!("[{label}](<{}>)", visible(target).replace(['<', '>', '|'], ""))
+}
+
 /// A table; cells are Markdown already.
 pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
@@ -48,6 +53,7 @@ mod tests {
         assert_eq!(text("a|b <i>*x*\n"), "a\\|b &lt;i&gt;\\*x\\*␊");
         assert_eq!(code("a`b|"), "``a`b\\|``");
         assert_eq!(code("`a"), "`` `a ``");
+        assert_eq!(link(&code("a"), "b c>|.yaml"), "[`a`](<b c.yaml>)");
     }
 
     #[test]
