@@ -29,22 +29,26 @@ fn address(name: &str, msrp: bool) -> SocketAddr {
         "pf" => "10.0.0.1",
         // SIP of a Client comes by way of the core.
         "core" => "10.0.0.2",
-        "bob" if !msrp => "10.0.0.2",
-        "bob" => "10.0.2.1",
+        "bob" | "bob.phone" | "bob.tablet" if !msrp => "10.0.0.2",
+        "bob" | "bob.phone" => "10.0.2.1",
+        "bob.tablet" => "10.0.2.2",
         "focus" => "10.0.1.1",
         other => panic!("{other} is nobody here"),
     };
     format!("{host}:{}", if msrp { 2855 } else { 5060 }).parse().expect("an address")
 }
 
-fn book(suite: &Suite) -> AddressBook {
-    let bob = Party::new(Role::Client, "bob");
+/// `by_device`: Bob has two devices in this run, otherwise one.
+fn book(suite: &Suite, by_device: bool) -> AddressBook {
+    let device = |name: &str| Party { device: by_device.then(|| name.into()), ..Party::new(Role::Client, "bob") };
     let (pf, core, focus) = (Party::new(Role::Pf, "pf"), Party::new(Role::Core, "core"), Party::new(Role::Cf, "focus"));
     let nodes = [("pf", &pf), ("core", &core), ("focus", &focus)];
     let mut book = AddressBook::default();
     for msrp in [false, true] {
         book.nodes.extend(nodes.iter().map(|(name, party)| (address(name, msrp), (*party).clone())));
-        book.nodes.push((SocketAddr::new([10, 0, 2, 1].into(), if msrp { 2855 } else { 5060 }), bob.clone()));
+        let port = if msrp { 2855 } else { 5060 };
+        book.nodes.push((SocketAddr::new([10, 0, 2, 1].into(), port), device("phone")));
+        book.nodes.push((SocketAddr::new([10, 0, 2, 2].into(), port), device("tablet")));
     }
     book.hosts = [("pf.home1.example", pf), ("scscf1.home1.example", core), ("cf.home1.example", focus)]
         .map(|(host, party)| (host.to_owned(), party))
@@ -53,7 +57,8 @@ fn book(suite: &Suite) -> AddressBook {
         let party = Party::new(Role::Client, name);
         book.users.extend(std::iter::once(&identity.uri).chain(&identity.aliases).map(|uri| (uri.clone(), party.clone())));
     }
-    book.instances.extend(suite.defaults.identities["bob"].devices.values().map(|instance| (instance.clone(), bob.clone())));
+    let devices = &suite.defaults.identities["bob"].devices;
+    book.instances.extend(devices.iter().map(|(name, instance)| (instance.clone(), device(name))));
     for (name, group) in &suite.defaults.groups {
         let ids = [&group.focus, &group.conversation_id, &group.contribution_id];
         book.groups.extend(ids.map(|id| (id.clone(), name.as_str().into())));
@@ -105,7 +110,8 @@ fn event(number: usize, title: &str, text: &str) -> Event {
     let at = Instant::from_millis(seconds.parse::<u64>().expect("seconds") * 1_000 + millis.parse::<u64>().expect("milliseconds"));
     let msrp = protocol == "msrp";
     let peer = if from == "pf" { to } else { from };
-    let connection = ConnectionId(u64::from(msrp) * 10 + u64::from(peer == "focus") + 1);
+    let far_end = ["focus", "bob.tablet"].into_iter().zip(1..).find(|(name, _)| *name == peer).map_or(0, |(_, number)| number);
+    let connection = ConnectionId(u64::from(msrp) * 10 + far_end + 1);
     let link = Link {
         transport: Transport::Tcp,
         source: address(from, msrp),
@@ -120,7 +126,9 @@ fn judged(file: &File, suite: &Suite, judge: &Judge) -> Judgement {
     let events: Vec<Event> = file.blocks.iter().enumerate().map(|(number, (title, text))| event(number, title, text)).collect();
     let ended = events.last().map_or(Instant::ZERO, |event| event.at) + std::time::Duration::from_secs(40);
     let knobs = cpmcheck::policy::knobs().iter().map(|knob| (knob.name.to_owned(), knob.default.to_owned()));
-    let header = Header { scenario: "by hand".to_owned(), book: book(suite), policy: knobs.collect(), ..Header::default() };
+    let by_device = file.blocks.iter().any(|(title, _)| title.contains("bob.tablet"));
+    let header =
+        Header { scenario: "by hand".to_owned(), book: book(suite, by_device), policy: knobs.collect(), ..Header::default() };
     judge.judge(&Trace { header, events, ended, complete: true })
 }
 

@@ -1,6 +1,9 @@
 //! `cpmcheck soak`: many users, groups and losses from seeds, every rule on.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +18,7 @@ use crate::run::plan::cores;
 use crate::run::soak::{Size, Soaked, Stage};
 use crate::trace::Trace;
 use crate::trace::correlate::{Correlation, Facts};
-use crate::trace::event::Event;
+use crate::trace::event::{Content, Event, Kind};
 
 /// Findings of one seed that are shown.
 const SHOWN: usize = 3;
@@ -49,6 +52,9 @@ pub(super) struct Args {
     /// Events of the same user and group that are shown before a finding, and half as many behind it
     #[arg(long, value_name = "N", default_value_t = 24)]
     around: usize,
+    /// Write all messages of a seed with findings there, as text
+    #[arg(long, value_name = "FILE")]
+    dump: Option<PathBuf>,
     /// Threads [default: cores]
     #[arg(long, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
@@ -84,6 +90,11 @@ fn soak(args: &Args, console: &Console) -> Result<Exit, Exit> {
                         told(&soaked, console);
                     }
                     let failed = report(&soaked, args.around, console);
+                    if let (true, Some(path)) = (failed, &args.dump)
+                        && let Err(why) = fs::write(path, text(&soaked.trace))
+                    {
+                        console.talk(&format!("{}: {why}\n", path.display()));
+                    }
                     if let Ok(mut totals) = totals.lock() {
                         totals.0 += soaked.messages;
                         totals.1 += u64::from(failed);
@@ -138,6 +149,23 @@ fn report(soaked: &Soaked, around: usize, console: &Console) -> bool {
     }
     console.print(&out);
     true
+}
+
+/// All messages of a run, each under a line that says when it went from whom to whom.
+fn text(trace: &Trace) -> String {
+    let facts = Correlation::of(trace).facts;
+    let mut out = String::new();
+    for (event, facts) in trace.events.iter().zip(&facts) {
+        let Kind::Message { content, .. } = &event.kind else { continue };
+        let bytes = match content {
+            Content::Sip(message) => message.bytes(),
+            Content::Msrp(chunk) => chunk.bytes(),
+            Content::Broken { bytes, .. } => bytes,
+        };
+        let message = String::from_utf8_lossy(bytes).replace('\r', "");
+        let _ = write!(out, "@ #{} {} {} -> {}\n{message}\n", event.number, event.at, facts.from, facts.to);
+    }
+    out
 }
 
 /// What happened between the same user and the PF around a finding, in the same group if there is one.

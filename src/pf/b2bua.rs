@@ -36,8 +36,12 @@ impl Core {
         self.media.insert(leg.media.session, (group, side));
         self.await_connection(now, group, side, leg.media.session);
         self[group].named |= side == Side::Client;
+        self[group].was_over = false;
         match side {
-            Side::Client => self[group].client = Some(leg),
+            Side::Client => {
+                self[group].client = Some(leg);
+                self[group].parting = None;
+            }
             Side::Focus => {
                 self[group].focus_leg = Some(leg);
                 self[group].ended = None;
@@ -191,12 +195,44 @@ impl Core {
         request: &Message,
         attributes: &str,
     ) -> bool {
+        let leg = self.leg_of(now, (group, side), transaction, request, attributes);
+        leg.map(|leg| self.attach(now, group, side, leg)).is_some()
+    }
+
+    /// As [`Core::accept`], for a leg that takes the place of another: what stands is left alone until
+    /// there is one.
+    pub(super) fn accept_instead(
+        &mut self,
+        now: Instant,
+        (group, side): (GroupId, Side),
+        transaction: TransactionId,
+        request: &Message,
+        attributes: &str,
+    ) -> bool {
+        let Some(leg) = self.leg_of(now, (group, side), transaction, request, attributes) else { return false };
+        let old = self.take(now, group, side);
+        self.attach(now, group, side, leg);
+        if let Some(old) = old {
+            self.bye(now, &old, Some(ELSEWHERE));
+        }
+        true
+    }
+
+    /// Answers an INVITE by 200; the leg that comes of it.
+    fn leg_of(
+        &mut self,
+        now: Instant,
+        (group, side): (GroupId, Side),
+        transaction: TransactionId,
+        request: &Message,
+        attributes: &str,
+    ) -> Option<Leg> {
         let mut media = self.open_media(group, side);
         let sdp = match super::headers::sdp_of(request) {
             Some(offer) => {
                 let Some(remote) = media::read(&offer) else {
                     self.close_media(now, media.session);
-                    return false;
+                    return None;
                 };
                 media.answer(self.endpoint.config(), &offer, remote, attributes)
             }
@@ -208,12 +244,10 @@ impl Core {
         };
         let Some(dialog) = self.reply_with_sdp(now, transaction, contact, request, Some(&sdp)) else {
             self.close_media(now, media.session);
-            return false;
+            return None;
         };
         media.start(&mut self.endpoint, now);
-        let leg = Leg::new(dialog, media, request, false);
-        self.attach(now, group, side, leg);
-        true
+        Some(Leg::new(dialog, media, request, false))
     }
 
     /// Answers an INVITE or UPDATE 200, with our Contact, a session timer and what SDP there is.

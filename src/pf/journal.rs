@@ -145,6 +145,22 @@ impl Journal {
         self.changes.delivered.insert((sender, number));
     }
 
+    /// Notes that a group is forgotten.
+    pub(super) fn forget_group(&mut self, group: GroupId) {
+        self.recorded.remove(&group);
+        self.changes.groups.remove(&group);
+        self.failed.groups.remove(&group);
+        self.delete(Key::Group(group.0));
+    }
+
+    /// Whether a message of a group is on its way to the store.
+    pub(super) fn waits_for(&self, group: GroupId) -> bool {
+        self.waiting.values().any(|waiting| match waiting {
+            Waiting::Message { group: known, .. } | Waiting::Unsent { group: known, .. } => *known == group,
+            Waiting::OneToOne { .. } | Waiting::Notification { .. } | Waiting::Nothing(_) => false,
+        })
+    }
+
     /// Notes that a message is not needed any more.
     pub(super) fn delete(&mut self, key: Key) {
         self.changes.deleted.push(key);
@@ -184,7 +200,8 @@ impl Core {
         let put = |key: Key, value| Write::Put { key: key.encode(), value };
         let mut writes: Vec<Write> = changes.life.map(|life| put(Key::Life, store::encode_life(life))).into_iter().collect();
         writes.extend(changes.users.iter().map(|user| put(Key::User(user.0), store::encode_user(&self.users[*user]))));
-        writes.extend(changes.groups.iter().map(|group| put(Key::Group(group.0), store::GroupRecord::of(self, *group).encode())));
+        let groups = changes.groups.iter().filter(|group| !self[**group].is_hole());
+        writes.extend(groups.map(|group| put(Key::Group(group.0), store::GroupRecord::of(self, *group).encode())));
         writes.extend(changes.delivered.iter().filter_map(|(sender, number)| {
             let item = self.one[*sender].untold.get(number)?;
             Some(put(Key::Delivered(sender.0, *number), store::encode_message(item)))
@@ -231,9 +248,19 @@ impl Core {
                 self.journal.failed.add(changes);
                 self.schedule.set(Alarm::WriteAgain, now + WRITE_AGAIN);
             }
-            (Some(Waiting::Nothing(changes)), CommitOutcome::Durable) => self.journal.recorded.extend(changes.groups),
+            (Some(Waiting::Nothing(changes)), CommitOutcome::Durable) => self.on_written(&changes),
             (None, _) => {}
         }
+    }
+
+    /// The store has what has changed; a number whose record is gone is free for another group.
+    fn on_written(&mut self, changes: &Changes) {
+        let (holes, groups): (Vec<GroupId>, Vec<GroupId>) = changes.groups.iter().partition(|group| self[**group].is_hole());
+        debug_assert!(holes.iter().all(|hole| !self.journal.recorded.contains(hole)), "a hole has no record");
+        self.journal.recorded.extend(groups);
+        let gone =
+            changes.deleted.iter().filter_map(|key| if let Key::Group(number) = key { Some(GroupId(*number)) } else { None });
+        self.holes.extend(gone);
     }
 
     /// Drops a message for good: it was acknowledged, or nobody wants it.

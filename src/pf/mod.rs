@@ -23,6 +23,7 @@ mod procedures;
 mod registrar;
 mod relay;
 mod restore;
+mod retention;
 mod schedule;
 mod state;
 pub mod store;

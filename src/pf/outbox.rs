@@ -86,6 +86,11 @@ impl Outbox {
         self.0.insert(number, (unsent, Standing::Waiting));
     }
 
+    /// Whether nothing is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// When the oldest message came of those that wait.
     pub(super) fn oldest(&self) -> Option<Instant> {
         let mut waiting = self.0.values().filter(|(_, standing)| *standing == Standing::Waiting);

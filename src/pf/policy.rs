@@ -95,6 +95,8 @@ pub struct Policy {
     pub honour_privacy: bool,
     /// `store.drop-oldest` (AMB-31).
     pub drop_oldest: bool,
+    /// `group.forget-after`.
+    pub forget_after: Option<Duration>,
     /// `store.max-age` (AMB-31).
     pub max_age: Option<Duration>,
     /// `store.max-messages`, for each user (AMB-31).
@@ -292,6 +294,7 @@ impl Policy {
             },
             honour_privacy: values.flag("privacy.honour"),
             drop_oldest: values.flag("store.drop-oldest"),
+            forget_after: values.span("group.forget-after"),
             max_age: values.span("store.max-age"),
             max_messages: values.count("store.max-messages"),
             max_size: usize::try_from(values.count("store.max-size")).unwrap_or(usize::MAX),

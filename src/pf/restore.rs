@@ -66,6 +66,8 @@ pub(super) fn restored(
     for user in core.users.ids() {
         core.watch_age(user);
     }
+    let holes = core.groups.iter().zip(0..).filter(|(group, _)| group.is_hole() && group.is_over());
+    core.holes = holes.map(|(_, number)| GroupId(number)).collect();
     core.schedule.set(Alarm::Restore, Instant::ZERO);
     Ok(core)
 }

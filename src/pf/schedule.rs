@@ -37,6 +37,8 @@ pub(super) enum Alarm {
     RetrySender(SenderId),
     /// The INVITE of a delivery session has rung for too long.
     RingingAt(Shelf),
+    /// A group may have been over for long enough.
+    Forget(GroupId),
     /// The oldest message of a user has been kept long enough.
     Expire(UserId),
     /// The INVITE to a session for notifications has rung for too long.
@@ -61,6 +63,7 @@ impl Alarm {
             Self::Restarting(_) => "restart-limit",
             Self::Abandoned(_) => "abandoned-change",
             Self::NoReport(_) => "no-report",
+            Self::Forget(_) => "group-over",
             Self::Expire(_) => "store-age",
             Self::Linger(_) => "late-answers",
             Self::Disconnected(..) | Self::NoConnection(_) => "no-connection",

@@ -10,7 +10,7 @@ use super::outbox::Outbox;
 use super::procedures::inactive_group::Parcel;
 use super::registrar::Devices;
 use super::{PfConfig, ServedUser};
-use crate::endpoint::{SubscriptionId, TransactionId};
+use crate::endpoint::{DialogId, SubscriptionId, TransactionId};
 use crate::time::Instant;
 use crate::wire::sip::{Scheme, Uri};
 use crate::wire::xml::roster::Roster;
@@ -174,6 +174,10 @@ pub(super) struct Group {
     pub(super) again: bool,
     /// How many delivery INVITEs failed since the last trigger.
     pub(super) attempts: u64,
+    /// The dialog that the PF ended because the Client seemed lost.
+    pub(super) parting: Option<DialogId>,
+    /// Whether it was over when it was looked at last.
+    pub(super) was_over: bool,
     /// A change of the session that one side asked for and the other has not answered.
     pub(super) modification: Option<Modification>,
 }
@@ -218,6 +222,8 @@ impl Group {
             held_since: Instant::ZERO,
             again: false,
             attempts: 0,
+            parting: None,
+            was_over: false,
             modification: None,
         }
     }

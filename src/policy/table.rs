@@ -419,6 +419,13 @@ pub(super) const KNOBS: &[Knob] = &[
         reading: Some("AMB-31"),
     },
     Knob {
+        name: "group.forget-after",
+        kind: Kind::SpanOrNone,
+        default: "168h",
+        doc: "How long a group that is over is kept at least, so that a re-join can start it again",
+        reading: None,
+    },
+    Knob {
         name: "store.max-size",
         kind: Kind::Count(1, u64::MAX),
         default: "1048576",

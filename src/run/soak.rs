@@ -89,6 +89,13 @@ impl Stage {
 
     /// Lets one seed run.
     pub fn soak(&self, seed: u64) -> Soaked {
+        let (mut run, header) = self.begin(seed);
+        run.play();
+        run.finish(seed, header)
+    }
+
+    /// The run of a seed, before anything happens.
+    fn begin(&self, seed: u64) -> (Run<'_>, Header) {
         let mut dice = Ids::new(seed, "soak");
         let mut policy = self.policy.clone();
         policy.entry("store.commit-fail".to_owned()).or_insert_with(|| failing(&mut dice));
@@ -103,10 +110,8 @@ impl Stage {
             ..Header::default()
         };
         let session = self.judge.session(&header);
-        let mut run =
-            Run { stage: self, world, session, dice, orders: BTreeMap::new(), away: BTreeSet::new(), texts: 0, messages: 0 };
-        run.play();
-        run.finish(seed, header)
+        let run = Run { stage: self, world, session, dice, orders: BTreeMap::new(), away: BTreeSet::new(), texts: 0, messages: 0 };
+        (run, header)
     }
 }
 
@@ -453,6 +458,27 @@ mod tests {
         let (one, other) = (stage.soak(7), stage.soak(7));
         assert_eq!(one.trace, other.trace);
         assert_ne!(one.trace.events, stage.soak(8).trace.events);
+    }
+
+    #[test]
+    fn nothing_is_left_of_groups_that_have_ended() {
+        let suite = load_all(Sources::embedded()).suite;
+        let mut policy = suite.defaults.policy.clone();
+        policy.insert("group.forget-after".to_owned(), "50s".to_owned());
+        let stage = Stage::new(&suite.catalogue, &policy, Size { users: 5, groups: 3, messages: 1_000 });
+        let (mut run, _) = stage.begin(3);
+        run.play();
+        let is_of_group = |key: &Vec<u8>| matches!(key.first(), Some(b'g' | b'm'));
+        assert!(run.world.keys_in_store().iter().any(is_of_group));
+        for group in stage.defaults.groups.values() {
+            run.order_focus("end", &Order::End { group: group.focus.clone() });
+        }
+        for identity in stage.defaults.identities.values() {
+            run.tell_pf(&identity.uri, None);
+        }
+        run.let_pass(CALM);
+        let left: Vec<Vec<u8>> = run.world.keys_in_store().into_iter().filter(is_of_group).collect();
+        assert!(left.is_empty(), "{left:?}");
     }
 
     #[test]

@@ -380,6 +380,14 @@ impl World {
         nodes
     }
 
+    /// The keys of what the store of the PF holds.
+    #[cfg(test)]
+    pub(super) fn keys_in_store(&mut self) -> Vec<Vec<u8>> {
+        let Some(sim) = self.medium.simulator() else { return Vec::new() };
+        let records = sim.store(self.pf).records().unwrap_or_default();
+        records.into_iter().map(|(key, _)| key).collect()
+    }
+
     /// The process of the PF dies and starts again from what its store holds.
     fn restart(&mut self) {
         self.restarts += 1;

@@ -2,6 +2,7 @@
 
 use super::{Invariant, Report, Seen};
 use crate::trace::correlate::Head;
+use crate::wire::Violation;
 use crate::wire::sip::header::Via;
 use crate::wire::sip::{Message, Name, Scheme};
 
@@ -34,6 +35,9 @@ const REFUSAL_FIELDS: Invariant = Invariant::must(
 const UNDERSTOOD: Invariant =
     Invariant::must("require-supported", "RFC 3261 8.2.4", "no extension in a response that the request did not support");
 
+/// What a response repeats of its request.
+const COPIED: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
+
 pub(super) const ALL: &[&Invariant] = &[
     &MANDATORY,
     &COOKIE,
@@ -50,11 +54,28 @@ pub(super) const ALL: &[&Invariant] = &[
 
 /// Judges a message that the IUT sent.
 pub(super) fn judge(seen: &Seen<'_>, head: &Head<'_>, report: &mut Report) {
-    report.violations(seen.number, crate::wire::sip::validate(head.message, seen.link.transport));
+    let asked = seen.facts.answers.and_then(|event| seen.message(event)).filter(|_| !head.message.is_request());
+    let mut violations = crate::wire::sip::validate(head.message, seen.link.transport);
+    if let (false, Some(asked)) = (violations.is_empty(), asked) {
+        let theirs = crate::wire::sip::validate(asked, seen.link.transport);
+        violations
+            .retain(|own| !is_copied(own) || !theirs.iter().any(|other| (other.code, &other.message) == (own.code, &own.message)));
+    }
+    report.violations(seen.number, violations);
     if head.message.is_request() {
         request(seen, head, report);
-    } else if let Some(request) = seen.facts.answers.and_then(|event| seen.message(event)) {
-        response(seen, head, request, report);
+    } else if let Some(asked) = asked {
+        response(seen, head, asked, report);
+    }
+}
+
+/// Whether a mistake is in a field that a response takes over from its request (RFC 3261 8.2.6.2): the
+/// mistake of whoever made the request.
+fn is_copied(violation: &Violation) -> bool {
+    match violation.code {
+        "sip-header-missing" => COPIED.iter().any(|name| violation.message.starts_with(name.canonical())),
+        "sip-via" | "sip-from" | "sip-from-tag" | "sip-to" | "sip-call-id" | "sip-cseq" | "sip-record-route" => true,
+        _ => false,
     }
 }
 

@@ -301,9 +301,7 @@ impl Client {
     fn notify_delivery(&mut self, actor: &mut Scripted, now: Instant, dialog: DialogId, incoming: &Incoming) {
         let Ok(message) = Cpim::decode(incoming.body.clone()) else { return };
         let (Some(id), Some(from)) = (message.message_id(), message.from()) else { return };
-        // A notification travels in the session of its message; where that takes nothing from the
-        // Client, this one sends none.
-        if !message.asks_for("positive-delivery") || actor.only_receives(dialog) {
+        if !message.asks_for("positive-delivery") {
             return;
         }
         let own = actor.profile().uri.clone();
@@ -314,7 +312,8 @@ impl Client {
             .message_id(&self.identifier(actor))
             .mime("Content-Disposition", "notification")
             .content(imdn::MEDIA_TYPE, notification.to_xml());
-        send(actor, now, dialog, &answer);
+        // A notification travels in the session of its message, unless that takes nothing from the Client.
+        if actor.only_receives(dialog) { send_apart(actor, now, from.uri, &answer) } else { send(actor, now, dialog, &answer) }
     }
 }
 
@@ -342,6 +341,14 @@ fn bye(actor: &mut Scripted, now: Instant, dialog: DialogId, reason: &str) {
         let sent = actor.send(now, draft);
         debug_assert!(sent.is_ok(), "a request was drafted");
     }
+}
+
+/// Sends a message outside any session (RFC 3428).
+fn send_apart(actor: &mut Scripted, now: Instant, to: &str, message: &cpim::Builder) {
+    let Ok(mut draft) = actor.draft_request(&Method::Message, Aim::Outside(to.to_owned())) else { return };
+    draft.message = draft.message.body(cpim::MEDIA_TYPE, message.encode());
+    let sent = actor.send(now, draft);
+    debug_assert!(sent.is_ok(), "a request was drafted");
 }
 
 fn send(actor: &mut Scripted, now: Instant, dialog: DialogId, message: &cpim::Builder) {

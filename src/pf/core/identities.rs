@@ -21,17 +21,25 @@ impl Core {
     /// Adds a group; its identity on the Client leg is a URI of the PF that no other group of the
     /// user has (note on Contact in 2.4 of the reference).
     pub(in crate::pf) fn add_group(&mut self, user: UserId, focus: &str, invitation: Invitation) -> GroupId {
-        let id = GroupId(u32::try_from(self.groups.len()).unwrap_or(u32::MAX));
+        let id = self.holes.pop_first().unwrap_or_else(|| self.add_hole(user));
         let shown = self.shown_identity(user, focus, id);
-        self.groups.push(Group::new(user, focus.to_owned(), shown, invitation));
+        self[id] = Group::new(user, focus.to_owned(), shown, invitation);
         self.users[user].groups.push(id);
         self.index_group(id);
+        self.fresh.push(id);
         id
     }
 
     /// Takes up a number that belongs to no group.
-    pub(in crate::pf) fn add_hole(&mut self, user: UserId) {
+    pub(in crate::pf) fn add_hole(&mut self, user: UserId) -> GroupId {
+        let id = GroupId(u32::try_from(self.groups.len()).unwrap_or(u32::MAX));
         self.groups.push(Group::new(user, String::new(), String::new(), Invitation::default()));
+        id
+    }
+
+    /// Drops the identities of a group.
+    pub(in crate::pf) fn forget_identities(&mut self, id: GroupId) {
+        self.identities.retain(|_, known| *known != id);
     }
 
     fn shown_identity(&self, user: UserId, focus: &str, id: GroupId) -> String {

@@ -121,6 +121,10 @@ pub(in crate::pf) struct Core {
     pub(in crate::pf) relays: participants_information::Relays,
     pub(in crate::pf) flights: Flights,
     identities: BTreeMap<(UserId, String), GroupId>,
+    /// Groups that have come to be with this input.
+    pub(in crate::pf) fresh: Vec<GroupId>,
+    /// Numbers that belong to no group.
+    pub(in crate::pf) holes: BTreeSet<GroupId>,
     outputs: VecDeque<Output>,
 }
 
@@ -149,6 +153,8 @@ impl Core {
             relays: participants_information::Relays::default(),
             flights: Flights::default(),
             identities: BTreeMap::new(),
+            fresh: Vec::new(),
+            holes: BTreeSet::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -198,6 +204,7 @@ impl Core {
         while let Some(event) = self.endpoint.poll_event() {
             self.on_event(now, event);
         }
+        self.watch_groups(now);
         self.save_changes();
         self.flush();
     }
@@ -224,6 +231,7 @@ impl Core {
                 Alarm::RetrySender(sender) => one_to_one_delivery::retry(self, now, sender),
                 Alarm::RingingFor(user) => notification_session::on_ringing_limit(self, now, user),
                 Alarm::RingingAt(shelf) => delivery::on_ringing_limit(self, now, shelf),
+                Alarm::Forget(group) => self.on_forgetting(now, group),
                 Alarm::Expire(user) => self.on_aged(now, user),
                 Alarm::NoReport(shelf) => delivery::on_report_limit(self, now, shelf),
                 Alarm::NoConnection(place) => legs::on_silence(self, now, place, "there is no MSRP connection"),

@@ -64,8 +64,8 @@ impl Core {
                 session_modification::start(self, now, transaction, group, side, message);
             }
             (Some(Method::Subscribe), _) => participants_information::on_refresh(self, now, transaction, dialog, message),
-            // A BYE that crosses ours, or one in a dialog that was given up (RFC 3261 15.1.2).
-            (Some(Method::Bye | Method::Options), _) => self.reply(now, transaction, 200),
+            (Some(Method::Bye), None) => deferred_handling::on_late_bye(self, now, transaction, dialog, message),
+            (Some(Method::Options), _) => self.reply(now, transaction, 200),
             (Some(Method::Message), Some(_)) => self.forward_message(now, transaction, message),
             (Some(Method::Info), Some(_)) => self.reply(now, transaction, 200),
             (_, None) => self.reply(now, transaction, 481),

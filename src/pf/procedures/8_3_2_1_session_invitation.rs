@@ -14,7 +14,7 @@
 use crate::clause::Clause;
 use crate::endpoint::{DialogId, TransactionId};
 use crate::pf::core::{Call, Core};
-use crate::pf::headers::{self, ELSEWHERE, GROUP_SERVICE, Invitation, ToUser};
+use crate::pf::headers::{self, GROUP_SERVICE, Invitation, ToUser};
 use crate::pf::leg::SESSION_EXPIRES;
 use crate::pf::media;
 use crate::pf::procedures::{deferred_handling, group_delivery, one_to_one_invitation, restart};
@@ -171,13 +171,9 @@ fn join_waiting(core: &mut Core, now: Instant, group: GroupId, asked: Transactio
 
 /// The focus invites to a group whose leg stands: the new leg takes the place of the old one.
 fn replace_focus(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
-    let old = core.take(now, group, Side::Focus);
     let attributes = core[group].invitation.sdp.clone();
-    if !core.accept(now, (group, Side::Focus), asked, message, &attributes) {
+    if !core.accept_instead(now, (group, Side::Focus), asked, message, &attributes) {
         core.reply(now, asked, 488);
-    }
-    if let Some(old) = old {
-        core.bye(now, &old, Some(ELSEWHERE));
     }
 }
 
@@ -255,6 +251,22 @@ mod tests {
         let (invite, media) = world.invite();
         world.accepted(FOCUS, invite, media);
         world.assert_quiet(BOB);
+    }
+
+    #[test]
+    fn an_invitation_that_is_refused_leaves_the_session_of_its_group_as_it_was() {
+        let mut world = World::new();
+        let (focus, _, _) = world.established();
+        let invite = Builder::request("INVITE", crate::pf::testing::USER)
+            .push("Route", "<sip:pf.home1.example;lr>")
+            .push("Contact", "<sip:gc-1@cf.home1.example>;isfocus")
+            .push("Contribution-ID", "contribution-1")
+            .body("application/sdp", "v=0\r\nm=audio 5004 RTP/AVP 0\r\n");
+        world.send(FOCUS, invite);
+        world.response(FOCUS, 488);
+        world.assert_quiet(FOCUS);
+        world.write(&focus, "still there");
+        assert_eq!(world.read(BOB, 200), "still there");
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! ```
 
 use crate::clause::Clause;
-use crate::endpoint::{MsrpId, TransactionId};
+use crate::endpoint::{DialogId, MsrpId, TransactionId};
 use crate::msrp::Incoming;
 use crate::pf::core::Core;
 use crate::pf::deferred::{Item, Origin};
@@ -73,6 +73,19 @@ pub(in crate::pf) fn on_bye(core: &mut Core, now: Instant, bye: TransactionId, g
             Departure::Left => left(core, now, group, reason.as_deref(), true),
             Departure::Unclear => left(core, now, group, reason.as_deref(), false),
         },
+    }
+}
+
+/// Answers a BYE in a dialog that is over for the PF (RFC 3261 15.1.2). One that crosses the BYE by which
+/// the PF gave up a Client that seemed lost still tells when the user has left.
+pub(in crate::pf) fn on_late_bye(core: &mut Core, now: Instant, bye: TransactionId, dialog: DialogId, message: &Message) {
+    core.reply(now, bye, 200);
+    let group = core.groups.iter().zip(0..).find(|(group, _)| group.parting == Some(dialog));
+    let Some(group) = group.map(|(_, number)| GroupId(number)) else { return };
+    core[group].parting = None;
+    if departure(message) == Departure::Left && matches!(core[group].phase, Phase::Held | Phase::Dormant) {
+        core.because(BYE_HANDLED, "the user was not lost, but has left in the same moment");
+        left(core, now, group, reason_of(message).as_deref(), true);
     }
 }
 
@@ -178,6 +191,7 @@ pub(in crate::pf) fn on_silence(core: &mut Core, now: Instant, group: GroupId, s
         return core.note("the policy does not take this for a loss");
     }
     core.note("the Client is gone without a BYE");
+    core[group].parting = core[group].client.as_ref().map(|leg| leg.dialog);
     core.hang_up(now, group, Side::Client, None);
     if detected {
         lost(core, now, group, true);
@@ -414,6 +428,17 @@ mod tests {
         world.bye(&bob, None);
         world.answer(BOB, theirs, 200);
         world.assert_quiet(FOCUS);
+    }
+
+    #[test]
+    fn a_user_whose_leaving_crosses_the_bye_of_the_pf_has_left() {
+        let (mut world, _, bob) = live(&[]);
+        world.register(0, None);
+        let (theirs, _, _) = world.request(BOB, "BYE");
+        world.bye(&bob, Some("SIP;cause=200;text=\"Call completed\""));
+        world.answer(BOB, theirs, 200);
+        let (_, message) = world.skip_to_request(FOCUS, "BYE");
+        assert_eq!(message.value(Name::Reason), Some("SIP;cause=200;text=\"Call completed\""));
     }
 
     #[test]

@@ -248,6 +248,22 @@ impl World {
         self.pass(Duration::ZERO);
     }
 
+    /// How many groups the PF knows.
+    pub(in crate::pf) fn groups(&self) -> usize {
+        self.pf.core.groups.iter().filter(|group| !group.is_hole()).count()
+    }
+
+    /// How many numbers of groups were given out.
+    pub(in crate::pf) fn numbers(&self) -> usize {
+        self.pf.core.groups.len()
+    }
+
+    /// How many records of groups the store has.
+    pub(in crate::pf) fn records_of_groups(&self) -> usize {
+        let records = self.store.records().expect("memory");
+        records.iter().filter(|(key, _)| key.first() == Some(&b'g')).count()
+    }
+
     /// The next event of a node.
     pub(in crate::pf) fn event(&mut self, node: usize) -> Option<Event> {
         self.settle();

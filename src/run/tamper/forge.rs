@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use crate::ids::Ids;
 use crate::pattern::ast::{Pattern, What};
 use crate::trace::Header;
@@ -195,6 +197,11 @@ impl Forge {
         if model.method().as_ref() != Some(method) && *method != Method::Invite {
             request = request.remove("Content-Type").bare_body("");
         }
+        if *method == Method::Message {
+            // In pager mode: what came over MSRP last.
+            let (content_type, body) = self.latest_content();
+            request = request.body(content_type, body);
+        }
         Some((*link, Content::Sip(request.build())))
     }
 
@@ -229,16 +236,21 @@ impl Forge {
         } else {
             (session.from_path(), session.to_path(), Link { source: link.destination, destination: link.source, ..*link })
         };
-        let model =
-            self.chunks.iter().rev().map(|(chunk, ..)| chunk).find(|chunk| chunk.body().is_some_and(|body| !body.is_empty()));
-        let body = model.and_then(Chunk::body).unwrap_or_else(|| "forged".into());
-        let content_type = model.and_then(Chunk::content_type).unwrap_or("text/plain");
+        let (content_type, body) = self.latest_content();
         let size = body.len();
         let chunk = ChunkBuilder::request(&ids.transact_id(), "SEND", to, from)
             .push("Message-ID", ids.message_id())
             .push("Byte-Range", format!("1-{size}/{size}"))
             .body(content_type, body);
         Some((link, Content::Msrp(chunk.build())))
+    }
+
+    /// Type and content of the latest MSRP message that had some.
+    fn latest_content(&self) -> (&str, Bytes) {
+        let with_body = |chunk: &&Chunk| chunk.body().is_some_and(|body| !body.is_empty());
+        let model = self.chunks.iter().rev().map(|(chunk, ..)| chunk).find(with_body);
+        let body = model.and_then(Chunk::body).unwrap_or_else(|| "forged".into());
+        (model.and_then(Chunk::content_type).unwrap_or("text/plain"), body)
     }
 
     fn fresh_via(&self, ids: &mut Ids) -> Option<String> {
