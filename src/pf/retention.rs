@@ -111,17 +111,16 @@ impl Group {
 mod tests {
     use std::time::Duration;
 
-    use crate::pf::testing::{BOB, FOCUS, PHONE, World};
+    use crate::pf::testing::{BOB, PHONE, World};
 
-    const HOUR: Duration = Duration::from_secs(3_600);
+    const MINUTE: Duration = Duration::from_secs(60);
 
     /// A group that has ended while Bob was in it.
     fn ended() -> (World, String) {
-        let mut world = World::with(&[("group.forget-after", "1h")]);
+        let mut world = World::with(&[("group.forget-after", "1m")]);
         let (focus, _, message) = world.established();
         let shown = message.contact().expect("a Contact").uri.text.to_owned();
         world.bye(&focus, None);
-        world.response(FOCUS, 200);
         let (bye, _, _) = world.request(BOB, "BYE");
         world.answer(BOB, bye, 200);
         (world, shown)
@@ -131,7 +130,7 @@ mod tests {
     fn a_group_is_forgotten_when_it_has_long_been_over() {
         let (mut world, shown) = ended();
         assert!(world.groups() > 0);
-        world.pass(HOUR * 3);
+        world.pass(MINUTE * 3);
         assert_eq!((world.groups(), world.records_of_groups()), (0, 0));
         world.rejoin(&shown, PHONE);
         world.response(BOB, 404);
@@ -140,16 +139,16 @@ mod tests {
     #[test]
     fn a_group_that_was_started_again_is_kept() {
         let (mut world, _) = ended();
-        world.pass(HOUR / 2);
+        world.pass(MINUTE / 2);
         world.established();
-        world.pass(HOUR * 3);
+        world.pass(MINUTE * 3);
         assert!(world.groups() > 0);
     }
 
     #[test]
     fn a_group_with_something_stored_is_kept() {
-        let mut world = World::dormant(&[("group.forget-after", "1h")], &["one"], None);
-        world.pass(HOUR * 5);
+        let mut world = World::dormant(&[("group.forget-after", "1m")], &["one"], None);
+        world.pass(MINUTE * 5);
         world.register(600_000, None);
         let (_, _, invite) = world.request(BOB, "INVITE");
         assert!(invite.body().windows(3).any(|word| word == b"one"));
@@ -158,7 +157,7 @@ mod tests {
     #[test]
     fn the_number_of_a_forgotten_group_is_given_again() {
         let (mut world, _) = ended();
-        world.pass(HOUR * 3);
+        world.pass(MINUTE * 3);
         let before = world.numbers();
         world.established_with(2);
         assert_eq!(world.numbers(), before);
