@@ -55,6 +55,8 @@ pub struct Terms<'a> {
     pub within: Duration,
     /// `--timeout-scale`.
     pub scale: f64,
+    /// How late something may be through the fault of the machine.
+    pub late: Duration,
     /// Who has a name.
     pub names: Names,
     /// The actor under test.
@@ -145,6 +147,7 @@ pub struct Script<'s> {
     opened: Vec<Opened>,
     within: Duration,
     scale: f64,
+    late: Duration,
     iut: Party,
     failed: bool,
     misses: Vec<Miss>,
@@ -176,6 +179,7 @@ impl<'s> Script<'s> {
             opened: Vec::new(),
             within: terms.within,
             scale: terms.scale,
+            late: terms.late,
             iut: terms.iut,
             failed: false,
             misses: Vec::new(),
@@ -553,6 +557,7 @@ mod tests {
                 seed: 1,
                 within: Duration::from_secs(5),
                 scale: 1.0,
+                late: Duration::ZERO,
                 names: Names::default(),
                 iut: Party::new(Role::Pf, "pf"),
             };

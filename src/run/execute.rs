@@ -27,7 +27,7 @@ use crate::trace::snapshot::Snapshot;
 const SKEW: Duration = Duration::from_millis(20);
 
 /// How late something may be in real time before it is more than the machine's fault.
-const LATE: Duration = Duration::from_millis(500);
+const LATE: Duration = Duration::from_secs(1);
 
 /// How long actors go on after the script in real time.
 const REST: Duration = Duration::from_secs(2);
@@ -125,6 +125,11 @@ impl<'a> Course<'a> {
     /// How long the actors go on after the script when the scenario does not say.
     pub(super) fn usual_settle(&self, timing: Timing) -> Duration {
         if self.rests_briefly() { REST.mul_f64(self.speed) } else { timing.t1 * 64 }
+    }
+
+    /// How late something may be through the fault of the machine.
+    pub(super) fn late(&self) -> Duration {
+        if self.target.is_simulated() { Duration::ZERO } else { LATE.mul_f64(self.speed) }
     }
 
     /// Whether the judged part ends as soon as nothing is owed any more: where time is real.

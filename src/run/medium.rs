@@ -31,6 +31,8 @@ pub(super) struct Real {
     runtime: Runtime,
     iut: Process,
     settings: Settings,
+    /// How far the date of the PF is from the day on which every simulated run begins, at the start.
+    pub(super) date: Duration,
     /// What the process keeps when it is killed, if it is to keep anything.
     _store: Option<Folder>,
     /// Why the process did not come back.
@@ -206,14 +208,17 @@ impl Real {
         let store = restarts.then(Folder::make).transpose().map_err(|cause| Fault::Io("no folder for the store", cause))?;
         let file = |folder: &Folder| folder.path().join("pf.store").display().to_string();
         settings.store = Some(store.as_ref().map_or_else(|| "memory".to_owned(), file));
+        let (speed, since) = (settings.speed.unwrap_or(1.0), Clock::since_1970());
+        settings.speed_since = Some(since.as_secs_f64());
         let iut = Process::start(&settings).map_err(failed)?;
-        let mut sockets = Sockets::new(Clock::from_zero(settings.speed.unwrap_or(1.0)), limits, Some(tls)).observing(address);
+        let mut sockets = Sockets::new(Clock::from_zero(speed), limits, Some(tls)).observing(address);
         let mut ids = Vec::new();
         for ((name, _, inhabitant), bound) in nodes.into_iter().zip(bound) {
             ids.push(sockets.add(name, bound, None, inhabitant)?);
         }
         drop(inside);
-        Ok((Self { sockets, runtime, iut, settings, _store: store, gone: None, now: Instant::ZERO }, ids))
+        let date = Clock::of_the_wall(speed, Some(since)).now().since(sockets.now());
+        Ok((Self { date, sockets, runtime, iut, settings, _store: store, gone: None, now: Instant::ZERO }, ids))
     }
 }
 
@@ -251,11 +256,6 @@ pub(super) fn settings_of(config: &endpoint::Config, settings: Settings) -> Sett
         seed: Some(config.seed),
         ..settings
     }
-}
-
-/// How far the date is from the day on which every simulated run begins.
-pub(super) fn since_the_epoch() -> Duration {
-    Clock::of_the_wall(1.0).now().since(Instant::ZERO)
 }
 
 /// Whether an attempt failed because of an address that somebody else has.

@@ -138,6 +138,7 @@ impl<'c> Player<'c> {
             seed: job.seed,
             within: course.suite.defaults.within,
             scale: course.scale,
+            late: course.late(),
             names: course.names.clone(),
             iut: header.iut.clone(),
         };

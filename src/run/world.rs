@@ -170,8 +170,9 @@ impl World {
             attempts += 1;
             match Real::begin(residents(&ground, seed), pf) {
                 Ok((real, nodes)) => {
+                    let clock = real.date;
                     let world = Self::of(Medium::Real(Box::new(real)), &ground, seed, IUT, nodes);
-                    return Ok((Self { clock: medium::since_the_epoch(), ..world }, ground));
+                    return Ok((Self { clock, ..world }, ground));
                 }
                 Err(fault) if medium::is_taken(&fault) && attempts < ATTEMPTS => {}
                 Err(fault) => return Err(fault.to_string()),

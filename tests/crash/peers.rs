@@ -64,7 +64,7 @@ impl Peers {
     pub(crate) fn new(seed: u64) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let (sockets, nodes) = runtime.block_on(async {
-            let mut sockets = Sockets::new(Clock::of_the_wall(1.0), Limits::default(), None);
+            let mut sockets = Sockets::new(Clock::of_the_wall(1.0, None), Limits::default(), None);
             let mut add = |name: &str, host: u8, known_as: &str| {
                 let ip = IpAddr::V4(address(host));
                 let own = |of, transport, port| Listener { of, transport, address: SocketAddr::new(ip, port) };

@@ -165,6 +165,6 @@ impl<'s> Script<'s> {
             return None;
         }
         let since = op.clock.iter().fold(since, |since, before| since.max(self.settled_at[*before]));
-        Some(since + expectation.within.unwrap_or(self.within).mul_f64(self.scale))
+        Some(since + expectation.within.unwrap_or(self.within).mul_f64(self.scale) + self.late)
     }
 }

@@ -16,12 +16,21 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock whose instants tell the date: [`Instant::to_unix_micros`] is the wall-clock time.
-    #[expect(clippy::disallowed_methods, reason = "the socket driver is where wall-clock time comes from")]
-    pub fn of_the_wall(rate: f64) -> Self {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    /// A clock whose instants tell the date: [`Instant::to_unix_micros`] is the wall-clock time. With
+    /// another rate it left the wall's at `since`, counted from 1970, so that two processes that are
+    /// told the same agree; without `since` it leaves it now.
+    pub fn of_the_wall(rate: f64, since: Option<Duration>) -> Self {
+        let now = Self::since_1970();
+        let passed = since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let epoch = Duration::from_secs(EPOCH.unsigned_abs());
-        Self { base: Instant::ZERO + since_1970.saturating_sub(epoch), ..Self::from_zero(rate) }
+        let base = Instant::ZERO + (now.saturating_sub(passed) + passed.mul_f64(rate)).saturating_sub(epoch);
+        Self { base, ..Self::from_zero(rate) }
+    }
+
+    /// The time on the wall.
+    #[expect(clippy::disallowed_methods, reason = "the socket driver is where wall-clock time comes from")]
+    pub fn since_1970() -> Duration {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
     /// A clock that starts at [`Instant::ZERO`] now.

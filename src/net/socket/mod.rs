@@ -39,7 +39,7 @@ pub use weather::IUT;
 
 use super::disk::{self, Committer};
 use super::{CommitPlan, Hub, NodeId};
-use crate::engine::{BatchId, CommitOutcome, ConnectionId, Engine, Input, Output, Store, Write};
+use crate::engine::{BatchId, Closure, CommitOutcome, ConnectionId, Engine, Input, Output, Store, Write};
 use crate::time::Instant;
 use crate::trace::event::{Event, Kind};
 use connection::Connection;
@@ -173,10 +173,25 @@ impl<E: Engine> Sockets<E> {
     }
 
     /// The IUT was killed and lives again. For our nodes no time has passed since `then`, when it was
-    /// killed.
+    /// killed, and what it had not got across by then is lost with its connections.
     pub fn iut_restarted(&mut self, then: Instant) {
         self.watch.iut_died();
         self.clock.resume_at(then);
+        for (id, connection) in self.connections_of_iut() {
+            if let Some(own) = self.nodes[id.0 as usize].connections.get(&connection) {
+                own.abandon();
+            }
+            self.feed(id, Input::Closed { connection, how: Closure::Reset });
+        }
+    }
+
+    fn connections_of_iut(&self) -> Vec<(NodeId, ConnectionId)> {
+        let leads_there = |own: &Connection| self.iut == Some(own.peer().ip());
+        let of = |(id, node): (u32, &Node<E>)| {
+            let there = node.connections.iter().filter(move |(_, own)| leads_there(own));
+            there.map(move |(connection, _)| (NodeId(id), *connection)).collect::<Vec<_>>()
+        };
+        (0..).zip(&self.nodes).flat_map(of).collect()
     }
 
     /// Adds an engine that speaks on these sockets and commits to this store.

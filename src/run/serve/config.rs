@@ -34,6 +34,8 @@ pub struct Settings {
     pub seed: Option<u64>,
     /// How many times faster than the clock on the wall all timers go, for tests.
     pub speed: Option<f64>,
+    /// Since when, in seconds since 1970, so that two processes at the same speed agree on the date.
+    pub speed_since: Option<f64>,
     /// How long SIGTERM waits for what is under way.
     pub drain: Option<f64>,
     /// Policy knobs of the PF, see `cpmcheck explain --policies`.

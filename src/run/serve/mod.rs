@@ -86,6 +86,7 @@ pub struct Server {
     hosts: Hosts,
     timing: Timing,
     speed: f64,
+    speed_since: Option<Duration>,
     drain: Duration,
 }
 
@@ -117,6 +118,7 @@ impl Server {
             hosts: settings.resolved()?.into_iter().collect(),
             timing,
             speed,
+            speed_since: settings.speed_since.and_then(|since| Duration::try_from_secs_f64(since).ok()),
             drain: seconds("drain", settings.drain, DRAIN)?,
             settings,
         })
@@ -141,7 +143,7 @@ impl Server {
         let bound = Bound::bind(&self.listeners, &limits)?;
         let listeners: Vec<Listener> = bound.listeners().collect();
         let tls = self.tls(&listeners)?;
-        let mut sockets = Sockets::new(Clock::of_the_wall(self.speed), limits, Some(tls));
+        let mut sockets = Sockets::new(Clock::of_the_wall(self.speed, self.speed_since), limits, Some(tls));
         let (store, records) = self.store()?;
         let engine = Actor::new(self.part, &self.settings, self.endpoint(&bound)?, records)?;
         let node = sockets.add(self.part.name().into(), bound, Some(store), engine)?;
