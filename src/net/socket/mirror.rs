@@ -94,10 +94,11 @@ impl Mirror {
             Input::Received { connection, data } => self.stream((node, *connection), true, data),
             Input::Closed { connection, how } => {
                 self.opening.remove(&(node, *connection));
-                // The system may close the connections of the dead in good order.
-                let how = if self.dead.remove(&(node, *connection)) { Closure::Reset } else { *how };
+                // The dead close nothing, although the system may do it for them, in good order even.
+                let died = self.dead.remove(&(node, *connection));
+                let how = if died { Closure::Reset } else { *how };
                 if let Some(id) = self.known.remove(&(node, *connection)) {
-                    self.tap.closed(id, how, true, |kind| self.kinds.push(kind));
+                    self.tap.closed(id, how, !died, |kind| self.kinds.push(kind));
                 }
             }
             Input::Datagram { .. } | Input::Accepted { .. } | Input::Committed { .. } | Input::Timeout => {}
