@@ -303,9 +303,12 @@ impl Outcome {
         worst.max_by_key(|finding| finding.verdict(true)).map(|finding| finding.fault)
     }
 
-    /// The requirement that a failure names first: one whose rule broke, else one of a step.
+    /// The requirement that a failure names first: one whose rule broke, else one that the trace
+    /// does not show.
     pub fn broken_requirement(&self) -> Option<&str> {
-        let rule = self.findings.iter().find(|finding| finding.kind == FindingKind::Rule && finding.verdict(false) > Verdict::Pass);
+        let is_broken = |finding: &&Finding| finding.kind == FindingKind::Rule && finding.verdict(false) > Verdict::Pass;
+        let rules = || self.findings.iter().filter(is_broken);
+        let rule = rules().find(|finding| !finding.is_unshown_claim()).or_else(|| rules().next());
         rule.map(|finding| finding.id.as_str())
     }
 }

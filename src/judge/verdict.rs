@@ -134,6 +134,12 @@ impl Finding {
         }
     }
 
+    /// Whether this says only that the trace does not show what the scenario claims: nothing in it
+    /// concerns the rule, or the rule was still open at the end.
+    pub fn is_unshown_claim(&self) -> bool {
+        self.kind == FindingKind::Rule && (self.fault == Fault::Scenario || self.certainty == Certainty::Open)
+    }
+
     /// Whether this is a warning: a SHOULD or a NOTE that was not kept.
     pub fn is_warning(&self, strict: bool) -> bool {
         !strict && matches!(self.level, Level::Should | Level::Note) && self.certainty == Certainty::Broken

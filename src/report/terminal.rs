@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::escape::{bounded, short, visible};
 use super::style::{bad, faint, frame, odd, of_gate, strong};
 use crate::judge::outcome::{CleanUp, Gate, Miss, Outcome, Reasons, Skip, Totals};
-use crate::judge::verdict::{Fault, Finding, FindingKind, Verdict};
+use crate::judge::verdict::{Finding, FindingKind, Verdict};
 use crate::report::ladder as render;
 use crate::suite::Suite;
 use crate::suite::catalogue::Level;
@@ -76,14 +76,14 @@ pub fn block(outcome: &Outcome, setting: &Setting<'_>) -> String {
     for miss in &outcome.misses {
         out.push_str(&miss_block(miss, outcome, setting));
     }
-    // A script that broke off says why by its misses; what it did not come to is no news then.
+    // A script that broke off says why by its misses; what it did not come to show is no news then.
     let broke_off = !outcome.misses.is_empty();
-    let told = |finding: &&Finding| !broke_off || (finding.kind != FindingKind::Expectation && !is_unreached(finding));
+    let told = |finding: &&Finding| !broke_off || (finding.kind != FindingKind::Expectation && !finding.is_unshown_claim());
     for finding in outcome.findings.iter().filter(told) {
         out.push_str(&finding_block(finding, setting));
     }
     if broke_off {
-        out.push_str(&unreached(outcome));
+        out.push_str(&unshown(outcome));
     }
     if let CleanUp::Left(left) = &outcome.clean_up {
         let _ = writeln!(out, "{}: left open at the end: {}", odd("warning[C0240]"), bounded(&left.join(", "), LONGEST));
@@ -96,16 +96,11 @@ pub fn block(outcome: &Outcome, setting: &Setting<'_>) -> String {
     out
 }
 
-/// Whether this is a claim of the scenario of which the trace shows nothing.
-fn is_unreached(finding: &Finding) -> bool {
-    finding.kind == FindingKind::Rule && finding.fault == Fault::Scenario
-}
-
-/// The claims that a script did not come to before it broke off, in one line.
-fn unreached(outcome: &Outcome) -> String {
+/// The claims of a script that broke off before the trace could show them, in one line.
+fn unshown(outcome: &Outcome) -> String {
     let ids: Vec<&str> =
-        outcome.findings.iter().filter(|finding| is_unreached(finding)).map(|finding| finding.id.as_str()).collect();
-    if ids.is_empty() { String::new() } else { note("not reached", &ids.join(", ")) }
+        outcome.findings.iter().filter(|finding| finding.is_unshown_claim()).map(|finding| finding.id.as_str()).collect();
+    if ids.is_empty() { String::new() } else { note("not shown", &ids.join(", ")) }
 }
 
 fn miss_block(miss: &Miss, outcome: &Outcome, setting: &Setting<'_>) -> String {
@@ -173,7 +168,7 @@ fn finding_block(finding: &Finding, setting: &Setting<'_>) -> String {
         Some(requirement) => {
             out.push_str(&note(
                 "requirement",
-                &format!("{} ({level}, {}): {}", requirement.id, requirement.clause, requirement.summary),
+                &format!("{} ({}, {}): {}", requirement.id, level_name(requirement.level), requirement.clause, requirement.summary),
             ));
         }
         None if !finding.cites.is_empty() => out.push_str(&note("cites", &finding.cites)),

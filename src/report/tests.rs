@@ -230,13 +230,13 @@ fn suite() -> Suite {
 }
 
 #[test]
-fn what_a_script_did_not_come_to_is_one_line_once_it_broke_off() {
+fn what_a_script_did_not_come_to_show_is_one_line_once_it_broke_off() {
     let mut outcome = failed();
     let claim = |id: &str| Finding { id: id.to_owned(), event: None, fault: Fault::Scenario, ..outcome.findings[1].clone() };
     let claims = [claim("DGC-9-06"), claim("DGC-1.2-01")];
     outcome.findings.extend(claims);
     let text = plain(&terminal::block(&outcome, &setting(&suite())));
-    assert!(text.contains("= not reached DGC-9-06, DGC-1.2-01"), "{text}");
+    assert!(text.contains("= not shown   DGC-9-06, DGC-1.2-01"), "{text}");
     assert!(!text.contains("not kept: DGC-9-06"), "{text}");
     outcome.misses.clear();
     let text = plain(&terminal::block(&outcome, &setting(&suite())));

@@ -384,7 +384,7 @@ impl World {
     /// The keys of what the store of the PF holds.
     #[cfg(test)]
     pub(super) fn keys_in_store(&mut self) -> Vec<Vec<u8>> {
-        let Some(sim) = self.medium.simulator() else { return Vec::new() };
+        let Medium::Virtual(sim) = &mut self.medium else { return Vec::new() };
         let records = sim.store(self.pf).records().unwrap_or_default();
         records.into_iter().map(|(key, _)| key).collect()
     }
