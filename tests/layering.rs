@@ -48,7 +48,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ("socket2", &["net/socket"]),
     ("rcgen", &["net/socket"]),
     ("rustix", &["net/socket"]),
-    ("toml", &["run/serve"]),
+    ("toml", &["run/serve", "suite/targets"]),
     ("serde_yaml", &["suite"]),
     ("tabled", &["report"]),
     ("quick_junit", &["report"]),

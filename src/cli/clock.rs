@@ -1,6 +1,8 @@
-//! The one wall clock of the program: how long a command took.
+//! The wall clock of the program: how long a command took, and which day it is.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use crate::suite::targets::Date;
 
 /// Runs from its making.
 #[derive(Clone, Copy, Debug)]
@@ -17,4 +19,11 @@ impl Stopwatch {
     pub(super) fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// The day, in Greenwich.
+#[expect(clippy::disallowed_methods, reason = "what expires does so on a day of the calendar")]
+pub(super) fn today() -> Date {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Date::of_days(since.as_secs() / 86_400)
 }

@@ -9,6 +9,7 @@ mod completions;
 mod console;
 mod coverage;
 mod cr;
+mod doctor;
 mod exit;
 mod explain;
 mod inspect;
@@ -30,6 +31,7 @@ mod serve;
 mod signals;
 mod snapshots;
 mod soak;
+mod targets;
 mod trace;
 
 use std::ffi::OsString;
@@ -99,6 +101,8 @@ enum Command {
     Soak(soak::Args),
     /// Serve as PF, focus or client on real sockets
     Serve(Box<serve::Args>),
+    /// Check that everything is there that a run needs, the target included
+    Doctor(doctor::Args),
     /// Print a JSON Schema
     Schema(schema::Args),
     /// Print a completion script
@@ -136,6 +140,7 @@ Traffic:
 Plumbing:
   selftest     Check the checker: tamper cases, a canary, determinism
   soak         Let many users, groups and losses happen at random, every rule on
+  doctor       Check that everything is there that a run needs, the target included
   schema       Print a JSON Schema
   completions  Print a completion script
   help         More about a topic: exit-codes, verdicts, selectors
@@ -197,6 +202,7 @@ fn dispatch(command: Command, console: &Console) -> Exit {
         Command::Selftest(args) => selftest::run(&args, console),
         Command::Soak(args) => soak::run(&args, console),
         Command::Serve(args) => serve::run(&args, console),
+        Command::Doctor(args) => doctor::run(&args, console),
         Command::Schema(args) => schema::run(&args, console),
         Command::Completions(args) => completions::run(&args, console, Cli::command()),
         Command::Help(args) => exit::help(&args, console, Cli::command()),

@@ -52,13 +52,15 @@ pub(super) struct Files {
     runs: Vec<Writer<Box<dyn Write>>>,
     junit: Vec<String>,
     seed: u64,
+    target: String,
     fault: Option<io::Error>,
 }
 
 impl Files {
     /// Opens every file, so that a path that cannot be written is known before anything runs.
     pub(super) fn open(reporters: &[Reporter], to_stdout: bool, keep: Keep, opening: &Opening<'_>) -> io::Result<Self> {
-        let mut files = Self { runs: Vec::new(), junit: Vec::new(), seed: opening.seed, fault: None };
+        let mut files =
+            Self { runs: Vec::new(), junit: Vec::new(), seed: opening.seed, target: opening.target.to_owned(), fault: None };
         if to_stdout {
             let out: Box<dyn Write> = Box::new(io::stdout());
             files.runs.push(Writer::begin(out, keep, opening)?);
@@ -102,7 +104,7 @@ impl Files {
             run.finish(totals, reasons, complete, duration).map_err(|error| error.to_string())?;
         }
         for path in self.junit {
-            let xml = junit::render(outcomes, skips, self.seed)?;
+            let xml = junit::render(outcomes, skips, self.seed, &self.target)?;
             std::fs::write(&path, xml).map_err(|error| format!("{path}: {error}"))?;
         }
         self.fault.map_or(Ok(()), |error| Err(error.to_string()))
@@ -138,6 +140,7 @@ pub(super) fn summary(
             "variant": outcome.variant,
             "verdict": outcome.verdict.name(),
             "gate": outcome.gate.name(),
+            "expected": outcome.expected.as_ref().map(crate::report::jsonl::expected),
             "requirements": outcome.requirements,
             "findings": outcome.findings.iter().map(|finding| json!({
                 "kind": finding.kind.to_string(),
@@ -155,7 +158,7 @@ pub(super) fn summary(
         "seed": format!("{seed:#x}"),
         "passed": totals.passed(),
         "failed": totals.failed(),
-        "skipped": totals.skipped + totals.drafts,
+        "skipped": totals.neither(),
         "pending": totals.pending,
         "exit": {
             "code": exit.code(),
@@ -163,7 +166,7 @@ pub(super) fn summary(
             "reasons": reasons.iter().map(|(exit, text)| format!("{}: {text}", exit.name())).collect::<Vec<_>>(),
         },
         "outcomes": outcomes.iter().map(object).collect::<Vec<_>>(),
-        "skips": skips.iter().map(|skip| json!({ "scenario": skip.name, "why": skip.why })).collect::<Vec<_>>(),
+        "skips": skips.iter().map(|skip| json!({ "scenario": skip.name, "why": skip.why, "kind": skip.omission.name() })).collect::<Vec<_>>(),
     });
     if let Some(equal) = parity {
         value["parity"] = json!(equal);

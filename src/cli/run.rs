@@ -12,6 +12,7 @@ use super::reporters::{Files, Reporter};
 use super::selection::SelectionArgs;
 use super::signals::Signals;
 use super::snapshots::{self, Update};
+use super::targets::{Chosen, TargetArgs};
 use super::{Console, Exit};
 use crate::judge::coverage::{self, Coverage};
 use crate::judge::outcome::{FailOn, Gate, Outcome, Reasons, Totals};
@@ -31,6 +32,8 @@ pub(super) struct Args {
     #[command(flatten)]
     suite: SuiteArgs,
     #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
     course: CourseArgs,
     #[command(flatten)]
     gates: GateArgs,
@@ -42,10 +45,7 @@ pub(super) struct Args {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Course")]
 pub(super) struct CourseArgs {
-    /// Against whom: reference, or self:udp, self:tcp, self:tls for our PF in a process of its own
-    #[arg(long, value_name = "TARGET", default_value_t = Target::Reference, env = "CPMCHECK_TARGET", hide_env = true)]
-    target: Target,
-    /// How many times faster than the clock on the wall a run on sockets goes
+    /// How many times faster than the clock on the wall a run against self: goes
     #[arg(long, value_name = "F", default_value_t = 5.0, value_parser = speed, env = "CPMCHECK_SPEED", hide_env = true)]
     speed: f64,
     /// The seed of everything random [default: the suite's]
@@ -212,17 +212,20 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
 
 fn prepare(args: &Args, console: &Console) -> Result<Exit, Exit> {
     let policy = policies("--policy", &args.course.policy, console)?;
-    let loaded = args.suite.load(console)?;
+    let mut loaded = args.suite.load(console)?;
+    let chosen = args.target.choose(&mut loaded.suite, console)?;
+    let target = chosen.target();
     let (selection, mut selected) = args.selection.apply(&loaded.suite, console)?;
     let seed = args.course.seed.unwrap_or(loaded.suite.defaults.seed);
     super::exit::remember_seed(seed);
     let choices = Choices {
         policy: &policy,
-        scale: args.course.timeout_scale,
+        scale: args.course.timeout_scale * target.foreign().map_or(1.0, |foreign| foreign.target.timers.patience),
         fail_on: args.gates.fail_on(),
-        compare: policy.is_empty() && seed == loaded.suite.defaults.seed && args.course.target.is_simulated(),
-        target: args.course.target,
-        speed: args.course.speed,
+        compare: policy.is_empty() && seed == loaded.suite.defaults.seed && target.is_simulated(),
+        target,
+        pics: chosen.pics.as_ref(),
+        speed: speed_of(target, args),
     };
     let course = Course::new(&loaded.suite, choices);
     course.rule_out(&mut selected);
@@ -230,15 +233,34 @@ fn prepare(args: &Args, console: &Console) -> Result<Exit, Exit> {
         return Ok(nothing_left(args, &selected, console));
     }
     let (filtered, flags) = (selection.is_filtered(), flags(args));
-    let session = Session { args, console, loaded: &loaded, selected: &selected, course, seed, filtered, flags };
+    if !filtered {
+        super::targets::refuse_stale(&chosen.register, &selected, console)?;
+    }
+    if let Some(foreign) = target.foreign() {
+        super::targets::greet(foreign, console)?;
+    }
+    let session = Session { args, console, loaded: &loaded, selected: &selected, chosen: &chosen, course, seed, filtered, flags };
     Ok(session.go())
+}
+
+/// A target says itself how fast its timers go.
+fn speed_of(target: Target<'_>, args: &Args) -> f64 {
+    target.foreign().map_or(args.course.speed, |foreign| foreign.target.timers.speed)
 }
 
 /// The flags without which a failure would not come again.
 fn flags(args: &Args) -> String {
     let mut flags: String = args.course.policy.iter().map(|pair| format!(" --policy '{pair}'")).collect();
-    if args.course.target != Target::Reference {
-        let _ = write!(flags, " --target {}", args.course.target);
+    if args.target.target != "reference" {
+        let _ = write!(flags, " --target {}", args.target.target);
+    }
+    for (flag, path) in [("--config", &args.target.config), ("--pics", &args.target.pics)] {
+        if let Some(path) = path {
+            let _ = write!(flags, " {flag} {}", path.display());
+        }
+    }
+    for path in &args.target.expected_failures {
+        let _ = write!(flags, " --expected-failures {}", path.display());
     }
     if args.course.timeout_scale != 1.0 {
         let _ = write!(flags, " --timeout-scale {}", args.course.timeout_scale);
@@ -279,6 +301,7 @@ struct Session<'a> {
     console: &'a Console,
     loaded: &'a Loaded,
     selected: &'a Selected<'a>,
+    chosen: &'a Chosen,
     course: Course<'a>,
     seed: u64,
     filtered: bool,
@@ -291,7 +314,10 @@ impl Session<'_> {
         let clock = super::clock::Stopwatch::start();
         let jobs = jobs(&self.selected.scenarios, self.seed, self.args.course.repeat);
         let suite = &self.loaded.suite;
-        self.say(&terminal::opening(suite, self.selected.scenarios.len(), self.seed, &self.args.course.target.to_string()));
+        self.say(&terminal::opening(suite, self.selected.scenarios.len(), self.seed, &self.target_name()));
+        if !self.chosen.register.is_empty() {
+            self.say(&self.chosen.register.banner(suite.scenarios.len()));
+        }
         let mut files = match self.files(&jobs) {
             Ok(files) => files,
             Err(exit) => return exit,
@@ -324,14 +350,14 @@ impl Session<'_> {
             KeepArg::RetainOnFailure => Keep::RetainOnFailure,
         };
         let names: Vec<String> = jobs.iter().map(job_name).collect();
-        let target = self.args.course.target.to_string();
+        let target = self.target_name();
         let opening = crate::report::jsonl::Opening {
             title: &self.loaded.suite.defaults.title,
             suite_hash: &super::reporters::suite_hash(&self.loaded.suite),
             selected: &names,
             seed: self.seed,
             target: &target,
-            speed: (!self.args.course.target.is_simulated()).then_some(self.args.course.speed),
+            speed: (!self.chosen.target().is_simulated()).then_some(self.speed()),
             filtered: self.filtered,
         };
         Files::open(&self.args.output.reporter, self.args.output.format == Format::Jsonl, keep, &opening).map_err(|why| {
@@ -344,14 +370,14 @@ impl Session<'_> {
         let stop = Signals::listen();
         let max_fail = if self.args.gates.first_fail { Some(1) } else { self.args.gates.max_fail };
         let order = if self.args.course.order == OrderArg::Random { Order::Random } else { Order::Id };
-        let threads = self.args.course.jobs.or(self.args.course.target.jobs()).unwrap_or_else(cores);
+        let threads = self.args.course.jobs.or(self.chosen.target().jobs()).unwrap_or_else(cores);
         let pool = Pool { threads, order, seed: self.seed, max_fail, stop };
         let (done, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let bar = Bar::new(self.args.output.progress, self.args.output.quiet, self.console, jobs.len());
         let mut outcomes = Vec::with_capacity(jobs.len());
-        let left = pool.run(jobs, &|job| self.course.play(job), |outcome| {
+        let left = pool.run(jobs, &|job| self.one(job), |outcome| {
             done.fetch_add(1, Ordering::Relaxed);
-            failed.fetch_add(usize::from(!outcome.gate.passes()), Ordering::Relaxed);
+            failed.fetch_add(usize::from(outcome.gate.fails()), Ordering::Relaxed);
             bar.tell(done.load(Ordering::Relaxed), failed.load(Ordering::Relaxed), &outcome.name());
             bar.aside(|| self.show(&outcome));
             files.add(&outcome);
@@ -361,12 +387,31 @@ impl Session<'_> {
         (outcomes, left)
     }
 
+    /// Plays a job, and holds what came of it against what is expected.
+    fn one(&self, job: &Job<'_>) -> Outcome {
+        let mut outcome = self.course.play(job);
+        self.chosen.register.judge(&mut outcome, self.chosen.target().foreign().is_some());
+        outcome
+    }
+
+    /// How many times faster than the clock on the wall time goes on sockets.
+    fn speed(&self) -> f64 {
+        speed_of(self.chosen.target(), self.args)
+    }
+
+    /// The target, with its version if that is told.
+    fn target_name(&self) -> String {
+        let target = self.chosen.target();
+        let version = target.foreign().and_then(|foreign| foreign.target.version.as_deref());
+        version.map_or_else(|| target.to_string(), |version| format!("{target} {version}"))
+    }
+
     fn show(&self, outcome: &Outcome) {
         let level = self.args.output.status_level;
         let wanted = match outcome.gate {
             Gate::Pass | Gate::Info => StatusLevel::All,
-            Gate::Warn => StatusLevel::Warn,
-            Gate::Fail | Gate::NotRun | Gate::Error => StatusLevel::Fail,
+            Gate::Warn | Gate::Waived | Gate::Unsupported => StatusLevel::Warn,
+            _ => StatusLevel::Fail,
         };
         if level < wanted {
             return;

@@ -116,7 +116,7 @@ impl Check<'_> {
         let mut totals = Totals::default();
         totals.count(&outcome);
         let reasons = Reasons::of(&totals);
-        let xml = junit::render(std::slice::from_ref(&outcome), &[], job.seed).unwrap_or_default();
+        let xml = junit::render(std::slice::from_ref(&outcome), &[], job.seed, "reference").unwrap_or_default();
         let lines = run_file(std::slice::from_ref(&outcome), job.seed);
         let reports = [
             ("verdict", outcome.gate == Gate::Fail),

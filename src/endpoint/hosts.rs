@@ -9,6 +9,8 @@ use crate::wire::sip::Host;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Hosts {
     names: BTreeMap<String, IpAddr>,
+    /// The ports of those that do not listen at the usual one.
+    ports: BTreeMap<String, u16>,
 }
 
 impl Hosts {
@@ -22,6 +24,16 @@ impl Hosts {
         let known = |name: &str| self.names.get(name).copied();
         // Names are seldom written in capitals.
         host.ip().or_else(|| known(host.0).or_else(|| known(&host.0.to_ascii_lowercase())))
+    }
+
+    /// Says at which port a name is reached when a URI names none, as an SRV record would.
+    pub fn set_port(&mut self, name: &str, port: u16) {
+        self.ports.insert(name.to_ascii_lowercase(), port);
+    }
+
+    /// The port of a name, where it is not the usual one.
+    pub fn port(&self, host: Host<'_>) -> Option<u16> {
+        if self.ports.is_empty() { None } else { self.ports.get(&host.0.to_ascii_lowercase()).copied() }
     }
 
     /// Every name with its address, in alphabetical order.

@@ -96,9 +96,11 @@ impl Exit {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "all gates passed",
-            Self::Conformance => "the IUT broke a SHALL (or what --fail-on names), or coverage was lost",
+            Self::Conformance => {
+                "the IUT broke a SHALL (or what --fail-on names), passed what is expected to fail, or coverage was lost"
+            }
             Self::Usage => "a flag is wrong, or a selector is unknown or matches nothing",
-            Self::Input => "a scenario, the catalogue or a run file is invalid",
+            Self::Input => "a scenario, the catalogue, a run file, a PICS file or an expected failure is invalid or stale",
             Self::NoTests => "nothing was left to run, or less than --min-tests",
             Self::Pending => "traces or coverage differ from what is stored and await review",
             Self::Incomplete => "a run file is truncated, a scenario is inconclusive or did not run",
@@ -131,6 +133,16 @@ pub enum Gate {
     Info,
     /// Passed; a SHOULD or a NOTE was broken.
     Warn,
+    /// It failed as was expected.
+    Waived,
+    /// The IUT says that it cannot, as was expected.
+    Unsupported,
+    /// It passed, and was expected to fail.
+    Surprise,
+    /// It failed otherwise than was expected.
+    Otherwise,
+    /// The IUT says that it cannot, and nobody declared that.
+    Undeclared,
     /// A SHALL was broken.
     Fail,
     /// It could not be decided, or did not run.
@@ -146,6 +158,11 @@ impl Gate {
             Self::Pass => "PASS",
             Self::Info => "INFO",
             Self::Warn => "WARN",
+            Self::Waived => "XFAIL",
+            Self::Unsupported => "UNSUP",
+            Self::Surprise => "XPASS",
+            Self::Otherwise => "XDIFF",
+            Self::Undeclared => "UNSUP!",
             Self::Fail => "FAIL",
             Self::NotRun => "NOTRUN",
             Self::Error => "ERROR",
@@ -155,6 +172,16 @@ impl Gate {
     /// Whether the last line counts it as passed.
     pub const fn passes(self) -> bool {
         matches!(self, Self::Pass | Self::Info | Self::Warn)
+    }
+
+    /// Whether it is declared and gates nothing; the last line counts it as skipped.
+    pub const fn is_declared(self) -> bool {
+        matches!(self, Self::Waived | Self::Unsupported)
+    }
+
+    /// Whether it makes a run fail.
+    pub const fn fails(self) -> bool {
+        !self.passes() && !self.is_declared()
     }
 }
 
@@ -284,6 +311,23 @@ pub struct Outcome {
     pub trace: Trace,
     /// Virtual time that passed until the script was over.
     pub took: Duration,
+    /// What was expected of it, if anything was.
+    pub expected: Option<Expected>,
+}
+
+/// An expected failure that was about an outcome.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Expected {
+    /// What was expected: `fail`, `flaky`, `warn` or `unsupported`.
+    pub what: &'static str,
+    /// Why.
+    pub because: String,
+    /// Where it is followed up.
+    pub issue: String,
+    /// Where it is written, `FILE:LINE`.
+    pub place: String,
+    /// How what came differs from it; empty when it does not.
+    pub difference: String,
 }
 
 impl Outcome {
@@ -335,6 +379,31 @@ pub struct Skip {
     pub name: String,
     /// Why, for example `--skip tag:msrp`.
     pub why: String,
+    /// What kind of reason it is.
+    pub omission: Omission,
+}
+
+/// Why a scenario may be left out.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Omission {
+    /// Somebody asked for it.
+    #[default]
+    Skipped,
+    /// The target does not offer what it needs.
+    NotApplicable,
+    /// The IUT does not claim what it is about.
+    Unsupported,
+}
+
+impl Omission {
+    /// Its name in a list.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Skipped => "SKIP",
+            Self::NotApplicable => "N/A",
+            Self::Unsupported => "UNSUP",
+        }
+    }
 }
 
 /// How a whole run ended, for its last lines and its footer.
@@ -353,7 +422,7 @@ pub struct Totals {
 impl Totals {
     /// Counts one outcome.
     pub fn count(&mut self, outcome: &Outcome) {
-        if outcome.draft && !outcome.gate.passes() {
+        if outcome.draft && outcome.gate.fails() {
             self.drafts += 1;
         } else {
             *self.gates.entry(outcome.gate).or_default() += 1;
@@ -373,12 +442,18 @@ impl Totals {
 
     /// How many did not.
     pub fn failed(&self) -> usize {
-        self.gates.iter().filter(|(gate, _)| !gate.passes()).map(|(_, count)| count).sum()
+        self.gates.iter().filter(|(gate, _)| gate.fails()).map(|(_, count)| count).sum()
+    }
+
+    /// How many count as neither: left out, drafts, failures that were expected.
+    pub fn neither(&self) -> usize {
+        let declared: usize = self.gates.iter().filter(|(gate, _)| gate.is_declared()).map(|(_, count)| count).sum();
+        self.skipped + self.drafts + declared
     }
 
     /// The last line of a run, for scrapers.
     pub fn last_line(&self) -> String {
-        let skipped = self.skipped + self.drafts;
+        let skipped = self.neither();
         let tail = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
         format!("{} passed, {} failed{tail}", self.passed(), self.failed())
     }
@@ -407,7 +482,8 @@ impl Reasons {
     /// The reasons that `totals` give.
     pub fn of(totals: &Totals) -> Self {
         let mut reasons = Self::default();
-        for (gate, exit) in [(Gate::Fail, Exit::Conformance), (Gate::NotRun, Exit::Incomplete)] {
+        let failing = [Gate::Fail, Gate::Surprise, Gate::Otherwise, Gate::Undeclared].map(|gate| (gate, Exit::Conformance));
+        for (gate, exit) in failing.into_iter().chain([(Gate::NotRun, Exit::Incomplete)]) {
             if totals.of(gate) > 0 {
                 reasons.add(exit, format!("{} {gate}", totals.of(gate)));
             }

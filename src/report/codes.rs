@@ -63,6 +63,13 @@ pub const RUN_CODES: &[(&str, &str, &str)] = &[
         "The setting is named as a TOML file calls it; `serve --print-config` shows what would be used.",
     ),
     ("U0021", "a log filter cannot be read", "A filter is a level, or levels by target: `warn,wire=debug`."),
+    (
+        "U0030",
+        "no configuration",
+        "Targets other than the built-in ones are named by cpmcheck.toml, in the working directory or above it, or by --config.",
+    ),
+    ("U0031", "no such target", "The configuration has no [targets.NAME] of this name."),
+    ("U0032", "a file about a target cannot be read", "The message of the operating system follows."),
     ("E0704", "a file cannot be written", "The message of the operating system follows."),
     (
         "E0705",
@@ -71,5 +78,10 @@ pub const RUN_CODES: &[(&str, &str, &str)] = &[
     ),
     ("E0706", "the store cannot be opened", "Another process has it, or the operating system does not let us."),
     ("E0720", "a server cannot start", "A port is in use, an address is not of this machine, or too few descriptors may be open."),
+    (
+        "E0730",
+        "the target does not answer",
+        "Before a run the target is asked by OPTIONS. `cpmcheck doctor --target NAME` looks at everything in between.",
+    ),
     ("H0070", "a defect of cpmcheck", "A panic. It says nothing about the IUT; the seed repeats it."),
 ];

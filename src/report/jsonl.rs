@@ -16,7 +16,7 @@ mod read;
 mod write;
 
 pub use read::{Fault, Stored, StoredOutcome, read};
-pub use write::{Keep, Opening, Writer};
+pub use write::{Keep, Opening, Writer, expected};
 
 /// The version of the form of run files.
 pub const SCHEMA: u64 = 1;

@@ -13,16 +13,16 @@ use crate::judge::outcome::{Gate, Outcome, Skip};
 /// # Errors
 ///
 /// When the XML cannot be made.
-pub fn render(outcomes: &[Outcome], skips: &[Skip], seed: u64) -> Result<String, String> {
+pub fn render(outcomes: &[Outcome], skips: &[Skip], seed: u64, target: &str) -> Result<String, String> {
     let mut suite = TestSuite::new("cpmcheck");
     suite.add_property(Property::new("seed", format!("{seed:#x}")));
-    suite.add_property(Property::new("target", "reference"));
+    suite.add_property(Property::new("target", text(target)));
     for outcome in outcomes {
         suite.add_test_case(case(outcome));
     }
     for skip in skips {
         let mut status = TestCaseStatus::skipped();
-        status.set_message(text(&skip.why));
+        status.set_message(text(&format!("{}: {}", skip.omission.name(), skip.why)));
         suite.add_test_case(TestCase::new(text(&skip.name), status));
     }
     let mut report = Report::new("cpmcheck");
@@ -42,7 +42,18 @@ fn case(outcome: &Outcome) -> TestCase {
     }
     case.add_property(Property::new("verdict", outcome.verdict.name()));
     case.add_property(Property::new("gate", outcome.gate.name()));
+    if let Some(expected) = &outcome.expected {
+        case.add_property(Property::new("issue", text(&expected.issue)));
+    }
     case
+}
+
+/// A failure that was expected did not pass, and fails nothing.
+fn declared(outcome: &Outcome) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    let because = outcome.expected.as_ref().map_or("", |expected| expected.because.as_str());
+    status.set_message(text(&format!("{}: {because}", outcome.gate)));
+    status
 }
 
 /// What XML may hold: control characters, that it may not, are shown.
@@ -58,14 +69,17 @@ fn status(outcome: &Outcome) -> TestCaseStatus {
             status.set_message("draft");
             return status;
         }
-        Gate::Fail | Gate::NotRun => NonSuccessKind::Failure,
+        Gate::Waived | Gate::Unsupported => return declared(outcome),
+        Gate::Fail | Gate::NotRun | Gate::Surprise | Gate::Otherwise | Gate::Undeclared => NonSuccessKind::Failure,
         Gate::Error => NonSuccessKind::Error,
     };
     let mut status = TestCaseStatus::non_success(kind);
     status.set_type(outcome.misses.first().map_or("C0220", |miss| miss.code));
-    let first = outcome.misses.first().map(|miss| miss.title.clone());
+    let difference = outcome.expected.as_ref().map(|expected| expected.difference.clone());
+    let first = || outcome.misses.first().map(|miss| miss.title.clone());
     let rule = || outcome.findings.first().map(|finding| format!("{}: {}", finding.id, finding.observed));
-    status.set_message(text(&first.or_else(rule).unwrap_or_default()));
+    let message = difference.filter(|difference| !difference.is_empty()).or_else(first).or_else(rule);
+    status.set_message(text(&message.unwrap_or_default()));
     let lines: Vec<String> = outcome
         .findings
         .iter()

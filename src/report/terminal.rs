@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::escape::{bounded, short, visible};
 use super::style::{bad, faint, frame, odd, of_gate, strong};
-use crate::judge::outcome::{CleanUp, Gate, Miss, Outcome, Reasons, Skip, Totals};
+use crate::judge::outcome::{CleanUp, Expected, Gate, Miss, Outcome, Reasons, Skip, Totals};
 use crate::judge::verdict::{Finding, FindingKind, Verdict};
 use crate::report::ladder as render;
 use crate::suite::Suite;
@@ -88,7 +88,10 @@ pub fn block(outcome: &Outcome, setting: &Setting<'_>) -> String {
     if let CleanUp::Left(left) = &outcome.clean_up {
         let _ = writeln!(out, "{}: left open at the end: {}", odd("warning[C0240]"), bounded(&left.join(", "), LONGEST));
     }
-    if !outcome.gate.passes() && !outcome.trace.events.is_empty() {
+    if let Some(expected) = &outcome.expected {
+        out.push_str(&expectation(expected));
+    }
+    if outcome.gate.fails() && outcome.gate != Gate::Surprise && !outcome.trace.events.is_empty() {
         out.push('\n');
         out.push_str(&ladder(outcome, setting));
     }
@@ -101,6 +104,17 @@ fn unshown(outcome: &Outcome) -> String {
     let ids: Vec<&str> =
         outcome.findings.iter().filter(|finding| finding.is_unshown_claim()).map(|finding| finding.id.as_str()).collect();
     if ids.is_empty() { String::new() } else { note("not shown", &ids.join(", ")) }
+}
+
+/// What was expected of an outcome, and where that is written.
+fn expectation(expected: &Expected) -> String {
+    let mut out = format!("  {} {}\n", frame("-->"), visible(&expected.place));
+    out.push_str(&note("listed as", &format!("{}, because {}", expected.what, expected.because)));
+    out.push_str(&note("issue", &expected.issue));
+    if !expected.difference.is_empty() {
+        out.push_str(&note("difference", &expected.difference));
+    }
+    out
 }
 
 fn miss_block(miss: &Miss, outcome: &Outcome, setting: &Setting<'_>) -> String {
@@ -203,7 +217,7 @@ pub fn marks(outcome: &Outcome) -> BTreeMap<u32, String> {
 
 /// How to see this once more.
 fn again(outcome: &Outcome, setting: &Setting<'_>) -> String {
-    if outcome.gate.passes() {
+    if !outcome.gate.fails() {
         return String::new();
     }
     let suite = setting.suite_flag.map_or_else(String::new, |dir| format!(" --suite {dir}"));
@@ -267,33 +281,56 @@ fn rule(title: &str) -> String {
 }
 
 fn left_out(closing: &Closing<'_>) -> String {
-    let drafts = closing.outcomes.iter().filter(|outcome| outcome.draft && !outcome.gate.passes());
-    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    let drafts = closing.outcomes.iter().filter(|outcome| outcome.draft && outcome.gate.fails());
+    let mut reasons: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for skip in closing.skips {
-        *reasons.entry(&skip.why).or_default() += 1;
+        *reasons.entry((skip.omission.name(), &skip.why)).or_default() += 1;
     }
+    let declared = declared(closing.outcomes);
     let drafts: Vec<String> = drafts.map(Outcome::name).collect();
-    if reasons.is_empty() && drafts.is_empty() {
+    if reasons.is_empty() && drafts.is_empty() && declared.is_empty() {
         return String::new();
     }
     let mut out = rule("not counted as pass");
-    for (why, count) in reasons {
-        let _ = writeln!(out, "  SKIP  {count:>3}  {}", visible(why));
+    for ((kind, why), count) in reasons {
+        let _ = writeln!(out, "  {kind:<5} {count:>3}  {}", visible(why));
     }
+    out.push_str(&declared);
     for name in drafts {
         let _ = writeln!(out, "  DRAFT      {}", visible(&name));
     }
     out
 }
 
+/// Failures that were expected: how many, and for which issues.
+fn declared(outcomes: &[Outcome]) -> String {
+    let mut issues: BTreeMap<Gate, BTreeMap<&str, usize>> = BTreeMap::new();
+    for outcome in outcomes.iter().filter(|outcome| outcome.gate.is_declared()) {
+        let issue = outcome.expected.as_ref().map_or("", |expected| expected.issue.as_str());
+        *issues.entry(outcome.gate).or_default().entry(issue).or_default() += 1;
+    }
+    let mut out = String::new();
+    for (gate, issues) in issues {
+        let count: usize = issues.values().sum();
+        let each: Vec<String> = issues.iter().map(|(issue, count)| format!("{issue} ×{count}")).collect();
+        let _ = writeln!(out, "  {:<5} {count:>3}  ({})", gate.name(), bounded(&each.join(", "), LONGEST));
+    }
+    out
+}
+
 fn failures(outcomes: &[Outcome]) -> String {
-    let listed: Vec<&Outcome> =
-        outcomes.iter().filter(|outcome| !outcome.draft && !matches!(outcome.gate, Gate::Pass | Gate::Info)).collect();
+    let shown = |outcome: &&Outcome| outcome.gate.fails() || outcome.gate == Gate::Warn;
+    let listed: Vec<&Outcome> = outcomes.iter().filter(|outcome| !outcome.draft).filter(shown).collect();
     if listed.is_empty() {
         return String::new();
     }
     let mut out = rule("failures and warnings");
     for outcome in listed {
+        if let Some(expected) = outcome.expected.as_ref().filter(|expected| !expected.difference.is_empty()) {
+            let gate = of_gate(outcome.gate, format!("{:<6}", outcome.gate));
+            let _ = writeln!(out, "  {gate} {:<44} {}", visible(&outcome.name()), short(&expected.difference, 140));
+            continue;
+        }
         let first = worst(outcome);
         let (id, level, text) = first.map_or(("", "", String::new()), |finding| {
             let named =

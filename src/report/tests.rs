@@ -9,7 +9,7 @@ use super::diff::Difference;
 use super::jsonl::{Keep, Opening, Writer, read};
 use super::terminal::{Closing, Setting};
 use super::{diff, junit, ladder, matrix, terminal};
-use crate::judge::outcome::{CleanUp, Comparison, Exit, Gate, Miss, Outcome, Reasons, RuleState, Skip, Totals};
+use crate::judge::outcome::{CleanUp, Comparison, Exit, Expected, Gate, Miss, Omission, Outcome, Reasons, RuleState, Skip, Totals};
 use crate::judge::verdict::{Certainty, Fault, Finding, FindingKind, Verdict};
 use crate::pattern::ast::{Place, Role};
 use crate::suite::Suite;
@@ -68,7 +68,7 @@ fn messages_in_full() {
 
 #[test]
 fn junit_for_a_service() {
-    golden("junit", &junit::render(&outcomes(), &skips(), 17).expect("XML"));
+    golden("junit", &junit::render(&outcomes(), &skips(), 17, "reference").expect("XML"));
 }
 
 #[test]
@@ -128,8 +128,12 @@ fn inspect_all(text: &str) {
     let outcome = nasty(text);
     let error = Outcome { gate: Gate::Error, repetition: 2, ..outcome.clone() };
     let draft = Outcome { draft: true, repetition: 3, ..outcome.clone() };
-    let outcomes = [outcome.clone(), error, draft];
-    let skips = [Skip { name: name(text), why: name(text) }];
+    let said = || name(text);
+    let expected = Expected { what: "fail", because: said(), issue: said(), place: said(), difference: said() };
+    let waived = Outcome { gate: Gate::Waived, expected: Some(expected.clone()), ..outcome.clone() };
+    let surprise = Outcome { gate: Gate::Surprise, expected: Some(expected), ..outcome.clone() };
+    let outcomes = [outcome.clone(), error, draft, waived, surprise];
+    let skips = [Skip { name: name(text), why: name(text), omission: Omission::NotApplicable }];
     let suite = suite();
     let (totals, mut reasons) = totals(&outcomes);
     reasons.add(Exit::Environment, name(text));
@@ -157,7 +161,7 @@ fn inspect_all(text: &str) {
             &longest.chars().take(200).collect::<String>()
         );
     }
-    is_xml(&junit::render(&outcomes, &skips, 1).expect("XML"), 4);
+    is_xml(&junit::render(&outcomes, &skips, 1, text).expect("XML"), 6);
     is_run_file(&run_file(&outcomes), &outcomes);
 }
 
@@ -328,6 +332,7 @@ fn failed() -> Outcome {
         clean_up: CleanUp::Left(vec!["a session of bob".to_owned()]),
         trace,
         took: Duration::from_millis(1_019),
+        expected: None,
     }
 }
 
@@ -364,7 +369,7 @@ fn outcomes() -> [Outcome; 4] {
 }
 
 fn skips() -> [Skip; 1] {
-    [Skip { name: "group/skipped".to_owned(), why: "--skip group/skipped".to_owned() }]
+    [Skip { name: "group/skipped".to_owned(), why: "--skip group/skipped".to_owned(), omission: Omission::Skipped }]
 }
 
 fn totals(outcomes: &[Outcome]) -> (Totals, Reasons) {

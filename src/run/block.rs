@@ -3,6 +3,66 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::suite::targets::Addresses;
+
+/// Where the nodes of a world live: side by side in a block, or where a target says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Land<'a> {
+    /// Side by side.
+    Block(Block),
+    /// Where the target says.
+    Told(&'a Addresses),
+}
+
+impl Land<'_> {
+    /// The PF.
+    pub(super) fn pf(self) -> IpAddr {
+        match self {
+            Self::Block(block) => block.at(0, 1),
+            Self::Told(told) => told.pf.first().map_or(NOWHERE, |reach| reach.address.ip()),
+        }
+    }
+
+    /// The core.
+    pub(super) fn core(self) -> IpAddr {
+        match self {
+            Self::Block(block) => block.at(0, 2),
+            Self::Told(told) => told.core.unwrap_or(NOWHERE),
+        }
+    }
+
+    /// The part of the S-CSCF that registers users with the PF: it speaks from an address of its own.
+    pub(super) fn registrar(self) -> IpAddr {
+        match self {
+            Self::Block(block) => block.at(0, 3),
+            Self::Told(told) => told.registrar.unwrap_or(NOWHERE),
+        }
+    }
+
+    /// A focus by its number from 1.
+    pub(super) fn focus(self, number: u8) -> IpAddr {
+        match self {
+            Self::Block(block) => block.at(1, number),
+            Self::Told(told) => nth(&told.cf, number),
+        }
+    }
+
+    /// A device by its number from 1.
+    pub(super) fn device(self, number: u8) -> IpAddr {
+        match self {
+            Self::Block(block) => block.at(2, number),
+            Self::Told(told) => nth(&told.client, number),
+        }
+    }
+}
+
+/// No address; a target that names too few is asked nothing that needs more.
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+fn nth(addresses: &[IpAddr], number: u8) -> IpAddr {
+    addresses.get(usize::from(number).wrapping_sub(1)).copied().unwrap_or(NOWHERE)
+}
+
 /// A block of addresses for one world, so that many can stand side by side and every
 /// actor has an address of its own with the usual ports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,23 +81,8 @@ impl Block {
     }
 
     /// An address: 0 is for the PF and the core, 1 for focuses, 2 for devices.
-    pub(super) const fn at(self, group: u8, number: u8) -> IpAddr {
+    const fn at(self, group: u8, number: u8) -> IpAddr {
         let Self([first, second, third]) = self;
         IpAddr::V4(Ipv4Addr::new(first, second, third + group, number))
-    }
-
-    /// The PF.
-    pub(super) const fn pf(self) -> IpAddr {
-        self.at(0, 1)
-    }
-
-    /// The core.
-    pub(super) const fn core(self) -> IpAddr {
-        self.at(0, 2)
-    }
-
-    /// The part of the S-CSCF that registers users with the PF: it speaks from an address of its own.
-    pub(super) const fn registrar(self) -> IpAddr {
-        self.at(0, 3)
     }
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::block::Land;
+use super::foreign::Foreign;
 use super::ground::Ground;
 use super::plan::{Job, Selected};
 use super::play::{Played, Player};
 use super::tamper::{Bitten, Tampering};
-use super::target::{Target, restarts};
+use super::target::{Case, Target, restarts};
 use super::world::{Pace, World};
 use crate::endpoint::Timing;
 use crate::judge::outcome::{Comparison, FailOn, Outcome, RuleState, Skip, gate_of};
@@ -18,6 +20,7 @@ use crate::pattern::Names;
 use crate::pattern::ast::Role;
 use crate::suite::Suite;
 use crate::suite::scenario::Scenario;
+use crate::suite::targets::Pics;
 use crate::trace::Header;
 use crate::trace::event::Party;
 use crate::trace::parity::Parity;
@@ -48,7 +51,8 @@ pub struct Course<'a> {
     pub(super) scale: f64,
     fail_on: FailOn,
     compare: bool,
-    target: Target,
+    target: Target<'a>,
+    pics: Option<&'a Pics>,
     speed: f64,
     pub(super) names: Names,
     pub(super) judge: Judge,
@@ -68,7 +72,9 @@ pub struct Choices<'a> {
     /// Whether traces are compared with the stored ones.
     pub compare: bool,
     /// Against whom.
-    pub target: Target,
+    pub target: Target<'a>,
+    /// What the IUT claims, if that is told.
+    pub pics: Option<&'a Pics>,
     /// How much faster than the clock on the wall a run on sockets goes.
     pub speed: f64,
 }
@@ -76,7 +82,7 @@ pub struct Choices<'a> {
 impl<'a> Choices<'a> {
     /// The usual course in the simulator; traces are not compared.
     pub const fn in_the_simulator(policy: &'a BTreeMap<String, String>) -> Self {
-        Self { policy, scale: 1.0, fail_on: FailOn::Shall, compare: false, target: Target::Reference, speed: 1.0 }
+        Self { policy, scale: 1.0, fail_on: FailOn::Shall, compare: false, target: Target::Reference, pics: None, speed: 1.0 }
     }
 }
 
@@ -87,12 +93,12 @@ impl<'a> Course<'a> {
         let speed = (!choices.target.is_simulated()).then_some(choices.speed);
         let setup = judge::Setup { scale: choices.scale, ..patience(speed) };
         let judge = Judge::new(&suite.catalogue.requirements, names.clone(), setup);
-        let Choices { policy, scale, fail_on, compare, target, speed } = choices;
+        let Choices { policy, scale, fail_on, compare, target, pics, speed } = choices;
         let variants = |scenario: &'a Scenario| scenario.variants.iter().map(move |variant| (scenario, variant));
         let grounds = suite.scenarios.iter().flat_map(variants);
         let grounds =
             grounds.map(|(scenario, variant)| ((scenario.id.as_str(), variant.name.as_str()), (scenario, OnceLock::new())));
-        Self { suite, policy, scale, fail_on, compare, target, speed, names, judge, grounds: grounds.collect() }
+        Self { suite, policy, scale, fail_on, compare, target, pics, speed, names, judge, grounds: grounds.collect() }
     }
 
     /// The suite.
@@ -160,10 +166,44 @@ impl<'a> Course<'a> {
             }
             Target::Own(transport) => {
                 let policy = self.policy(job);
-                let make = |block| Ground::at(block, &self.suite.defaults, job.scenario, &policy).over(transport);
+                let make = |land| Ground::at(land, &self.suite.defaults, job.scenario, &policy).over(transport);
                 let pace = Pace { speed: self.speed, restarts: restarts(&job.scenario.flow) };
                 let (world, ground) = World::on_sockets(make, job.seed, pace)?;
                 Ok((world, Arc::new(ground)))
+            }
+            Target::Foreign(foreign) => self.around(foreign, job),
+        }
+    }
+
+    /// The world of a job around an implementation that is not ours, once that is in its first state.
+    fn around(&self, foreign: &Foreign, job: &Job<'_>) -> Result<(World, Arc<Ground>), String> {
+        let policy = self.policy(job);
+        let ground = Ground::at(Land::Told(&foreign.target.addresses), &self.suite.defaults, job.scenario, &policy);
+        let Timing { t1, t2, t4 } = ground.timing;
+        let told = &foreign.target.timers;
+        let timing = Timing { t1: told.t1.unwrap_or(t1), t2: told.t2.unwrap_or(t2), t4: told.t4.unwrap_or(t4) };
+        let ground = ground.over(foreign.transport()).timed(timing).with_pf_at(foreign.reach.address);
+        foreign.prepare(&self.turned(job))?;
+        let world = World::around(foreign, &ground, self.ids(job))?;
+        Ok((world, Arc::new(ground)))
+    }
+
+    /// The knobs that a variant turns otherwise than the target has them.
+    fn turned(&self, job: &Job<'_>) -> BTreeMap<String, String> {
+        let own = self.own_policy();
+        let has = |name: &str| own.get(name).map(String::as_str).or_else(|| crate::policy::knob(name).map(|knob| knob.default));
+        let differs = |name: &str, value: &str| !has(name).is_some_and(|has| crate::policy::same(has, value));
+        let turned = job.variant.policy.iter().filter(|(name, value)| differs(name, value));
+        turned.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// The seed of identifiers in a job. An IUT that lives on must not see the same ones twice.
+    pub(super) fn ids(&self, job: &Job<'_>) -> u64 {
+        match self.target {
+            Target::Reference | Target::Own(_) => job.seed,
+            Target::Foreign(foreign) => {
+                let name = format!("{}@{} {}", job.scenario.id, job.variant.name, job.repetition);
+                foreign.seed(job.seed, &name)
             }
         }
     }
@@ -174,10 +214,13 @@ impl<'a> Course<'a> {
             variants.retain(|variant| {
                 let policy = variant.policy.iter().chain(self.policy);
                 let policy = policy.map(|(name, value)| (name.clone(), value.clone())).collect();
-                let obstacle = self.target.obstacle(scenario, &policy, self.speed);
+                let usual = &self.suite.defaults.policy;
+                let case = Case { scenario, turned: &policy, usual, pics: self.pics, speed: self.speed };
+                let excuse = self.target.excuse(&case);
                 let name = if variant.name.is_empty() { scenario.id.clone() } else { format!("{}@{}", scenario.id, variant.name) };
-                selected.skips.extend(obstacle.iter().map(|why| Skip { name: name.clone(), why: why.clone() }));
-                obstacle.is_none()
+                let skip = |(omission, why): &(_, String)| Skip { name: name.clone(), why: why.clone(), omission: *omission };
+                selected.skips.extend(excuse.iter().map(skip));
+                excuse.is_none()
             });
         }
         selected.scenarios.retain(|(_, variants)| !variants.is_empty());
@@ -185,9 +228,16 @@ impl<'a> Course<'a> {
 
     /// The knobs of a job: the suite's, then the scenario's, then the command line's.
     fn policy(&self, job: &Job<'_>) -> BTreeMap<String, String> {
-        let mut policy = self.suite.defaults.policy.clone();
+        let mut policy = self.own_policy();
         policy.extend(job.variant.policy.clone());
         policy.extend(self.policy.clone());
+        policy
+    }
+
+    /// What holds of the IUT whatever is run.
+    fn own_policy(&self) -> BTreeMap<String, String> {
+        let mut policy = self.suite.defaults.policy.clone();
+        policy.extend(self.pics.into_iter().flat_map(|pics| pics.policies.clone()));
         policy
     }
 
@@ -198,6 +248,7 @@ impl<'a> Course<'a> {
             seed: job.seed,
             iut: Party::new(Role::Pf, "pf"),
             virtual_clock: self.target.is_simulated(),
+            pics: self.pics.map(Pics::claimed).unwrap_or_default(),
             ..Header::default()
         }
     }
@@ -231,6 +282,7 @@ impl<'a> Course<'a> {
             clean_up,
             trace,
             took,
+            expected: None,
         };
         if self.compare && job.repetition == 1 && gate.passes() {
             outcome.comparison = self.compared(&outcome);

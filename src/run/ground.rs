@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::block::Block;
+use super::block::{Block, Land};
 use super::serve::{self, TimerSettings, User};
 use crate::endpoint::{self, Hosts, Timing};
 use crate::engine::Transport;
@@ -21,6 +21,8 @@ use crate::trace::event::{AddressBook, Party};
 
 /// The URI of the PF.
 pub(super) const PF_URI: &str = "sip:pf.home1.example";
+/// The name of the PF.
+pub(super) const PF_HOST: &str = "pf.home1.example";
 /// The URI of the S-CSCF.
 pub(super) const CORE_URI: &str = "sip:scscf1.home1.example";
 
@@ -75,7 +77,10 @@ fn pf_identity(defaults: &Defaults) -> String {
 /// What every run of one variant of one scenario stands on, whatever its seed.
 #[derive(Debug)]
 pub(super) struct Ground {
-    block: Block,
+    /// Where the PF is.
+    pub(super) pf_address: IpAddr,
+    /// Where the core is.
+    pub(super) core_address: IpAddr,
     hosts: Arc<Hosts>,
     transport: Transport,
     /// T1, T2 and T4 of every node.
@@ -101,17 +106,18 @@ pub(super) struct Ground {
 impl Ground {
     /// The ground of a scenario under a policy.
     pub(super) fn of(defaults: &Defaults, scenario: &Scenario, policy: &BTreeMap<String, String>) -> Self {
-        Self::at(Block::SIMULATED, defaults, scenario, policy)
+        Self::at(Land::Block(Block::SIMULATED), defaults, scenario, policy)
     }
 
     /// The same elsewhere.
-    pub(super) fn at(block: Block, defaults: &Defaults, scenario: &Scenario, policy: &BTreeMap<String, String>) -> Self {
+    pub(super) fn at(land: Land<'_>, defaults: &Defaults, scenario: &Scenario, policy: &BTreeMap<String, String>) -> Self {
         let values = Values::read(policy.iter().map(|(name, value)| (name.as_str(), value.as_str()))).unwrap_or_default();
-        let homes = homes(block, defaults, scenario);
+        let homes = homes(land, defaults, scenario);
         let users = defaults.identities.values().map(addresses_of).collect();
         Self {
-            block,
-            hosts: Arc::new(hosts(block, &homes)),
+            pf_address: land.pf(),
+            core_address: land.core(),
+            hosts: Arc::new(hosts(land, &homes)),
             transport: if values.is("sip.transport", "udp") { Transport::Udp } else { Transport::Tcp },
             timing: timing(&values),
             delay: defaults.delay,
@@ -119,7 +125,7 @@ impl Ground {
             policy: Policy::of(&values),
             commits: commit_plan(&values),
             core: CoreSettings { uri: CORE_URI.to_owned(), pf: PF_URI.to_owned(), users, cancel_others: true },
-            book: book(block, defaults, &homes),
+            book: book(land, defaults, &homes),
             knobs: crate::policy::knobs().iter().map(|knob| (knob.name.to_owned(), values.text(knob.name).to_owned())).collect(),
             homes,
         }
@@ -130,9 +136,19 @@ impl Ground {
         self.knobs.get(knob).is_some_and(|value| crate::policy::same(value, "false"))
     }
 
-    /// Where its nodes live.
-    pub(super) const fn block(&self) -> Block {
-        self.block
+    /// Puts the SIP of the PF at a port of its own.
+    pub(super) fn with_pf_at(mut self, address: SocketAddr) -> Self {
+        let mut hosts = Hosts::clone(&self.hosts);
+        hosts.set_port(PF_HOST, address.port());
+        self.hosts = Arc::new(hosts);
+        self.book.nodes.insert(0, (address, Party::new(Role::Pf, "pf")));
+        self
+    }
+
+    /// Has all nodes use these timers.
+    pub(super) const fn timed(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
     }
 
     /// Has all nodes speak TLS, SIP and MSRP, or one of the others.
@@ -174,8 +190,8 @@ impl Ground {
     }
 }
 
-fn hosts(block: Block, homes: &[Home]) -> Hosts {
-    let own = [("pf.home1.example", block.pf()), ("scscf1.home1.example", block.core()), ("home1.example", block.core())];
+fn hosts(land: Land<'_>, homes: &[Home]) -> Hosts {
+    let own = [(PF_HOST, land.pf()), ("scscf1.home1.example", land.core()), ("home1.example", land.core())];
     let named = homes.iter().filter(|home| home.host.parse::<IpAddr>().is_err());
     own.into_iter().chain(named.map(|home| (home.host.as_str(), home.address))).collect()
 }
@@ -200,33 +216,33 @@ pub(super) struct Home {
 }
 
 /// A node per device of a client, one per focus, one for the registrar.
-fn homes(block: Block, defaults: &Defaults, scenario: &Scenario) -> Vec<Home> {
+fn homes(land: Land<'_>, defaults: &Defaults, scenario: &Scenario) -> Vec<Home> {
     let (mut focuses, mut devices) = (0, 0);
     let mut homes = Vec::new();
     for actor in &scenario.actors {
         match actor.role {
-            Role::Client if actor.devices.is_empty() => homes.push(client(block, defaults, actor, None, &mut devices)),
+            Role::Client if actor.devices.is_empty() => homes.push(client(land, defaults, actor, None, &mut devices)),
             Role::Client => {
                 for device in &actor.devices {
-                    homes.push(client(block, defaults, actor, Some(device), &mut devices));
+                    homes.push(client(land, defaults, actor, Some(device), &mut devices));
                 }
             }
             Role::Cf => {
                 focuses += 1;
-                let address = block.at(1, focuses);
+                let address = land.focus(focuses);
                 let host = if focuses == 1 { "cf.home1.example".to_owned() } else { format!("{}.home1.example", actor.name) };
                 homes.push(home(defaults, actor, None, address, host));
             }
-            Role::Core => homes.push(home(defaults, actor, None, block.registrar(), "registrar.home1.example".to_owned())),
+            Role::Core => homes.push(home(defaults, actor, None, land.registrar(), "registrar.home1.example".to_owned())),
             Role::Pf => {}
         }
     }
     homes
 }
 
-fn client(block: Block, defaults: &Defaults, actor: &Actor, device: Option<&Arc<str>>, devices: &mut u8) -> Home {
+fn client(land: Land<'_>, defaults: &Defaults, actor: &Actor, device: Option<&Arc<str>>, devices: &mut u8) -> Home {
     *devices += 1;
-    let address = block.at(2, *devices);
+    let address = land.device(*devices);
     home(defaults, actor, device.cloned(), address, address.to_string())
 }
 
@@ -308,17 +324,17 @@ pub(super) fn commit_plan(values: &Values) -> CommitPlan {
 }
 
 /// Who is reached where, and which URIs name whom.
-fn book(block: Block, defaults: &Defaults, places: &[Home]) -> AddressBook {
+fn book(land: Land<'_>, defaults: &Defaults, places: &[Home]) -> AddressBook {
     let pf = Party::new(Role::Pf, "pf");
     let core_name =
         places.iter().find(|home| home.party.role == Role::Core).map_or_else(|| "core".into(), |home| Arc::clone(&home.party.name));
     let core = Party { role: Role::Core, name: core_name, device: None };
     let mut book = AddressBook::default();
     let ends = |address: IpAddr, party: &Party| [5060, 5061, 2855].map(|port| (SocketAddr::new(address, port), party.clone()));
-    book.nodes.extend(ends(block.pf(), &pf));
-    book.nodes.extend(ends(block.core(), &core));
+    book.nodes.extend(ends(land.pf(), &pf));
+    book.nodes.extend(ends(land.core(), &core));
     book.nodes.extend(places.iter().flat_map(|home| ends(home.address, &home.party)));
-    book.hosts.push(("pf.home1.example".to_owned(), pf));
+    book.hosts.push((PF_HOST.to_owned(), pf));
     book.hosts.push(("scscf1.home1.example".to_owned(), core));
     book.hosts.extend(places.iter().map(|home| (home.host.clone(), home.party.clone())));
     for (name, identity) in &defaults.identities {

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
+use super::foreign::{Foreign, Restart};
 use super::process::{Folder, Process};
 use super::serve::Settings;
 use super::world::{Inhabitant, Resident};
 use crate::endpoint;
 use crate::engine::Transport;
 use crate::net::sim::Simulator;
-use crate::net::socket::{Bound, Clock, Fault, Limits, Listener, Names, Sockets, Tls, TlsFiles, Use};
+use crate::net::socket::{Bound, Clock, Fault, Limits, Listener, Names, Sockets, Tls, TlsFiles, Use, names_of};
 use crate::net::{Filter, NodeId, Quality};
 use crate::time::Instant;
 use crate::trace::event::{Event, Kind};
@@ -29,15 +30,47 @@ pub(super) struct Real {
     /// Before the runtime, in which its tasks live.
     sockets: Sockets<Inhabitant>,
     runtime: Runtime,
-    iut: Process,
-    settings: Settings,
+    iut: Iut,
     /// How far the date of the PF is from the day on which every simulated run begins, at the start.
     pub(super) date: Duration,
-    /// What the process keeps when it is killed, if it is to keep anything.
-    _store: Option<Folder>,
-    /// Why the process did not come back.
+    /// Why the IUT did not come back.
     gone: Option<String>,
     now: Instant,
+}
+
+/// The IUT of a run on sockets.
+enum Iut {
+    /// Our PF in a process of its own.
+    Own {
+        process: Process,
+        settings: Box<Settings>,
+        /// What the process keeps when it is killed, if it is to keep anything.
+        _store: Option<Folder>,
+    },
+    /// Somebody else's.
+    Foreign(Restart),
+}
+
+impl Iut {
+    /// Kills it and starts it again.
+    fn restart(&mut self, seed: u64) -> Result<(), String> {
+        match self {
+            Self::Own { process, settings, .. } => {
+                process.kill();
+                settings.seed = Some(seed);
+                *process = Process::start(settings)?;
+                Ok(())
+            }
+            Self::Foreign(restart) => restart.run(),
+        }
+    }
+
+    fn ended(&mut self) -> Option<String> {
+        match self {
+            Self::Own { process, .. } => process.ended(),
+            Self::Foreign(_) => None,
+        }
+    }
 }
 
 impl Medium {
@@ -184,45 +217,89 @@ impl Real {
     /// process draws new identifiers.
     pub(super) fn restart(&mut self, seed: u64) {
         let then = self.sockets.now();
-        self.iut.kill();
-        self.settings.seed = Some(seed);
-        match Process::start(&self.settings) {
-            Ok(iut) => self.iut = iut,
-            Err(why) => self.gone = Some(why),
-        }
+        self.gone = self.iut.restart(seed).err();
         self.sockets.iut_restarted(then);
     }
 
-    /// Binds the sockets of every node, starts the IUT and then the clock. Returns the numbers of
-    /// the nodes, in their order.
-    pub(super) fn begin(nodes: Vec<Resident>, pf: Pf) -> Result<(Self, Vec<NodeId>), Fault> {
-        let failed = |why: String| Fault::Io("no run on sockets", std::io::Error::other(why));
+    /// Binds the sockets of every node, starts the IUT if it is ours, and then the clock. Returns the
+    /// numbers of the nodes, in their order.
+    pub(super) fn begin(nodes: Vec<Resident>, plan: Plan<'_>) -> Result<(Self, Vec<NodeId>), Fault> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|cause| Fault::Io("no runtime", cause))?;
         let inside = runtime.enter();
         let limits = Limits::default();
         let bound: Vec<Bound> =
             nodes.iter().map(|(_, config, _)| Bound::bind(&listeners(config), &limits)).collect::<Result<_, _>>()?;
-        let tls = Tls::new(&TlsFiles::default(), &["localhost".to_owned()], &Names::new())?;
-        let Pf { address, mut settings, restarts } = pf;
-        let store = restarts.then(Folder::make).transpose().map_err(|cause| Fault::Io("no folder for the store", cause))?;
-        let file = |folder: &Folder| folder.path().join("pf.store").display().to_string();
-        settings.store = Some(store.as_ref().map_or_else(|| "memory".to_owned(), file));
-        let (speed, since) = (settings.speed.unwrap_or(1.0), Clock::since_1970());
-        settings.speed_since = Some(since.as_secs_f64());
-        let iut = Process::start(&settings).map_err(failed)?;
-        let mut sockets = Sockets::new(Clock::from_zero(speed), limits, Some(tls)).observing(address);
+        let names = names_of(nodes.iter().map(|(_, config, _)| config.sip.ip()));
+        let tls = Tls::new(&plan.tls(), &names, &plan.names())?;
+        let (speed, (address, port)) = (plan.speed(), plan.reach());
+        let since = Clock::since_1970();
+        let iut = plan.start(since)?;
+        let mut sockets = Sockets::new(Clock::from_zero(speed), limits, Some(tls)).observing(address, port);
         let mut ids = Vec::new();
         for ((name, _, inhabitant), bound) in nodes.into_iter().zip(bound) {
             ids.push(sockets.add(name, bound, None, inhabitant)?);
         }
         drop(inside);
         let date = Clock::of_the_wall(speed, Some(since)).now().since(sockets.now());
-        Ok((Self { date, sockets, runtime, iut, settings, _store: store, gone: None, now: Instant::ZERO }, ids))
+        Ok((Self { date, sockets, runtime, iut, gone: None, now: Instant::ZERO }, ids))
     }
 }
 
-/// The IUT of a run on sockets: our PF in a process of its own.
+/// What is to be the IUT of a run on sockets.
+pub(super) enum Plan<'f> {
+    Own(Box<Pf>),
+    Foreign(&'f Foreign),
+}
+
+impl Plan<'_> {
+    fn tls(&self) -> TlsFiles {
+        match self {
+            Self::Own(_) => TlsFiles::default(),
+            Self::Foreign(foreign) => foreign.tls(),
+        }
+    }
+
+    /// The names that certificates may carry in place of addresses.
+    fn names(&self) -> Names {
+        match self {
+            Self::Own(_) => Names::new(),
+            Self::Foreign(foreign) => foreign.names(),
+        }
+    }
+
+    fn speed(&self) -> f64 {
+        match self {
+            Self::Own(pf) => pf.settings.speed.unwrap_or(1.0),
+            Self::Foreign(foreign) => foreign.target.timers.speed,
+        }
+    }
+
+    /// Where it is, and its port for SIP where that is not the usual one.
+    fn reach(&self) -> (IpAddr, Option<u16>) {
+        match self {
+            Self::Own(pf) => (pf.address, None),
+            Self::Foreign(foreign) => (foreign.reach.address.ip(), Some(foreign.reach.address.port())),
+        }
+    }
+
+    /// Starts it, if it is ours to start.
+    fn start(self, since: Duration) -> Result<Iut, Fault> {
+        let Pf { mut settings, restarts, .. } = match self {
+            Self::Own(pf) => *pf,
+            Self::Foreign(foreign) => return Ok(Iut::Foreign(foreign.restart())),
+        };
+        let failed = |why: String| Fault::Io("no run on sockets", std::io::Error::other(why));
+        let store = restarts.then(Folder::make).transpose().map_err(|cause| Fault::Io("no folder for the store", cause))?;
+        let file = |folder: &Folder| folder.path().join("pf.store").display().to_string();
+        settings.store = Some(store.as_ref().map_or_else(|| "memory".to_owned(), file));
+        settings.speed_since = Some(since.as_secs_f64());
+        let process = Process::start(&settings).map_err(failed)?;
+        Ok(Iut::Own { process, settings: Box::new(settings), _store: store })
+    }
+}
+
+/// Our PF in a process of its own.
 pub(super) struct Pf {
     pub(super) address: IpAddr,
     pub(super) settings: Settings,

@@ -2,8 +2,11 @@
 //! is played and judged.
 
 mod block;
+pub mod doctor;
 pub mod execute;
+pub mod expected;
 pub mod field;
+pub mod foreign;
 mod ground;
 pub mod measure;
 mod medium;

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 
 use super::select::Selector;
 use crate::ids::Ids;
-use crate::judge::outcome::{Outcome, Skip};
+use crate::judge::outcome::{Omission, Outcome, Skip};
 use crate::suite::Suite;
 use crate::suite::diagnostics::nearest;
 use crate::suite::scenario::{Scenario, Variant};
@@ -75,7 +75,11 @@ impl Selection {
                 .iter()
                 .filter(|variant| wanting.is_empty() || wanting.iter().any(|selector| selector.takes(&variant.name)));
             match self.skipped.iter().find(|(_, selector)| fits(selector, scenario)) {
-                Some((text, _)) => selected.skips.push(Skip { name: scenario.id.clone(), why: format!("--skip {text}") }),
+                Some((text, _)) => selected.skips.push(Skip {
+                    name: scenario.id.clone(),
+                    why: format!("--skip {text}"),
+                    omission: Omission::Skipped,
+                }),
                 None => selected.scenarios.push((scenario, variants.collect())),
             }
         }
@@ -210,7 +214,7 @@ impl Pool<'_> {
                 if enough.load(Ordering::Relaxed) {
                     return told;
                 }
-                failed += usize::from(!outcome.gate.passes());
+                failed += usize::from(outcome.gate.fails());
                 each(outcome);
                 told += 1;
                 if self.max_fail.is_some_and(|most| failed >= most) {

@@ -152,7 +152,7 @@ impl<'c> Player<'c> {
             world,
             header,
             seen: 0,
-            speech: Speech::new(job.seed),
+            speech: Speech::new(course.ids(job)),
             actions: VecDeque::new(),
             waiting: Vec::new(),
             claimed: BTreeMap::new(),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::block::Block;
+use super::block::{Block, Land};
+use super::foreign::Foreign;
 use super::ground::{Ground, Home};
 use super::medium::{self, Medium, Real};
 use super::serve;
@@ -90,12 +91,12 @@ pub(super) struct Pace {
 const ATTEMPTS: usize = 20;
 
 fn pf_config(ground: &Ground, seed: u64) -> endpoint::Config {
-    ground.config(seed, "pf", ground.block().pf(), "pf.home1.example")
+    ground.config(seed, "pf", ground.pf_address, "pf.home1.example")
 }
 
 /// Every node but the PF: the core, then the homes in their order.
 fn residents(ground: &Ground, seed: u64) -> Vec<Resident> {
-    let config = ground.config(seed, "core", ground.block().core(), "scscf1.home1.example");
+    let config = ground.config(seed, "core", ground.core_address, "scscf1.home1.example");
     let mut core = Core::new(ground.core.clone(), config.clone());
     let mut residents = Vec::with_capacity(ground.homes.len() + 1);
     for home in &ground.homes {
@@ -134,7 +135,7 @@ impl World {
     /// Builds the world of one seed in the simulator.
     pub(super) fn build(ground: &Ground, seed: u64) -> Self {
         let settings = Settings { seed, delay: ground.delay, ..Settings::default() };
-        let mut sim = Simulator::new(&settings, Tap::new(ground.block().pf(), SIP_PORTS));
+        let mut sim = Simulator::new(&settings, Tap::new(ground.pf_address, SIP_PORTS));
         let config = pf_config(ground, seed);
         let addresses = [config.sip, config.msrp];
         let pf = Pf::new(config, ground.pf.clone(), ground.policy.clone());
@@ -157,18 +158,18 @@ impl World {
     ///
     /// What the machine denies.
     pub(super) fn on_sockets(
-        make: impl Fn(Block) -> Ground,
+        make: impl Fn(Land<'static>) -> Ground,
         seed: u64,
         Pace { speed, restarts }: Pace,
     ) -> Result<(Self, Ground), String> {
         let mut attempts = 0;
         loop {
-            let ground = make(Block::next_loopback());
+            let ground = make(Land::Block(Block::next_loopback()));
             let config = pf_config(&ground, seed);
             let settings = serve::Settings { speed: Some(speed), ..ground.settings() };
-            let pf = medium::Pf { address: ground.block().pf(), settings: medium::settings_of(&config, settings), restarts };
+            let pf = medium::Pf { address: ground.pf_address, settings: medium::settings_of(&config, settings), restarts };
             attempts += 1;
-            match Real::begin(residents(&ground, seed), pf) {
+            match Real::begin(residents(&ground, seed), medium::Plan::Own(Box::new(pf))) {
                 Ok((real, nodes)) => {
                     let clock = real.date;
                     let world = Self::of(Medium::Real(Box::new(real)), &ground, seed, IUT, nodes);
@@ -178,6 +179,19 @@ impl World {
                 Err(fault) => return Err(fault.to_string()),
             }
         }
+    }
+
+    /// Builds the world around an implementation that is not ours.
+    ///
+    /// # Errors
+    ///
+    /// What the machine denies.
+    pub(super) fn around(foreign: &Foreign, ground: &Ground, seed: u64) -> Result<Self, String> {
+        let begun = Real::begin(residents(ground, seed), medium::Plan::Foreign(foreign));
+        let (real, nodes) = begun.map_err(|fault| fault.to_string())?;
+        let clock = real.date;
+        let world = Self::of(Medium::Real(Box::new(real)), ground, seed, IUT, nodes);
+        Ok(Self { clock, ..world })
     }
 
     /// `nodes` are those of [`residents`]: the core, then the homes.

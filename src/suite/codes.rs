@@ -23,6 +23,51 @@ const fn code(code: &'static str, title: &'static str, text: &'static str) -> Co
 /// All codes.
 pub const CODES: &[Code] = &[
     code(
+        "T0001",
+        "the configuration is not TOML",
+        "`cpmcheck.toml` is found in the working directory or above it, or named by --config. The reader stopped at the \
+         place that is shown.",
+    ),
+    code(
+        "T0002",
+        "a setting of a target that means nothing",
+        "An address that is none, a number out of range, an empty command, or a name that is taken. Times are in seconds.",
+    ),
+    code(
+        "T0003",
+        "two actors at one address",
+        "Who spoke is told by its address, so every actor that is played has one of its own, and none is the target's. On \
+         Linux `ip address add 192.0.2.21/24 dev eth0` adds one to a network card; 127.0.0.0/8 is ours as it is.",
+    ),
+    code("T0004", "an unknown user or group", "`users` and `groups` of a target give addresses to those that suite.yaml names."),
+    code(
+        "T0005",
+        "an unknown name in a PICS file",
+        "Features are what scenarios `needs`, and their tags; policies are knobs (`cpmcheck explain --policies`); optional are \
+         requirements.",
+    ),
+    code(
+        "T0006",
+        "a claim about what is not optional",
+        "Only a MAY can be left out by a claim. An implementation that breaks a SHALL fails; that it is known to is written \
+         into a file of expected failures.",
+    ),
+    code("T0008", "a selector of an expected failure", "`match` is a selector: an identifier, a glob, `req:…`, `tag:…`."),
+    code(
+        "T0009",
+        "a stale expected failure",
+        "It matches no scenario, or none that was run against this target. Waivers that waive nothing are removed, else they \
+         hide what comes later under the same name.",
+    ),
+    code("T0010", "two expected failures contradict", "One scenario is matched by two entries that expect different things of it."),
+    code("T0011", "an expected failure that has expired", "Its `until` is past: mend the implementation, or renew the entry."),
+    code(
+        "T0012",
+        "unsupported and claimed",
+        "The entry expects `unsupported` where the PICS file claims the feature; one of the two is wrong.",
+    ),
+    code("T0013", "a date, version or link of an expected failure", "Dates are `2026-12-31`, versions `<4.2`, issues are links."),
+    code(
         "Y0001",
         "a file is not YAML",
         "The reader stopped because the text is not YAML. Most often a value holds `: `, ` #`, a quote or a \

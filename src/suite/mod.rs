@@ -24,6 +24,7 @@ pub mod scenario;
 pub mod schema;
 mod scope;
 pub mod source;
+pub mod targets;
 mod threads;
 pub mod yaml;
 

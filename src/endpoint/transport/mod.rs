@@ -270,7 +270,7 @@ impl TransportLayer {
             Some(_) | None => self.config.transport,
         };
         let host = uri.params.get("maddr").map(Host).or(uri.host)?;
-        let port = uri.port.unwrap_or(default_port(transport));
+        let port = uri.port.or_else(|| self.config.hosts.port(host)).unwrap_or(default_port(transport));
         Some(Hop { transport, peer: SocketAddr::new(self.config.hosts.resolve(host)?, port) })
     }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::engine::{Closure, ConnectionId, Input, Output, Transport};
 use crate::net::NodeId;
 use crate::trace::event::Kind;
-use crate::trace::tap::{SIP_PORTS, Tap};
+use crate::trace::tap::Tap;
 
 /// A connection of one of our nodes.
 type Ours = (NodeId, ConnectionId);
@@ -43,9 +43,9 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
-    pub(super) fn new(iut: IpAddr) -> Self {
+    pub(super) fn new(iut: IpAddr, sip_ports: &[u16]) -> Self {
         Self {
-            tap: Tap::new(iut, SIP_PORTS),
+            tap: Tap::new(iut, sip_ports),
             iut,
             opening: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -154,6 +154,7 @@ impl Mirror {
 mod tests {
     use super::*;
     use crate::trace::event::Content;
+    use crate::trace::tap::SIP_PORTS;
     use crate::wire::sip::Builder;
 
     const NODE: NodeId = NodeId(3);
@@ -162,7 +163,7 @@ mod tests {
     #[test]
     fn what_we_send_before_a_connection_is_up_is_seen_when_it_is() {
         let (iut, ours) = addresses();
-        let mut mirror = Mirror::new(iut.ip());
+        let mut mirror = Mirror::new(iut.ip(), &SIP_PORTS);
         let request = Builder::request("OPTIONS", "sip:pf").push("Content-Length", "0").encode();
         let output = |output: Output, mirror: &mut Mirror| mirror.output(NODE, &output).collect::<Vec<_>>();
         assert_eq!(output(Output::Connect { connection: LINK, transport: Transport::Tls, peer: iut }, &mut mirror), []);
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn what_passes_between_our_own_nodes_is_not_the_iuts() {
         let (iut, ours) = addresses();
-        let mut mirror = Mirror::new(iut.ip());
+        let mut mirror = Mirror::new(iut.ip(), &SIP_PORTS);
         let accepted = Input::Accepted { connection: ConnectionId(1), local: ours, peer: ours };
         assert_eq!(mirror.input(NODE, &accepted).count(), 0);
         let data = Bytes::from_static(b"OPTIONS");

@@ -15,6 +15,7 @@ mod limits;
 mod listen;
 mod mirror;
 mod ports;
+mod probe;
 mod queue;
 mod stream;
 mod tls;
@@ -34,6 +35,7 @@ pub use clock::Clock;
 pub use fault::Fault;
 pub use limits::{Limits, raise_descriptor_limit};
 pub use ports::{Bound, Listener, Use};
+pub use probe::{ask, reach};
 pub use tls::{Names, Tls, TlsFiles, names_of};
 pub use weather::IUT;
 
@@ -153,10 +155,11 @@ impl<E: Engine> Sockets<E> {
         }
     }
 
-    /// Records what crosses the edge of the IUT at `address`, another process, in place of a log.
+    /// Records what crosses the edge of the IUT at `address`, another process, in place of a log. Where
+    /// it takes SIP at a port of its own, that is `port`.
     #[must_use]
-    pub fn observing(mut self, address: IpAddr) -> Self {
-        self.watch = Watch::record(address);
+    pub fn observing(mut self, address: IpAddr, port: Option<u16>) -> Self {
+        self.watch = Watch::record(address, port);
         self.iut = Some(address);
         self
     }

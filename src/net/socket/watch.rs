@@ -24,9 +24,11 @@ impl Watch {
         Self { edge: Edge::new(Tap::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SIP_PORTS)), mirror: None }
     }
 
-    /// What crosses the edge of the IUT at `address` is recorded.
-    pub(super) fn record(address: IpAddr) -> Self {
-        Self { edge: Edge::new(Tap::new(address, SIP_PORTS)), mirror: Some(Mirror::new(address)) }
+    /// What crosses the edge of the IUT at `address` is recorded; it takes SIP at `port` too.
+    pub(super) fn record(address: IpAddr, port: Option<u16>) -> Self {
+        let ports: Vec<u16> = SIP_PORTS.into_iter().chain(port).collect();
+        let mirror = Mirror::new(address, &ports);
+        Self { edge: Edge::new(Tap::new(address, ports)), mirror: Some(mirror) }
     }
 
     /// TLS is spoken at these listeners of ours.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Hash, SCHEMA};
 use crate::engine::Closure;
-use crate::judge::outcome::{CleanUp, Comparison, Outcome, Reasons, Totals};
+use crate::judge::outcome::{CleanUp, Comparison, Expected, Outcome, Reasons, Totals};
 use crate::judge::verdict::Finding;
 use crate::trace::Header;
 use crate::trace::event::{AddressBook, Content, Event, Kind, Link, Party};
@@ -122,7 +122,7 @@ impl<W: Write> Writer<W> {
             "type": "footer",
             "passed": totals.passed(),
             "failed": totals.failed(),
-            "skipped": totals.skipped + totals.drafts,
+            "skipped": totals.neither(),
             "pending": totals.pending,
             "complete": complete,
             "exit": { "code": exit.code(), "name": exit.name(), "reasons": texts },
@@ -291,6 +291,17 @@ fn check(finding: &Finding) -> Value {
     })
 }
 
+/// What was expected of an outcome, as JSON.
+pub fn expected(expected: &Expected) -> Value {
+    json!({
+        "what": expected.what,
+        "because": expected.because,
+        "issue": expected.issue,
+        "place": expected.place,
+        "difference": expected.difference,
+    })
+}
+
 fn end(outcome: &Outcome, kept: bool) -> Value {
     let comparison = match outcome.comparison {
         Comparison::Skipped => "skipped",
@@ -309,6 +320,7 @@ fn end(outcome: &Outcome, kept: bool) -> Value {
         "variant": outcome.variant,
         "verdict": outcome.verdict.name(),
         "gate": outcome.gate.name(),
+        "expected": outcome.expected.as_ref().map(expected),
         "rules": rules,
         "snapshot": comparison,
         "left-open": left,
