@@ -5,11 +5,10 @@ mod common;
 #[path = "common/runs.rs"]
 mod runs;
 
-use std::path::Path;
 use std::process::Output;
 
-use common::{cpmcheck, suite, write};
-use runs::UNCOMPARED;
+use common::{suite, write};
+use runs::{UNCOMPARED, run};
 
 /// An entry about `group/fail`, which fails because the PF answers 200.
 const FAILS: &str = "- match: group/fail\n  expect: fail\n  because: answers 200\n  issue: https://tracker.example/ACME-812\n";
@@ -178,9 +177,8 @@ impl Run {
     }
 
     fn go(&self, arguments: &[&str]) -> Output {
-        let mut command = cpmcheck();
-        command.current_dir::<&Path>(self.beside.path()).arg("run").arg("--suite").arg(self.dir.path());
-        command.args(UNCOMPARED).args(&self.arguments).args(arguments).output().expect("the program")
+        let mut command = run(self.dir.path(), &UNCOMPARED);
+        command.current_dir(self.beside.path()).args(&self.arguments).args(arguments).output().expect("the program")
     }
 }
 

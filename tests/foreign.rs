@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 #[test]
 fn scenarios_are_played_around_a_pf_that_somebody_else_runs() {
-    for transport in ["udp", "tcp"] {
+    for (transport, picked) in [("udp", "restart/not-found"), ("tcp", "group/nothing-missed@silent")] {
         let lab = Lab::new(transport, Controlled::Fully);
-        let output = lab.run(&["group/leaves-voluntarily", "group/nothing-missed", "group/missed-messages", "restart/not-found"]);
+        let output = lab.run(&["group/leaves-voluntarily", picked]);
         let said = text(&output.stdout);
         assert!(output.status.success(), "{transport}: {said}{}", text(&output.stderr));
         assert!(said.contains("target lab 1.0") && said.contains("clock real"), "{said}");
-        assert!(said.ends_with("\n5 passed, 0 failed\n"), "{transport}: {said}");
+        assert!(said.ends_with("\n2 passed, 0 failed\n"), "{transport}: {said}");
     }
 }
 
