@@ -6,7 +6,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::escape::visible;
-use crate::judge::outcome::{Gate, Outcome, Skip};
+use crate::judge::outcome::{Gate, Omission, Outcome, Skip};
 
 /// The report of a run as XML.
 ///
@@ -22,7 +22,7 @@ pub fn render(outcomes: &[Outcome], skips: &[Skip], seed: u64, target: &str) -> 
     }
     for skip in skips {
         let mut status = TestCaseStatus::skipped();
-        status.set_message(text(&format!("{}: {}", skip.omission.name(), skip.why)));
+        status.set_message(text(&reason(skip)));
         suite.add_test_case(TestCase::new(text(&skip.name), status));
     }
     let mut report = Report::new("cpmcheck");
@@ -46,6 +46,14 @@ fn case(outcome: &Outcome) -> TestCase {
         case.add_property(Property::new("issue", text(&expected.issue)));
     }
     case
+}
+
+/// Why a scenario was left out; who asked for it knows the kind.
+fn reason(skip: &Skip) -> String {
+    match skip.omission {
+        Omission::Skipped => skip.why.clone(),
+        Omission::NotApplicable | Omission::Unsupported => format!("{}: {}", skip.omission.name(), skip.why),
+    }
 }
 
 /// A failure that was expected did not pass, and fails nothing.

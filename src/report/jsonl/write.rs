@@ -314,13 +314,12 @@ fn end(outcome: &Outcome, kept: bool) -> Value {
         CleanUp::Left(left) => left,
     };
     let rules: Map<String, Value> = outcome.rules.iter().map(|(id, state)| (id.clone(), json!(state.name()))).collect();
-    json!({
+    let mut end = json!({
         "type": "scenario-end",
         "scenario": outcome.scenario,
         "variant": outcome.variant,
         "verdict": outcome.verdict.name(),
         "gate": outcome.gate.name(),
-        "expected": outcome.expected.as_ref().map(expected),
         "rules": rules,
         "snapshot": comparison,
         "left-open": left,
@@ -329,5 +328,9 @@ fn end(outcome: &Outcome, kept: bool) -> Value {
         "ended-us": outcome.trace.ended.as_micros(),
         "trace": if kept { "kept" } else { "left-out" },
         "complete": outcome.trace.complete,
-    })
+    });
+    if let Some(own) = &outcome.expected {
+        end["expected"] = expected(own);
+    }
+    end
 }

@@ -230,13 +230,13 @@ mod tests {
         let suite = suite();
         let shall = suite.catalogue.requirements.iter().find(|requirement| requirement.level == Level::Shall).expect("a SHALL");
         let text = format!(
-            "roles: [cf]\nfeatures: {{ indm: false }}\npolicies: {{ bye.no-raeson: leave, retry.count: many }}\noptional: {{ DGC-0-00: true, {}: false }}\n",
+            "roles: [cf]\nfeatures: {{ imdm: false }}\npolicies: {{ bye.no-raeson: leave, retry.count: many }}\noptional: {{ DGC-0-00: true, {}: false }}\n",
             shall.id
         );
         let said = pics("a.pics.yaml", text, &suite).complaints(Look::Short);
         for part in [
             "a.pics.yaml:1:8: T0005 error: the implementation does not claim to be a PF",
-            "a.pics.yaml:2:13: T0005 error: there is no feature `indm`",
+            "a.pics.yaml:2:13: T0005 error: there is no feature `imdm`",
             "did you mean `imdn`?",
             "did you mean `bye.no-reason`?",
             "`retry.count` takes a number",
