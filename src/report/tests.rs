@@ -130,8 +130,8 @@ fn inspect_all(text: &str) {
     let draft = Outcome { draft: true, repetition: 3, ..outcome.clone() };
     let said = || name(text);
     let expected = Expected { what: "fail", because: said(), issue: said(), place: said(), difference: said() };
-    let waived = Outcome { gate: Gate::Waived, expected: Some(expected.clone()), ..outcome.clone() };
-    let surprise = Outcome { gate: Gate::Surprise, expected: Some(expected), ..outcome.clone() };
+    let waived = Outcome { gate: Gate::Waived, repetition: 4, expected: Some(expected.clone()), ..outcome.clone() };
+    let surprise = Outcome { gate: Gate::Surprise, repetition: 5, expected: Some(expected), ..outcome.clone() };
     let outcomes = [outcome.clone(), error, draft, waived, surprise];
     let skips = [Skip { name: name(text), why: name(text), omission: Omission::NotApplicable }];
     let suite = suite();
