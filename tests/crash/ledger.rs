@@ -28,6 +28,8 @@ enum Fate {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     fates: BTreeMap<u64, Fate>,
+    /// Those of them that are stored: few, however long the loop.
+    stored: BTreeSet<u64>,
     pub(crate) acknowledged: u64,
     lost: u64,
     resurrected: u64,
@@ -38,46 +40,51 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    fn set(&mut self, number: u64, fate: Fate) {
+        if fate == Fate::Stored {
+            self.stored.insert(number);
+        } else {
+            self.stored.remove(&number);
+        }
+        self.fates.insert(number, fate);
+    }
+
     pub(crate) fn send(&mut self, number: u64) {
-        self.fates.insert(number, Fate::Sent);
+        self.set(number, Fate::Sent);
     }
 
     pub(crate) fn leave(&mut self, number: u64, why: Leave) {
-        self.fates.insert(number, Fate::Leaving(why));
+        self.set(number, Fate::Leaving(why));
     }
 
     /// What was last asked for this record has taken place, for good.
     pub(crate) fn acknowledge(&mut self, number: u64) {
         self.acknowledged += 1;
-        let Some(fate) = self.fates.get_mut(&number) else {
-            return self.faults.push(format!("{number} was acknowledged and never sent"));
-        };
-        *fate = match *fate {
-            Fate::Sent | Fate::Stored => Fate::Stored,
-            Fate::Leaving(why) | Fate::Gone(why) => Fate::Gone(why),
-        };
+        match self.fates.get(&number).copied() {
+            Some(Fate::Sent | Fate::Stored) => self.set(number, Fate::Stored),
+            Some(Fate::Leaving(why) | Fate::Gone(why)) => self.set(number, Fate::Gone(why)),
+            None => self.faults.push(format!("{number} was acknowledged and never sent")),
+        }
     }
 
     /// The records that are known to be stored, oldest first.
     pub(crate) fn stored(&self) -> impl Iterator<Item = u64> {
-        self.fates.iter().filter(|(_, fate)| **fate == Fate::Stored).map(|(number, _)| *number)
+        self.stored.iter().copied()
     }
 
     /// The record was taken over, for good; its end may be under way already.
     pub(crate) fn promise(&mut self, number: u64) {
         self.acknowledged += 1;
-        if let Some(fate @ Fate::Sent) = self.fates.get_mut(&number) {
-            *fate = Fate::Stored;
+        if self.fates.get(&number) == Some(&Fate::Sent) {
+            self.set(number, Fate::Stored);
         }
     }
 
     /// The end of a record has taken place, for good.
     pub(crate) fn settle(&mut self, number: u64) {
-        if let Some(fate) = self.fates.get_mut(&number)
-            && let Fate::Leaving(why) = *fate
-        {
+        if let Some(Fate::Leaving(why)) = self.fates.get(&number).copied() {
             self.acknowledged += 1;
-            *fate = Fate::Gone(why);
+            self.set(number, Fate::Gone(why));
         }
     }
 
@@ -111,25 +118,30 @@ impl Ledger {
             }
         };
         self.faults.extend(fault.map(|fault| format!("{number} {fault}")));
-        self.fates.insert(number, Fate::Stored);
+        self.set(number, Fate::Stored);
     }
 
     /// All that there is has been seen.
     pub(crate) fn decide_without(&mut self, there: &BTreeSet<u64>) {
-        for (number, fate) in std::mem::take(&mut self.fates) {
-            let decided = match fate {
-                fate if there.contains(&number) => fate,
+        let open: Vec<(u64, Fate)> = self.open().filter(|(number, _)| !there.contains(number)).collect();
+        for (number, fate) in open {
+            match fate {
                 // It came to nothing: it must not come any more.
-                Fate::Sent => continue,
+                Fate::Sent => drop(self.fates.remove(&number)),
                 Fate::Stored => {
                     self.lost += 1;
                     self.faults.push(format!("{number} was acknowledged and is lost"));
-                    continue;
+                    self.stored.remove(&number);
+                    self.fates.remove(&number);
                 }
-                Fate::Leaving(why) | Fate::Gone(why) => Fate::Gone(why),
-            };
-            self.fates.insert(number, decided);
+                Fate::Leaving(why) | Fate::Gone(why) => self.set(number, Fate::Gone(why)),
+            }
         }
+    }
+
+    /// The records that are not gone for good.
+    fn open(&self) -> impl Iterator<Item = (u64, Fate)> {
+        self.fates.iter().filter(|(_, fate)| !matches!(fate, Fate::Gone(_))).map(|(number, fate)| (*number, *fate))
     }
 
     pub(crate) fn is_sound(&self) -> bool {
