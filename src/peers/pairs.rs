@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Aim, Core, CoreSettings, DialogId, Event, GroupProfile, Order, Profile, Scripted, TransactionId};
+use super::{Aim, Core, CoreSettings, DialogId, Event, GroupProfile, Profile, Scripted, TransactionId};
 use crate::endpoint::{Config, Hosts};
 use crate::engine::{Engine, Input, Output, Transport};
 use crate::msrp::{self, Outgoing};
@@ -375,47 +375,6 @@ fn a_client_reaches_the_pf_through_the_core_with_asserted_identity() {
     assert_eq!(invite.contact().expect("a Contact").instance(), Some("urn:uuid:phone"));
     world.respond(pf, transaction, 491);
     response(&world.run(20, &[]), phone, 491);
-}
-
-/// How many re-joins of a reference Client reach the PF that refuses each with 491.
-fn rejoins(retries: bool) -> usize {
-    let mut world = World::new(&Settings::default());
-    let (phone, pf) = (world.phone, world.pf);
-    world.act(phone, |actor, _| actor.set_reference(true));
-    if !retries {
-        world.act(phone, |actor, _| actor.give_up_after_491());
-    }
-    world.act(pf, |actor, now| {
-        let mut draft = actor.draft_request(&Method::Invite, Aim::Outside(BOB.to_owned())).expect("a draft");
-        let message = draft.message.set("Contact", "<sip:gc-7f3a9c@pf.home1.example>;isfocus");
-        draft.message = message.set("Conversation-ID", "conversation").set("Contribution-ID", "contribution");
-        actor.send(now, draft).expect("sent")
-    });
-    world.run(1_000, &[pf]);
-    world.act(pf, |actor, _| actor.set_unattended(false));
-    world.act(phone, |actor, now| actor.obey(now, &Order::Lose));
-    world.run(100, &[]);
-    world.act(phone, |actor, now| actor.obey(now, &Order::Register));
-    let mut count = 0;
-    // The first comes within three seconds, the next one two to four seconds behind the 491.
-    for _ in 0..90 {
-        for (node, event) in world.run(100, &[]) {
-            if let Event::Request { transaction, message, .. } = event
-                && node == pf
-                && message.method() == Some(Method::Invite)
-            {
-                count += 1;
-                world.respond(pf, transaction, 491);
-            }
-        }
-    }
-    count
-}
-
-#[test]
-fn a_reference_client_rejoins_again_after_a_491_unless_it_is_to_wait_for_the_invitation() {
-    assert!(rejoins(true) >= 2);
-    assert_eq!(rejoins(false), 1);
 }
 
 #[test]

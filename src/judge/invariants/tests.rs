@@ -100,19 +100,6 @@ fn the_form_of_a_message_is_judged() {
 }
 
 #[test]
-fn a_response_is_not_blamed_for_what_it_takes_over_from_a_bad_request() {
-    let mut tape = session();
-    let bad = tape.request("bob.phone", "BYE", GROUP, FROM_BOB).set("CSeq", "7 BYE BYE").build();
-    let asked = tape.sip("bob.phone", "pf", bad);
-    let refused = tape.response(asked, 400, "").build();
-    tape.sip("pf", "bob.phone", refused);
-    assert!(!broken(&tape).contains("sip-cseq"), "{:?}", broken(&tape));
-    let mut tape = session();
-    answered(&mut tape, "BYE", 200, |ok| ok.set("CSeq", "7 BYE BYE"));
-    breaks(&tape, "sip-cseq");
-}
-
-#[test]
 fn dialogs_are_formed_and_answered_in_form() {
     let mut tape = session();
     answered(&mut tape, "BYE", 200, |ok| ok.set("Call-ID", "other"));
