@@ -97,7 +97,7 @@ impl Crowd {
         raise_descriptor_limit(size as u64 + 200).expect("a descriptor for each connection");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let entered = runtime.enter();
-        let mut sockets = Sockets::new(Clock::of_the_wall(1.0), Limits::default(), None);
+        let mut sockets = Sockets::new(Clock::of_the_wall(1.0, None), Limits::default(), None);
         let mut add = |name: &str, host: u8, known_as: &str| {
             let own = |of, port| Listener { of, transport: Transport::Tcp, address: SocketAddr::new(address(host), port) };
             let bound = Bound::bind(&[own(Use::Sip, 5060), own(Use::Msrp, 2855)], &Limits::default()).expect("free addresses");

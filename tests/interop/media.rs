@@ -55,7 +55,7 @@ impl Two {
     pub(crate) fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let entered = runtime.enter();
-        let mut sockets = Sockets::new(Clock::of_the_wall(1.0), Limits::default(), None);
+        let mut sockets = Sockets::new(Clock::of_the_wall(1.0, None), Limits::default(), None);
         let ip = SocketAddr::from(([127, 0, 0, 1], 0)).ip();
         let nodes = ["one", "other"].map(|name| {
             let wanted = [Listener { of: Use::Msrp, transport: Transport::Tcp, address: SocketAddr::new(ip, 0) }];
