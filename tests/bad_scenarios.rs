@@ -75,7 +75,9 @@ fn nearly_every_code_is_shown_by_a_fixture() {
         told.extend(read(&format!("{SUITES}/{name}")).diagnostics.iter().map(|diagnostic| diagnostic.code));
     }
     let codes = cpmcheck::suite::codes::CODES;
-    let missing: Vec<&str> = codes.iter().map(|code| code.code).filter(|code| !told.contains(code)).collect();
+    // `T` stands for the files of a target, which are no part of a suite.
+    let of_suites = codes.iter().map(|code| code.code).filter(|code| !code.starts_with('T'));
+    let missing: Vec<&str> = of_suites.filter(|code| !told.contains(code)).collect();
     // A file that is no UTF-8 cannot be kept as a fixture; strays are a matter of `cpmcheck lint`.
     assert_eq!(missing, ["Y0070", "Y0090"]);
 }

@@ -145,7 +145,7 @@ fn every_code_that_is_told_is_explained() {
 fn codes_in(text: &str) -> impl Iterator<Item = String> + '_ {
     let bytes = text.as_bytes();
     let is_code =
-        |code: &[u8]| matches!(code[0], b'C' | b'Y' | b'U' | b'R' | b'E' | b'H') && code[1..].iter().all(u8::is_ascii_digit);
+        |code: &[u8]| matches!(code[0], b'C' | b'Y' | b'U' | b'R' | b'E' | b'H' | b'T') && code[1..].iter().all(u8::is_ascii_digit);
     bytes
         .windows(7)
         .filter(move |window| matches!((window[0], window[6]), (b'"', b'"') | (b'[', b']')) && is_code(&window[1..6]))

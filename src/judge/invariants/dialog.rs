@@ -1,6 +1,7 @@
 //! Dialogs (RFC 3261 12, 15): sequence numbers, remote target, route set, the end.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Invariant, PATIENCE, Report, Seen};
 use crate::time::Instant;
@@ -35,7 +36,7 @@ struct Dialog {
     local_tag: Option<String>,
     /// Of an INVITE that the IUT accepted: when, until its ACK comes.
     unacknowledged: Option<Instant>,
-    /// When a BYE ended it.
+    /// When a BYE had ended it for certain.
     ended: Option<Instant>,
     has_subscription: bool,
 }
@@ -44,16 +45,22 @@ struct Dialog {
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     all: BTreeMap<Symbol, Dialog>,
+    /// What comes and what leaves have no order when they are no farther apart.
+    skew: Duration,
 }
 
 impl State {
+    pub(super) fn new(skew: Duration) -> Self {
+        Self { skew, ..Self::default() }
+    }
+
     pub(super) fn sip(&mut self, seen: &Seen<'_>, head: &Head<'_>, report: &mut Report) {
         let Some(symbol) = seen.facts.dialog else { return };
         let dialog = self.all.entry(symbol).or_default();
         dialog.has_subscription |= seen.facts.subscription.is_some();
         match (head.message.is_request(), seen.sent) {
             (true, true) => dialog.request_sent(seen, head, report),
-            (true, false) => dialog.request_received(seen, head),
+            (true, false) => dialog.request_received(seen, head, self.skew),
             (false, sent) => {
                 let request = seen.facts.answers.and_then(|event| seen.message(event));
                 if let Some(request) = request {
@@ -139,7 +146,7 @@ impl Dialog {
         }
     }
 
-    fn request_received(&mut self, seen: &Seen<'_>, head: &Head<'_>) {
+    fn request_received(&mut self, seen: &Seen<'_>, head: &Head<'_>, skew: Duration) {
         if is_target_refresh(head.method) {
             self.remote_target = contact(head).or(self.remote_target.take());
         }
@@ -148,7 +155,7 @@ impl Dialog {
         }
         match head.method {
             "ACK" => self.unacknowledged = None,
-            "BYE" => self.ended = Some(seen.at),
+            "BYE" => self.ended = Some(seen.at + skew),
             _ => {}
         }
     }

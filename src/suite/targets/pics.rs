@@ -230,7 +230,7 @@ mod tests {
         let suite = suite();
         let shall = suite.catalogue.requirements.iter().find(|requirement| requirement.level == Level::Shall).expect("a SHALL");
         let text = format!(
-            "roles: [cf]\nfeatures: {{ imdm: false }}\npolicies: {{ bye.no-raeson: leave, retry.count: many }}\noptional: {{ DGC-0-00: true, {}: false }}\n",
+            "roles: [cf]\nfeatures: {{ imdm: false }}\npolicies: {{ bye.no-raeson: leave, retry.count: many }}\noptional: {{ DGC-9-99: true, {}: false }}\n",
             shall.id
         );
         let said = pics("a.pics.yaml", text, &suite).complaints(Look::Short);
@@ -240,7 +240,7 @@ mod tests {
             "did you mean `imdn`?",
             "did you mean `bye.no-reason`?",
             "`retry.count` takes a number",
-            "there is no requirement `DGC-0-00`",
+            "there is no requirement `DGC-9-99`",
             "is not optional",
         ] {
             assert!(said.contains(part), "{part} is missing:\n{said}");
