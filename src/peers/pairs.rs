@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Aim, Core, CoreSettings, DialogId, Event, GroupProfile, Profile, Scripted, TransactionId};
+use super::{Aim, Core, CoreSettings, DialogId, Event, GroupProfile, Order, Profile, Scripted, TransactionId};
 use crate::endpoint::{Config, Hosts};
 use crate::engine::{Engine, Input, Output, Transport};
 use crate::msrp::{self, Outgoing};
@@ -233,15 +233,20 @@ fn the_offer_may_come_with_the_200_and_the_answer_with_the_ack() {
     assert!(has_msrp(&events, focus, |event| matches!(event, msrp::Event::Bound)), "{events:?}");
 }
 
+/// Has a peer act by itself from now on.
+fn make_reference(world: &mut World, node: NodeId, config: Config) {
+    world.sim.act(node, |node, _| {
+        let Node::Actor(actor) = node else { return };
+        let profile = Profile { reference: true, ..actor.profile().clone() };
+        **actor = Scripted::new(profile, config);
+    });
+}
+
 #[test]
 fn a_reference_focus_passes_messages_on_to_the_others_of_the_group() {
     let mut world = World::new(&Settings::default());
     let (focus, pf) = (world.focus, world.pf);
-    world.sim.act(focus, |node, _| {
-        let Node::Actor(actor) = node else { return };
-        let profile = Profile { reference: true, ..actor.profile().clone() };
-        **actor = Scripted::new(profile, config("focus", "10.0.1.1", "cf.home1.example"));
-    });
+    make_reference(&mut world, focus, config("focus", "10.0.1.1", "cf.home1.example"));
     for user in [BOB, "sip:+15145550101@home1.example"] {
         world.act(pf, |actor, now| {
             let mut draft = actor.draft_request(&Method::Invite, Aim::Outside(FOCUS.to_owned())).expect("a draft");
@@ -343,6 +348,24 @@ fn an_instance_reaches_its_device_alone_and_an_unknown_one_nobody() {
     response(&world.run(20, &[]), world.pf, 603);
     let events = invitation(&mut world, Some("*;+sip.instance=\"<urn:uuid:other>\";require;explicit"));
     response(&events, world.pf, 480);
+}
+
+#[test]
+fn a_reference_client_takes_an_invitation_that_overtakes_the_answer_to_its_register() {
+    let mut world = World::new(&Settings::default());
+    let (phone, pf) = (world.phone, world.pf);
+    make_reference(&mut world, phone, config("phone", "10.0.2.1", "10.0.2.1"));
+    world.act(phone, |actor, now| actor.obey(now, &Order::Lose));
+    let pinned = "*;+sip.instance=\"<urn:uuid:phone>\";require;explicit";
+    response(&invitation(&mut world, Some(pinned)), pf, 480);
+    // Both are under way at once, and the core passes the INVITE on first.
+    world.act(pf, |actor, now| {
+        let mut draft = actor.draft_request(&Method::Invite, Aim::Outside(BOB.to_owned())).expect("a draft");
+        draft.message = draft.message.push("Accept-Contact", pinned);
+        actor.send(now, draft).expect("sent")
+    });
+    world.act(phone, |actor, now| actor.obey(now, &Order::Register));
+    response(&world.run(20, &[]), pf, 200);
 }
 
 #[test]

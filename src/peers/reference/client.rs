@@ -86,11 +86,16 @@ impl Client {
         }
     }
 
+    /// Whether invitations are taken: an INVITE may overtake the answer to the REGISTER that it is due to.
+    fn is_reachable(&self) -> bool {
+        !self.absent || self.registering.is_some()
+    }
+
     /// What an invitation is answered, where it is not accepted.
     fn answer_to(&mut self, invite: &Message) -> Option<u16> {
         let group = invite.value(Name::ConversationId).and_then(|id| self.groups.get(id));
         match group {
-            _ if self.absent => Some(480),
+            _ if !self.is_reachable() => Some(480),
             Some(group) if group.left => Some(603),
             _ => self.refusal.take(),
         }
@@ -118,7 +123,7 @@ impl Client {
     /// An invitation was accepted: it is the session of its group from now on.
     fn on_invited(&mut self, actor: &mut Scripted, now: Instant, invite: &Message) {
         let Some(dialog) = invite.call_id().and_then(|call_id| actor.dialog_of(call_id)) else { return };
-        if self.absent {
+        if !self.is_reachable() {
             return;
         }
         let Some(id) = invite.value(Name::ConversationId) else { return };
@@ -222,7 +227,7 @@ impl Client {
     }
 
     pub(super) fn register(&mut self, actor: &mut Scripted, now: Instant) {
-        if !self.absent || self.registering.is_some() {
+        if self.is_reachable() {
             return;
         }
         let user = actor.profile().name_addr();
@@ -236,6 +241,7 @@ impl Client {
     /// The S-CSCF releases the sessions of a device that it lost (TS 24.229 5.4.5.1).
     pub(super) fn lose(&mut self, actor: &mut Scripted, now: Instant) {
         self.absent = true;
+        self.registering = None;
         for group in self.groups.values_mut() {
             group.wake = None;
             if let Some(dialog) = group.dialog.take() {
