@@ -363,7 +363,8 @@ fn supplies<'a>(world: &'a World, node: NodeId, voice: &'a Voice<'_>, ids: &'a m
 
 /// The wall-clock time of the run, to the second.
 fn wall_clock(world: &World) -> i64 {
-    let passed = world.now().as_micros() / 1_000_000 + world.clock().as_secs();
+    // Whole seconds of the sum: two fractions may make a second more.
+    let passed = (world.now() + world.clock()).as_micros() / 1_000_000;
     EPOCH.saturating_add(i64::try_from(passed).unwrap_or(0)).saturating_mul(1_000_000)
 }
 
