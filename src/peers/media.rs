@@ -118,7 +118,8 @@ impl Media {
         let mut answer = SdpBuilder::new(&place.address, self.number, self.version);
         let mut answered = false;
         for offered in offer.medias() {
-            let ours = !answered && offered.media == "message" && offered.port != 0;
+            let ours =
+                !answered && offered.media == "message" && offered.port != 0 && offered.proto.eq_ignore_ascii_case(&media.proto);
             answered |= ours;
             answer = if ours { answer.media(&media) } else { answer.refuse(offered) };
         }

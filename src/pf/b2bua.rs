@@ -6,7 +6,7 @@ use super::core::{Call, Core};
 use super::group_state::Announcement;
 use super::headers::{ELSEWHERE, own_contact, with_body};
 use super::leg::{Leg, Media, with_session_timer};
-use super::media;
+use super::media::{self, Remote};
 use super::one_to_one::legs;
 use super::procedures::active_group;
 use super::procedures::deferred_handling::{self, Silence};
@@ -28,6 +28,16 @@ impl Core {
         let media = Media::open(&mut self.endpoint, &mut self.ids);
         self.media.insert(media.session, (group, side));
         media
+    }
+
+    /// The message medium of a description, if the PF can use one.
+    pub(super) fn medium_of(&self, sdp: &str) -> Option<Remote> {
+        media::read(sdp, self.endpoint.config().secure_media)
+    }
+
+    /// The message medium of what a message describes.
+    pub(super) fn medium_in(&self, message: &Message) -> Option<Remote> {
+        self.medium_of(&super::headers::sdp_of(message)?)
     }
 
     /// Makes a leg of a confirmed dialog and its media, whose connection is due within 64*T1.
@@ -154,11 +164,12 @@ impl Core {
             return legs::on_ack(self, now, place, message);
         }
         let Some((group, side)) = self.dialogs.get(&dialog).copied() else { return };
+        let remote = self.medium_in(message);
         let Some(leg) = self[group].leg_mut(side) else { return };
         let first = !std::mem::replace(&mut leg.acknowledged, true);
         // The answer to an offer that our 2xx made.
         if leg.media.remote.is_none() {
-            leg.media.remote = super::headers::sdp_of(message).as_deref().and_then(media::read);
+            leg.media.remote = remote;
             if leg.media.remote.is_none() {
                 return deferred_handling::on_silence(self, now, group, side, Silence::NoMedia);
             }
@@ -230,7 +241,7 @@ impl Core {
         let mut media = self.open_media(group, side);
         let sdp = match super::headers::sdp_of(request) {
             Some(offer) => {
-                let Some(remote) = media::read(&offer) else {
+                let Some(remote) = self.medium_of(&offer) else {
                     self.close_media(now, media.session);
                     return None;
                 };
@@ -279,7 +290,7 @@ impl Core {
     ) -> bool {
         let (Some(dialog), Some(mut media)) = (dialog, self[group].offered.take()) else { return false };
         self.endpoint.acknowledge(now, invite, dialog, None);
-        media.remote = super::headers::sdp_of(response).as_deref().and_then(media::read);
+        media.remote = self.medium_in(response);
         let mut leg = Leg::new(dialog, media, response, true);
         if leg.media.remote.is_none() {
             self.media.remove(&leg.media.session);

@@ -36,6 +36,13 @@ pub(super) struct Own<'a> {
     pub(super) version: u32,
 }
 
+impl Own<'_> {
+    /// Whether it speaks MSRP over TLS alone.
+    fn is_secure(&self) -> bool {
+        self.path.starts_with("msrps:")
+    }
+}
+
 /// What the peer said of its medium.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Remote {
@@ -103,11 +110,12 @@ impl Remote {
     }
 }
 
-/// Reads the message medium of a description; `None` when there is none that could be used.
-pub(super) fn read(sdp: &str) -> Option<Remote> {
+/// Reads the message medium of a description; `None` when there is none that could be used: the
+/// transport of an answer is that of its offer (RFC 3264 6), so it must be ours, TLS or not.
+pub(super) fn read(sdp: &str, secure: bool) -> Option<Remote> {
     let sections = sections(sdp);
     let session = sections.first()?;
-    let medium = sections[1..].iter().find(|section| is_message(section))?;
+    let medium = sections[1..].iter().find(|section| is_message(section) && is_secure(section) == secure)?;
     let port = medium.first()?.split(' ').nth(1)?;
     let path = attribute(medium, "path").filter(|path| !path.is_empty())?;
     if port == "0" {
@@ -147,7 +155,7 @@ pub(super) fn answer(offer: &str, attributes: &str, own: &Own<'_>) -> String {
     let mut out = head(own);
     let mut taken = false;
     for section in offered.iter().skip(1) {
-        if !taken && is_message(section) {
+        if !taken && is_message(section) && is_secure(section) == own.is_secure() {
             taken = true;
             push_medium(&mut out, medium, own, Some(mirrored(section, medium)));
         } else {
@@ -183,7 +191,7 @@ fn push_medium(out: &mut String, medium: &[&str], own: &Own<'_>, wanted: Option<
         Setup::Active => (9, "active"),
     };
     let direction = wanted.or(direction(medium)).unwrap_or("sendrecv");
-    let proto = if own.path.starts_with("msrps:") { "TCP/TLS/MSRP" } else { "TCP/MSRP" };
+    let proto = if own.is_secure() { "TCP/TLS/MSRP" } else { "TCP/MSRP" };
     let _ = write!(out, "m=message {port} {proto} *\r\n");
     for line in medium.iter().filter(|line| passes(line)) {
         let _ = write!(out, "{line}\r\n");
@@ -225,6 +233,11 @@ fn is_message(section: &[&str]) -> bool {
         let mut words = line.split(' ');
         words.next() == Some("m=message") && words.nth(1).is_some_and(|proto| proto.to_ascii_uppercase().ends_with("/MSRP"))
     })
+}
+
+/// Whether the medium is offered over TLS (RFC 4975 8.1).
+fn is_secure(section: &[&str]) -> bool {
+    section.first().and_then(|line| line.split(' ').nth(2)).is_some_and(|proto| proto.eq_ignore_ascii_case("TCP/TLS/MSRP"))
 }
 
 /// The session lines, then the lines of each medium.
@@ -283,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_list_of_wrapped_types_tells_what_may_be_wrapped() {
-        let accepts = |sdp: &str| read(sdp).expect("a medium").accepts_wrapped("message/imdn+xml");
+        let accepts = |sdp: &str| read(sdp, false).expect("a medium").accepts_wrapped("message/imdn+xml");
         assert!(accepts(OFFER));
         assert!(!accepts(&OFFER.replace(" message/imdn+xml", "")));
         assert!(accepts(&OFFER.replace("text/plain message/imdn+xml", "*")));
@@ -292,11 +305,22 @@ mod tests {
 
     #[test]
     fn a_medium_without_path_or_port_is_none() {
-        let remote = read(OFFER).expect("a medium");
+        let remote = read(OFFER, false).expect("a medium");
         assert_eq!(remote.path, "msrp://cf.home1.example:2855/abc;tcp");
         assert!(remote.receives && remote.accepts("message/cpim;charset=utf-8") && !remote.accepts("text/html"));
-        assert_eq!(read(&OFFER.replace("m=message 2855", "m=message 0")), None);
-        assert_eq!(read(&OFFER.replace("a=path", "a=way")), None);
-        assert_eq!(read(""), None);
+        assert_eq!(read(&OFFER.replace("m=message 2855", "m=message 0"), false), None);
+        assert_eq!(read(&OFFER.replace("a=path", "a=way"), false), None);
+        assert_eq!(read("", false), None);
+    }
+
+    #[test]
+    fn of_two_media_the_one_over_our_transport_is_taken() {
+        let secure = "m=message 2856 TCP/TLS/MSRP *\r\na=path:msrps://cf.home1.example:2856/abc;tcp\r\n";
+        assert_eq!(read(OFFER, true), None);
+        let both = format!("{OFFER}{secure}");
+        assert_eq!(read(&both, true).expect("a medium").path, "msrps://cf.home1.example:2856/abc;tcp");
+        let own = Own { path: "msrps://pf.home1.example:2855/own;tcp", ..own(Setup::Passive) };
+        let answer = answer(&both, OFFER, &own);
+        assert!(answer.contains("m=message 0 TCP/MSRP *\r\nm=message 2855 TCP/TLS/MSRP *\r\n"), "{answer}");
     }
 }

@@ -12,8 +12,11 @@ use crate::wire::sip::Message;
 
 const ANSWERED: Invariant =
     Invariant::must("offer-answered", "RFC 3261 13.2.1, 13.3.1.4", "an answer to every offer, an offer where none was made");
-const ANSWER_MEDIA: Invariant =
-    Invariant::must("answer-media", "RFC 3264 6", "as many media lines in the answer as in the offer, of the same kinds in order");
+const ANSWER_MEDIA: Invariant = Invariant::must(
+    "answer-media",
+    "RFC 3264 6",
+    "as many media lines in the answer as in the offer, of the same kinds and transports in order",
+);
 const ANSWER_DIRECTION: Invariant =
     Invariant::must("answer-direction", "RFC 3264 6.1", "a direction in the answer that the offer allows");
 const ORIGIN: Invariant = Invariant::must(
@@ -84,6 +87,12 @@ impl Description {
     fn of(sdp: &Sdp) -> Self {
         let medias = sdp.medias().iter().map(|media| (media.media.clone(), media.proto.clone())).collect();
         Self { medias, direction: sdp.direction() }
+    }
+
+    /// Its media lines for a person.
+    fn lines(&self) -> String {
+        let lines: Vec<String> = self.medias.iter().map(|(kind, proto)| format!("`{kind} {proto}`")).collect();
+        if lines.is_empty() { "no medium".to_owned() } else { lines.join(", ") }
     }
 }
 
@@ -204,7 +213,7 @@ impl State {
 
 fn compare(seen: &Seen<'_>, offer: &Description, answer: &Description, report: &mut Report) {
     if offer.medias != answer.medias {
-        report.broken(&ANSWER_MEDIA, seen.number, format!("{} media lines to {}", answer.medias.len(), offer.medias.len()));
+        report.broken(&ANSWER_MEDIA, seen.number, format!("{} to {}", answer.lines(), offer.lines()));
     }
     let (asked, told) = (offer.direction, answer.direction);
     let allowed = (!told.sends() || asked.receives()) && (!told.receives() || asked.sends());

@@ -270,6 +270,8 @@ fn offers_are_answered_in_kind() {
     breaks(&answer(Some(sdp("pf", "bob.phone"))), "answer-direction");
     let two = format!("{}m=audio 0 RTP/AVP 0\r\n", sdp("pf", "bob.phone"));
     breaks(&answer(Some(two)), "answer-media");
+    let secure = sdp("pf", "bob.phone").replace("sendrecv", "recvonly").replace("TCP/MSRP", "TCP/TLS/MSRP");
+    breaks(&answer(Some(secure)), "answer-media");
     breaks_nothing(&answer(Some(sdp("pf", "bob.phone").replace("sendrecv", "recvonly"))));
 }
 

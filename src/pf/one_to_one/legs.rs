@@ -11,7 +11,6 @@ use crate::msrp;
 use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, own_contact, with_body};
 use crate::pf::leg::{Leg, MIN_SE, Media};
-use crate::pf::media;
 use crate::pf::procedures::{notification_session, one_to_one_modification};
 use crate::pf::schedule::Alarm;
 use crate::time::Instant;
@@ -98,7 +97,7 @@ impl Core {
         response: &Message,
     ) -> Option<()> {
         self.endpoint.acknowledge(now, invite, dialog, None);
-        media.remote = headers::sdp_of(response).as_deref().and_then(media::read);
+        media.remote = self.medium_in(response);
         let mut leg = Leg::new(dialog, media, response, true);
         if leg.media.remote.is_none() {
             self.one.media.remove(&leg.media.session);
@@ -121,7 +120,7 @@ impl Core {
         attributes: &str,
     ) -> Option<()> {
         let offer = headers::sdp_of(request);
-        let remote = offer.as_deref().map(|offer| media::read(offer).ok_or(())).transpose().ok()?;
+        let remote = offer.as_deref().map(|offer| self.medium_of(offer).ok_or(())).transpose().ok()?;
         let mut media = self.open_media_at(place);
         let config = self.endpoint.config();
         let sdp = match (offer, remote) {
@@ -159,10 +158,11 @@ pub(in crate::pf) fn on_request(core: &mut Core, now: Instant, asked: Transactio
 
 /// The ACK to our 2xx: the leg may send, and may be ended.
 pub(in crate::pf) fn on_ack(core: &mut Core, now: Instant, place: Place, message: &Message) {
+    let remote = core.medium_in(message);
     let Some(leg) = core.leg_at_mut(place) else { return };
     leg.acknowledged = true;
     if leg.media.remote.is_none() {
-        leg.media.remote = headers::sdp_of(message).as_deref().and_then(media::read);
+        leg.media.remote = remote;
         if leg.media.remote.is_none() {
             return on_silence(core, now, place, "the ACK brought no medium that could be used");
         }

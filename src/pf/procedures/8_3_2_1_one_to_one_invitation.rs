@@ -14,7 +14,6 @@ use crate::endpoint::{DialogId, TransactionId};
 use crate::pf::core::{Call, Core};
 use crate::pf::deferred::Item;
 use crate::pf::headers::{self, ELSEWHERE};
-use crate::pf::media;
 use crate::pf::one_to_one::session::{self, Phase, Session};
 use crate::pf::one_to_one::store::Owed;
 use crate::pf::one_to_one::{End, Place, SessionId};
@@ -157,7 +156,7 @@ pub(in crate::pf) fn on_further_answer(
     response: &Message,
 ) {
     let place = Place::Session(id, End::Terminating);
-    let usable = headers::sdp_of(response).as_deref().and_then(media::read).is_some();
+    let usable = core.medium_in(response).is_some();
     let Some(earlier) = usable.then(|| core.take_at(now, place)).flatten() else { return core.release(now, invite, dialog) };
     let media = earlier.media.fork(&mut core.endpoint);
     core.one.media.insert(media.session, place);

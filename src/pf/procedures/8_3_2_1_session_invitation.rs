@@ -16,7 +16,6 @@ use crate::endpoint::{DialogId, TransactionId};
 use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, GROUP_SERVICE, Invitation, ToUser};
 use crate::pf::leg::SESSION_EXPIRES;
-use crate::pf::media;
 use crate::pf::procedures::{deferred_handling, group_delivery, one_to_one_invitation, restart};
 use crate::pf::state::{Delivery, GroupId, Phase, Registration, Side, UserId};
 use crate::time::Instant;
@@ -30,7 +29,7 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, asked: TransactionId, 
     let user = message.request_uri().and_then(|target| core.users.find(target));
     let (Some(user), Some(focus)) = (user, headers::contact_uri(message)) else { return core.reply(now, asked, 400) };
     let offer = headers::sdp_of(message);
-    if offer.as_deref().is_some_and(|offer| media::read(offer).is_none()) {
+    if offer.as_deref().is_some_and(|offer| core.medium_of(offer).is_none()) {
         return core.reply(now, asked, 488);
     }
     if !is_group(message) {
@@ -257,14 +256,18 @@ mod tests {
     fn an_invitation_that_is_refused_leaves_the_session_of_its_group_as_it_was() {
         let mut world = World::new();
         let (focus, _, _) = world.established();
-        let invite = Builder::request("INVITE", crate::pf::testing::USER)
-            .push("Route", "<sip:pf.home1.example;lr>")
-            .push("Contact", "<sip:gc-1@cf.home1.example>;isfocus")
-            .push("Contribution-ID", "contribution-1")
-            .body("application/sdp", "v=0\r\nm=audio 5004 RTP/AVP 0\r\n");
-        world.send(FOCUS, invite);
-        world.response(FOCUS, 488);
-        world.assert_quiet(FOCUS);
+        // The second is for a PF that takes MSRP over TLS; this one has no such port.
+        let secure = "m=message 2856 TCP/TLS/MSRP *\r\na=path:msrps://cf.home1.example:2856/own;tcp";
+        for medium in ["m=audio 5004 RTP/AVP 0", secure] {
+            let invite = Builder::request("INVITE", crate::pf::testing::USER)
+                .push("Route", "<sip:pf.home1.example;lr>")
+                .push("Contact", "<sip:gc-1@cf.home1.example>;isfocus")
+                .push("Contribution-ID", "contribution-1")
+                .body("application/sdp", format!("v=0\r\n{medium}\r\n"));
+            world.send(FOCUS, invite);
+            world.response(FOCUS, 488);
+            world.assert_quiet(FOCUS);
+        }
         world.write(&focus, "still there");
         assert_eq!(world.read(BOB, 200), "still there");
     }

@@ -14,7 +14,7 @@ use crate::endpoint::TransactionId;
 use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, own_contact, with_body};
 use crate::pf::leg::{MIN_SE, Media, SESSION_EXPIRES, interval_too_small};
-use crate::pf::media::{self, Remote};
+use crate::pf::media::Remote;
 use crate::pf::one_to_one::{End, Place, SessionId, legs};
 use crate::time::Instant;
 use crate::wire::sip::{Builder, Message, Method};
@@ -47,7 +47,7 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, asked: TransactionId, 
         return core.reply(now, asked, 491);
     }
     let Some(offer) = headers::sdp_of(message) else { return answer_locally(core, now, asked, place, message, None) };
-    let Some(remote) = media::read(&offer) else { return core.reply(now, asked, 488) };
+    let Some(remote) = core.medium_of(&offer) else { return core.reply(now, asked, 488) };
     let known = core.leg_at(place).and_then(|leg| leg.media.remote.as_ref());
     match other_leg(core, place) {
         Some((id, from)) if known.is_none_or(|known| known.origin != remote.origin) => {
@@ -138,7 +138,8 @@ pub(in crate::pf) fn handle(core: &mut Core, now: Instant, (id, end): (SessionId
         core.endpoint.acknowledge(now, call, dialog, None);
     }
     let answer = headers::sdp_of(response).unwrap_or_default();
-    if let (Some(leg), Some(remote)) = (core.leg_at_mut(there), media::read(&answer)) {
+    let remote = core.medium_of(&answer);
+    if let (Some(leg), Some(remote)) = (core.leg_at_mut(there), remote) {
         leg.media.remote = Some(remote);
         leg.learn(response);
         legs::start_media(core, now, there);
@@ -147,8 +148,9 @@ pub(in crate::pf) fn handle(core: &mut Core, now: Instant, (id, end): (SessionId
     let Some(request) = core.endpoint.request(modification.asked).cloned() else { return };
     let config = core.endpoint.config().clone();
     let back = Place::Session(id, modification.from);
+    let offered = core.medium_of(&modification.offer);
     let Some(leg) = core.leg_at_mut(back) else { return };
-    let sdp = media::read(&modification.offer).map(|remote| leg.media.answer(&config, &modification.offer, remote, &answer));
+    let sdp = offered.map(|remote| leg.media.answer(&config, &modification.offer, remote, &answer));
     core.because(AS_B2BUA, "the answer of the other leg is passed on");
     finish(core, now, modification.asked, back, &request, sdp);
 }

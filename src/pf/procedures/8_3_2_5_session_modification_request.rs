@@ -17,7 +17,6 @@ use crate::endpoint::TransactionId;
 use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, group_contact, own_contact, with_body};
 use crate::pf::leg::{MIN_SE, SESSION_EXPIRES, interval_too_small};
-use crate::pf::media;
 use crate::pf::procedures::deferred_handling::{self, Silence};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, Modification, Side};
@@ -37,7 +36,7 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, asked: TransactionId, 
         return core.reply(now, asked, 491);
     }
     let Some(offer) = headers::sdp_of(message) else { return answer_locally(core, now, asked, (group, side), message, None) };
-    let Some(remote) = media::read(&offer) else { return core.reply(now, asked, 488) };
+    let Some(remote) = core.medium_of(&offer) else { return core.reply(now, asked, 488) };
     let known = core[group].leg(side).and_then(|leg| leg.media.remote.as_ref()).map(|known| known.origin.clone());
     let other_is_up = core[group].leg(side.opposite()).is_some_and(|leg| leg.acknowledged);
     if known.as_ref() == Some(&remote.origin) || !other_is_up {
@@ -58,8 +57,9 @@ fn answer_locally(
 ) {
     core.because(AS_B2BUA, "no other leg is concerned: answered by the PF");
     let config = core.endpoint.config().clone();
+    let remote = offer.as_deref().and_then(|offer| core.medium_of(offer));
     let Some(leg) = core[group].leg_mut(side) else { return };
-    let sdp = match offer.as_deref().map(|offer| (offer, media::read(offer))) {
+    let sdp = match offer.as_deref().map(|offer| (offer, remote)) {
         Some((offer, Some(remote))) if leg.media.remote.as_ref() != Some(&remote) => {
             let attributes = leg.media.sdp.clone();
             Some(leg.media.answer(&config, offer, remote, &attributes))
@@ -130,7 +130,7 @@ pub(in crate::pf) fn handle(
     }
     acknowledge(core, now, (group, side), call, response);
     let answer = headers::sdp_of(response).unwrap_or_default();
-    let remote = media::read(&answer);
+    let remote = core.medium_of(&answer);
     if let (Some(leg), Some(remote)) = (core[group].leg_mut(side), remote) {
         leg.media.remote = Some(remote);
         leg.learn(response);
@@ -140,8 +140,9 @@ pub(in crate::pf) fn handle(
     core.asked.remove(&modification.asked);
     let Some(request) = core.endpoint.request(modification.asked).cloned() else { return };
     let config = core.endpoint.config().clone();
+    let offered = core.medium_of(&modification.offer);
     let Some(leg) = core[group].leg_mut(modification.from) else { return };
-    let sdp = media::read(&modification.offer).map(|remote| leg.media.answer(&config, &modification.offer, remote, &answer));
+    let sdp = offered.map(|remote| leg.media.answer(&config, &modification.offer, remote, &answer));
     core.because(AS_B2BUA, "the answer of the other leg is passed on");
     finish(core, now, modification.asked, (group, modification.from), &request, sdp);
 }
@@ -262,7 +263,7 @@ pub(in crate::pf) fn repair(core: &mut Core, now: Instant, group: GroupId) {
 
 /// Takes the final response to that re-INVITE.
 pub(in crate::pf) fn on_repaired(core: &mut Core, now: Instant, group: GroupId, call: TransactionId, response: &Message) {
-    let remote = headers::sdp_of(response).as_deref().and_then(media::read);
+    let remote = core.medium_in(response);
     let accepted = response.status().is_some_and(|status| status < 300);
     if accepted {
         acknowledge(core, now, (group, Side::Focus), call, response);

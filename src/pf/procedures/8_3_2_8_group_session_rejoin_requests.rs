@@ -20,7 +20,6 @@ use crate::endpoint::{DialogId, TransactionId};
 use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, GROUP_SERVICE, Invitation, own_contact, with_body};
 use crate::pf::leg::SESSION_EXPIRES;
-use crate::pf::media;
 use crate::pf::procedures::{inactive_group, race_conditions, rejoin_delivery, restart};
 use crate::pf::state::{GroupId, Phase, Side, UserId};
 use crate::time::Instant;
@@ -134,7 +133,7 @@ pub(in crate::pf) fn learn_focus(core: &mut Core, group: GroupId, response: &Mes
 
 /// Sends the INVITE on to the focus, for the user.
 fn forward(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
-    let Some(offer) = headers::sdp_of(message).filter(|offer| media::read(offer).is_some()) else {
+    let Some(offer) = headers::sdp_of(message).filter(|offer| core.medium_of(offer).is_some()) else {
         return core.reply(now, asked, 488);
     };
     let mut media = core.open_media(group, Side::Focus);

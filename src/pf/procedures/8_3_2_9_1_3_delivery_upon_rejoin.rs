@@ -13,7 +13,6 @@ use crate::clause::Clause;
 use crate::endpoint::TransactionId;
 use crate::pf::core::Core;
 use crate::pf::headers::{self, ELSEWHERE};
-use crate::pf::media;
 use crate::pf::procedures::{group_delivery, restart};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, Phase, Side};
@@ -30,7 +29,7 @@ const JOINED: Clause = Clause::of("DGC-1.3-09");
 
 /// Serves a re-join from the focus leg, or in place of the session that waits for its re-start.
 pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
-    if headers::sdp_of(message).is_some_and(|offer| media::read(&offer).is_none()) {
+    if headers::sdp_of(message).is_some_and(|offer| core.medium_of(&offer).is_none()) {
         core.note("the re-join offers no medium that could be used");
         return core.reply(now, asked, 488);
     }

@@ -22,7 +22,6 @@ use crate::endpoint::{DialogId, TransactionId};
 use crate::pf::core::{Call, Core};
 use crate::pf::group_state::{self, Announcement};
 use crate::pf::headers::{self, Part, with_body};
-use crate::pf::media;
 use crate::pf::procedures::{group_delivery, group_rejoin, inactive_group};
 use crate::pf::schedule::Alarm;
 use crate::pf::state::{GroupId, Phase, Restart, Side};
@@ -52,7 +51,7 @@ pub(in crate::pf) fn is_due(core: &Core, group: GroupId) -> bool {
 
 /// Serves a re-join and asks the CF for the group.
 pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
-    if headers::sdp_of(message).is_some_and(|offer| media::read(&offer).is_none()) {
+    if headers::sdp_of(message).is_some_and(|offer| core.medium_of(&offer).is_none()) {
         core.note("the re-join offers no medium that could be used");
         return core.reply(now, asked, 488);
     }
@@ -85,7 +84,7 @@ pub(in crate::pf) fn announce(core: &mut Core, group: GroupId) {
 
 /// Passes a re-join on to the CF as a re-start, whose final response is that of the re-join.
 pub(in crate::pf) fn forward(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
-    if headers::sdp_of(message).is_none_or(|offer| media::read(&offer).is_none()) {
+    if headers::sdp_of(message).is_none_or(|offer| core.medium_of(&offer).is_none()) {
         return core.reply(now, asked, 488);
     }
     let invite = invitation(core, group, message);

@@ -23,7 +23,7 @@ impl World {
 
     pub(super) fn start(&mut self, node: usize, media: MsrpId, message: &Message, active: bool) {
         let sdp = sdp_of(message).expect("SDP");
-        let remote = media::read(&sdp).expect("a medium");
+        let remote = media::read(&sdp, false).expect("a medium");
         let now = self.now;
         self.peer(node).msrp_start(now, media, &remote.path, active);
         self.settle();

@@ -151,7 +151,7 @@ impl World {
     /// Another device opens its connection before its 200 comes: the path of the device.
     pub(in crate::pf) fn connect_early(&mut self, request: &Message, tag: &str) -> String {
         let sdp = sdp_of(request).expect("SDP");
-        let to = media::read(&sdp).expect("a medium").path;
+        let to = media::read(&sdp, false).expect("a medium").path;
         let from = format!("msrp://10.0.2.2:2855/{tag};tcp");
         let binding =
             format!("MSRP early1 SEND\r\nTo-Path: {to}\r\nFrom-Path: {from}\r\nMessage-ID: early-1\r\n-------early1$\r\n");

@@ -7,7 +7,6 @@ use crate::endpoint::{DialogId, TransactionId};
 use crate::pf::core::{Call, Core};
 use crate::pf::headers::{self, Deferring, ELSEWHERE, Part, with_body};
 use crate::pf::leg::{Leg, Media, SESSION_EXPIRES};
-use crate::pf::media;
 use crate::pf::one_to_one::{Place, Shelf};
 use crate::pf::policy::FirstMessage;
 use crate::pf::procedures::{inactive_group, one_to_one_delivery};
@@ -221,7 +220,7 @@ pub(in crate::pf) fn on_further_answer(
 ) {
     let place = Place::Delivery(shelf);
     let sending = core.one.deliveries.get(&shelf).is_some_and(|session| session.phase == Phase::Sending);
-    let usable = headers::sdp_of(response).as_deref().and_then(media::read).is_some();
+    let usable = core.medium_in(response).is_some();
     let Some(earlier) = (sending && usable).then(|| core.take_at(now, place)).flatten() else {
         return core.release(now, invite, dialog);
     };
