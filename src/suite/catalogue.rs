@@ -98,13 +98,15 @@ pub struct Rule {
     pub place: Place,
 }
 
-/// `while: { after, until }`.
+/// `while: { after, until, for }`.
 #[derive(Clone, Debug)]
 pub struct Scope {
     /// Opens the scope; `None`: open from the start.
     pub after: Option<AnyOf>,
-    /// Closes it; `None`: never.
+    /// Closes it; `None`: nothing that comes does.
     pub until: Option<AnyOf>,
+    /// `for`: how long after what opened it last it closes at the latest.
+    pub span: Option<Span>,
 }
 
 /// What triggers a rule.

@@ -20,7 +20,8 @@ pub(super) fn variables(desk: &Desk, rule: &Rule) {
         uses.any(any);
     }
     uses.keys(&rule.duty.must);
-    let times = [rule.duty.within.as_ref(), rule.duty.relay.as_ref().and_then(|relay| relay.within.as_ref())];
+    let scope = rule.scope.as_ref().and_then(|scope| scope.span.as_ref());
+    let times = [scope, rule.duty.within.as_ref(), rule.duty.relay.as_ref().and_then(|relay| relay.within.as_ref())];
     for time in times.into_iter().flatten() {
         if let Span::Computed(expression) = time {
             uses.read.extend(expression.variables().into_iter().map(|name| (name.to_owned(), rule.place)));

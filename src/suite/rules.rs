@@ -42,6 +42,8 @@ const DUTIES: &[&str] = &["must", "then", "needs", "never", "count", "relay", "s
 pub(super) const TAMPER_FIELDS: &[&str] =
     &["name", "on", "after", "nth", "drop", "duplicate", "delay", "change", "swap-with", "inject"];
 const TAMPER_ACTS: &[&str] = &["drop", "duplicate", "delay", "change", "swap-with", "inject"];
+/// The fields of `while`.
+pub(super) const SCOPE_FIELDS: &[&str] = &["after", "until", "for"];
 /// The fields of `relay`.
 pub(super) const RELAY_FIELDS: &[&str] = &["from", "to", "key", "order", "times", "within"];
 /// The fields of `count`.
@@ -206,8 +208,20 @@ impl<'a> Rules<'a> {
 
     fn scope(&self, node: &Node) -> Option<Scope> {
         let fields = Fields::of(self.desk, node, "`while`")?;
-        fields.known(self.desk, "`while`", &["after", "until"]);
-        Some(Scope { after: self.any_of(&fields, "after"), until: self.any_of(&fields, "until") })
+        fields.known(self.desk, "`while`", SCOPE_FIELDS);
+        let span = fields.get("for");
+        if let (Some(span), None) = (span, fields.get("after")) {
+            self.desk.say(
+                Diagnostic::new("Y0063", span.place, "`for` stands without `after`".to_owned())
+                    .label("here")
+                    .help("it counts from the message that opens the scope, and nothing does"),
+            );
+        }
+        Some(Scope {
+            after: self.any_of(&fields, "after"),
+            until: self.any_of(&fields, "until"),
+            span: span.and_then(|node| self.time(node, "`for`")),
+        })
     }
 
     fn trigger(&self, node: &Node) -> Option<Trigger> {
@@ -246,9 +260,11 @@ impl<'a> Rules<'a> {
         let bound = has("within") || has("before");
         if has("then")
             && !bound
-            && !fields
-                .get("while")
-                .is_some_and(|scope| scope.entries().is_some_and(|entries| entries.iter().any(|entry| entry.key.text == "until")))
+            && !fields.get("while").is_some_and(|scope| {
+                scope
+                    .entries()
+                    .is_some_and(|entries| entries.iter().any(|entry| matches!(entry.key.text.as_str(), "until" | "for")))
+            })
         {
             say(
                 "Y0034",
@@ -287,7 +303,7 @@ impl<'a> Rules<'a> {
         Duty {
             must: fields.get("must").map(|node| self.plain_keys(node, "`must`")).unwrap_or_default(),
             then,
-            within: fields.get("within").and_then(|node| self.time(node)),
+            within: fields.get("within").and_then(|node| self.time(node, "`within`")),
             before: self.any_of(fields, "before"),
             needs: self.any_of(fields, "needs"),
             never: self.any_of(fields, "never"),
@@ -306,13 +322,13 @@ impl<'a> Rules<'a> {
         keys
     }
 
-    fn time(&self, node: &Node) -> Option<Span> {
-        let text = reader::text(self.desk, node, "`within`")?;
+    fn time(&self, node: &Node, what: &str) -> Option<Span> {
+        let text = reader::text(self.desk, node, what)?;
         if let Some(span) = reader::span_of(text) {
             return Some(Span::Fixed(span));
         }
         if !text.contains('$') {
-            return reader::span(self.desk, node, "`within`").map(Span::Fixed);
+            return reader::span(self.desk, node, what).map(Span::Fixed);
         }
         match arithmetic::parse(text) {
             Ok(expression) => Some(Span::Computed(expression)),
@@ -365,7 +381,7 @@ impl<'a> Rules<'a> {
             key: path,
             ordered,
             times: fields.get("times").and_then(|node| reader::count(self.desk, node, "`times`")),
-            within: fields.get("within").and_then(|node| self.time(node)),
+            within: fields.get("within").and_then(|node| self.time(node, "`within`")),
         })
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::catalogue::Level;
 use super::flow::{BLOCKS, LEVELS};
 use super::patterns::{PATTERN_WORDS, ROLES, STEP_WORDS, VALUE_WORDS};
-use super::rules::{COUNT_FIELDS, PER, RELAY_FIELDS, RULE_FIELDS, TAMPER_FIELDS};
+use super::rules::{COUNT_FIELDS, PER, RELAY_FIELDS, RULE_FIELDS, SCOPE_FIELDS, TAMPER_FIELDS};
 use super::{defaults, fragments, resolve, rules};
 use crate::pattern::{PREFIXES, part_fields};
 use crate::policy;
@@ -444,8 +444,13 @@ fn rule_field(name: &str) -> Option<(Value, &'static str)> {
             _ => return None,
         })
     };
-    let scope = described(&["after", "until"], |name| {
-        Some(if name == "after" { (any(), "Opens the scope.") } else { (any(), "Closes it.") })
+    let scope = described(SCOPE_FIELDS, |name| {
+        Some(match name {
+            "after" => (any(), "Opens the scope."),
+            "until" => (any(), "Closes it."),
+            "for" => (reference("span"), "How long after what opened it last it closes at the latest."),
+            _ => return None,
+        })
     });
     let all =
         json!({ "type": "object", "required": ["all"], "properties": { "all": list(&any()) }, "additionalProperties": false });

@@ -62,6 +62,7 @@ impl Moment<'_> {
 pub(super) enum Timer {
     Instance(u32),
     Relay,
+    Scope,
 }
 
 /// Where a cell enters what became of its instances, and when it has to be looked at again.
@@ -86,6 +87,8 @@ struct Progress {
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
     open: bool,
+    /// When the scope closes although nothing comes that closes it.
+    closes: Option<Instant>,
     progress: Vec<Progress>,
     /// The parts of `all` that came.
     parts: Vec<usize>,
@@ -107,6 +110,7 @@ impl Cell {
         let open = !shape.has_after;
         Self {
             open,
+            closes: None,
             progress: Vec::new(),
             parts: Vec::new(),
             parts_variables: Variables::default(),
@@ -123,6 +127,12 @@ impl Cell {
     /// The instance of a rule that nothing has to start.
     pub(super) fn start(&mut self, shape: &Shape, event: u32) {
         self.insert(shape, None, event, Variables::default(), None);
+    }
+
+    /// When the cell has to be looked at again: its instances, and its scope.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = (Instant, Timer)> + '_ {
+        let instances = self.live.deadlines().map(|(deadline, id)| (deadline, Timer::Instance(id)));
+        instances.chain(self.closes.map(|at| (at, Timer::Scope)))
     }
 
     fn insert(&mut self, shape: &Shape, trigger: Option<u32>, event: u32, variables: Variables, deadline: Option<Instant>) -> u32 {
@@ -187,6 +197,7 @@ impl Cell {
         for hit in &hits[scopes..] {
             self.reopen(shape, starts, moment, docket);
             self.latest.extend(hit.bindings);
+            self.limit(shape, moment, docket);
         }
         for hit in hits[..scopes].iter().filter(|hit| hit.slot == Slot::Needs) {
             self.note_need(hit, moment);
@@ -207,6 +218,15 @@ impl Cell {
         if shape.start == Start::Scope && starts && shape.waits() {
             self.spawn_waiting(shape, Some(moment.occurrence.event), Variables::default(), moment, docket);
         }
+    }
+
+    /// A scope that lasts so long counts from what opened it, or would have, last.
+    fn limit(&mut self, shape: &Shape, moment: &Moment<'_>, docket: &mut Docket<'_>) {
+        let Some(span) = shape.rule.scope.as_ref().and_then(|scope| scope.span.as_ref()) else { return };
+        let latest = &self.latest;
+        let span = condition::span(span, moment.scale, &|name| latest.get(name).map(str::to_owned));
+        self.closes = span.map(|span| moment.now() + span);
+        docket.file(self.closes, Timer::Scope);
     }
 
     fn spawn_waiting(
@@ -230,19 +250,28 @@ impl Cell {
         if !self.open {
             return;
         }
-        self.open = false;
-        self.progress.clear();
-        self.parts.clear();
-        self.parts_variables = Variables::default();
+        self.shut();
         if shape.is_bounded() {
             self.doubt_crossed(shape, moment, docket.result);
         } else {
-            for id in self.live.ids() {
-                let Some(instance) = self.live.remove(id, &shape.picks) else { continue };
-                self.end_instance(shape, &instance, Some(moment), docket.result);
-            }
+            self.end_all(shape, &format!("#{} came first", moment.number()), docket.result);
         }
-        self.rearm(shape, moment, docket);
+        self.rearm(shape, moment.now(), moment.scale, docket);
+    }
+
+    fn shut(&mut self) {
+        self.open = false;
+        self.closes = None;
+        self.progress.clear();
+        self.parts.clear();
+        self.parts_variables = Variables::default();
+    }
+
+    fn end_all(&mut self, shape: &Shape, why: &str, result: &mut RuleResult) {
+        for id in self.live.ids() {
+            let Some(instance) = self.live.remove(id, &shape.picks) else { continue };
+            self.end_instance(shape, &instance, why, result);
+        }
     }
 
     /// What started within the skew before its scope ended may have started after it in truth: the
@@ -259,21 +288,18 @@ impl Cell {
         }
     }
 
-    fn rearm(&mut self, shape: &Shape, moment: &Moment<'_>, docket: &mut Docket<'_>) {
+    fn rearm(&mut self, shape: &Shape, now: Instant, scale: f64, docket: &mut Docket<'_>) {
         let Some((relay, ledger)) = shape.rule.duty.relay.as_ref().zip(self.ledger.as_mut()) else { return };
         let latest = &self.latest;
-        let within = relay
-            .within
-            .as_ref()
-            .and_then(|within| condition::span(within, moment.scale, &|name| latest.get(name).map(str::to_owned)));
-        docket.file(ledger.rearm(moment.now(), within), Timer::Relay);
+        let within =
+            relay.within.as_ref().and_then(|within| condition::span(within, scale, &|name| latest.get(name).map(str::to_owned)));
+        docket.file(ledger.rearm(now, within), Timer::Relay);
     }
 
     /// The instance's time is up in good order: its scope ended, or its `until` came.
-    fn end_instance(&self, shape: &Shape, instance: &Instance, moment: Option<&Moment<'_>>, result: &mut RuleResult) {
+    fn end_instance(&self, shape: &Shape, instance: &Instance, why: &str, result: &mut RuleResult) {
         if instance.owes_then {
-            let why = moment.map_or_else(|| "the trace ended".to_owned(), |moment| format!("#{} came first", moment.number()));
-            result.breach(breach_missing(shape, instance, &why));
+            result.breach(breach_missing(shape, instance, why));
         } else if instance.owes_count && !self.count_is_enough(shape, instance) {
             result.breach(self.breach_count(shape, instance));
         } else if instance.owes_seen {

@@ -11,6 +11,8 @@
 //!   for `needs`.
 //! - What is owed with a bound of its own (`within`, `before`, `until`) outlives the scope in
 //!   which it was called for; anything else ends with it.
+//! - A scope with `for` closes so long after what opened it last, whether or not anything comes
+//!   that closes it.
 //! - `unless` ends what is owed, and what is on its way to be owed: a chain of triggers starts
 //!   anew. One that reads variables does so for the chains and instances that bound them.
 //! - `within` bounds `then`, else `never` or `count`.
@@ -294,9 +296,9 @@ impl Run {
         }
         let known = cells.len();
         let at = state.cell_of(shape, axis, key, cells);
-        let taken_over: Vec<_> = if at == known { cells[at].1.live.deadlines().collect() } else { Vec::new() };
+        let taken_over: Vec<_> = if at == known { cells[at].1.deadlines().collect() } else { Vec::new() };
         weigh(&mut state.result, &mut cells[at].1, at, true);
-        self.deadlines.extend(taken_over.into_iter().map(|(deadline, id)| (deadline, rule, at, Timer::Instance(id))));
+        self.deadlines.extend(taken_over.into_iter().map(|(deadline, timer)| (deadline, rule, at, timer)));
     }
 
     fn expire(&mut self, rules: &Rules, now: Instant, inclusive: bool) {
@@ -306,7 +308,9 @@ impl Run {
             }
             self.deadlines.pop_first();
             let (shape, state) = (&rules.shapes[rule as usize], &mut self.states[rule as usize]);
-            self.cells[cell].1.expire(shape, timer, at, &mut state.result);
+            let mut docket = Docket { result: &mut state.result, deadlines: Vec::new() };
+            self.cells[cell].1.expire(shape, timer, at, self.setup.scale, &mut docket);
+            self.deadlines.extend(docket.deadlines.into_iter().map(|(deadline, timer)| (deadline, rule, cell, timer)));
         }
     }
 

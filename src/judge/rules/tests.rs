@@ -497,6 +497,71 @@ fn the_end_of_a_scope_ends_what_has_no_bound() {
     assert_eq!(outcome(rule, &tape), Outcome::Satisfied);
 }
 
+const FOR_A_MINUTE: &str =
+    "per: [group, user]\nwhile: { after: { client -> pf BYE: {} }, until: { client -> pf INVITE: {} }, for: 60s }";
+
+#[test]
+fn a_scope_closes_when_its_time_is_up() {
+    let rule = &format!("{FOR_A_MINUTE}\nwhen: {{ pf -> cf BYE: {{}} }}\nmust: {{ Reason: present }}");
+    let mut tape = session();
+    bye(&mut tape);
+    tape.wait(61_000);
+    tape.ask("pf", "focus", "BYE", TO_FOCUS);
+    assert_eq!(outcome(rule, &tape), Outcome::NotTriggered);
+    bye(&mut tape);
+    tape.wait(40_000);
+    bye(&mut tape);
+    tape.wait(40_000);
+    tape.ask("pf", "focus", "BYE", TO_FOCUS);
+    assert_eq!(outcome(rule, &tape), Outcome::Violated, "its time counts from what would have opened it last");
+    let judge = judge_of(rule, Setup { scale: 2.0, ..Setup::default() });
+    let mut tape = session();
+    bye(&mut tape);
+    tape.wait(61_000);
+    tape.ask("pf", "focus", "BYE", TO_FOCUS);
+    assert_eq!(judge.judge(&tape.trace()).outcome("DGC-9-01"), Some(Outcome::Violated), "it is scaled as other times are");
+}
+
+#[test]
+fn the_time_of_a_scope_ends_what_has_no_bound() {
+    let never = &format!("{FOR_A_MINUTE}\nnever: {{ pf -> cf BYE: {{}} }}");
+    let then = &format!("{FOR_A_MINUTE}\nthen: {{ pf -> cf BYE: {{}} }}");
+    let mut tape = session();
+    bye(&mut tape);
+    tape.wait(59_000);
+    assert_eq!(outcome(then, &tape), Outcome::Pending);
+    tape.wait(2_000);
+    assert_eq!(outcome(then, &tape), Outcome::Violated, "the response did not come in time");
+    tape.ask("pf", "focus", "BYE", TO_FOCUS);
+    assert_eq!(outcome(never, &tape), Outcome::Satisfied);
+}
+
+#[test]
+fn a_relay_is_due_when_the_time_of_its_scope_is_up() {
+    let relay =
+        "relay: { from: { cf -> pf MSRP SEND: {} }, to: { pf -> client MSRP SEND: {} }, key: cpim.imdn.Message-ID, within: 10s }";
+    let rule = &format!("{FOR_A_MINUTE}\n{relay}");
+    let mut tape = session();
+    lost(&mut tape);
+    stored(&mut tape, "one");
+    tape.wait(69_000);
+    assert_eq!(outcome(rule, &tape), Outcome::Pending);
+    tape.wait(2_000);
+    assert_eq!(outcome(rule, &tape), Outcome::Violated);
+}
+
+#[test]
+fn the_time_of_a_scope_goes_over_to_those_who_become_known_in_it() {
+    let rule = "per: [group, user]\nwhile: { after: { core -> pf REGISTER: {} }, for: 60s }\nwhen: { client -> pf BYE: {} }\nmust: { Reason: present }";
+    for (wait, expected) in [(59_000, Outcome::Violated), (61_000, Outcome::NotTriggered)] {
+        let mut tape = session();
+        register(&mut tape);
+        tape.wait(wait);
+        bye(&mut tape);
+        assert_eq!(outcome(rule, &tape), expected, "after {wait} ms");
+    }
+}
+
 #[test]
 fn a_message_counts_when_it_is_answered() {
     let rule = "per: [group, user]\nwhen: { pf -> client MSRP SEND: { answered: 200 } }\nnever: { pf -> client MSRP SEND: {} }";

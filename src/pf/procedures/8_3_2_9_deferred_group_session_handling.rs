@@ -191,13 +191,18 @@ pub(in crate::pf) fn on_silence(core: &mut Core, now: Instant, group: GroupId, s
         return core.note("the policy does not take this for a loss");
     }
     core.note("the Client is gone without a BYE");
-    core[group].parting = core[group].client.as_ref().map(|leg| leg.dialog);
-    core.hang_up(now, group, Side::Client, None);
+    give_up(core, now, group);
     if detected {
         lost(core, now, group, true);
     } else {
         left(core, now, group, None, false);
     }
+}
+
+/// Ends the dialog with a Client that seems lost.
+fn give_up(core: &mut Core, now: Instant, group: GroupId) {
+    core[group].parting = core[group].client.as_ref().map(|leg| leg.dialog);
+    core.hang_up(now, group, Side::Client, None);
 }
 
 const fn counts_as_loss(core: &Core, silence: Silence) -> bool {
@@ -239,7 +244,7 @@ pub(in crate::pf) fn on_message(core: &mut Core, now: Instant, group: GroupId, s
 pub(in crate::pf) fn resume(core: &mut Core, now: Instant) {
     for index in 0..core.groups.len() {
         let group = GroupId(u32::try_from(index).unwrap_or(u32::MAX));
-        core.hang_up(now, group, Side::Client, None);
+        give_up(core, now, group);
         if core[group].focus_leg.is_some() {
             hold(core, now, group);
             session_modification::repair(core, now, group);
@@ -532,6 +537,17 @@ mod tests {
         let (mut world, _, _) = live(&[]);
         world.restart();
         world.skip_to_request(BOB, "BYE");
+    }
+
+    #[test]
+    fn a_user_who_leaves_while_the_pf_starts_again_has_left() {
+        let (mut world, mut focus, bob) = live(&[]);
+        world.restart();
+        let (repair, _) = world.skip_to_request(FOCUS, "INVITE");
+        world.repaired(&mut focus, repair);
+        world.bye(&bob, Some("SIP;cause=200;text=\"Call completed\""));
+        let (_, message) = world.skip_to_request(FOCUS, "BYE");
+        assert_eq!(message.value(Name::Reason), Some("SIP;cause=200;text=\"Call completed\""));
     }
 
     #[test]

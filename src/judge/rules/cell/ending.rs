@@ -2,20 +2,37 @@
 
 use super::super::outcome::{Breach, RuleResult};
 use super::super::shape::Shape;
-use super::{Cell, Timer, breach_missing};
+use super::{Cell, Docket, Timer, breach_missing};
 use crate::time::Instant;
 
 impl Cell {
     /// A deadline has passed.
-    pub(in crate::judge::rules) fn expire(&mut self, shape: &Shape, timer: Timer, at: Instant, result: &mut RuleResult) {
+    pub(in crate::judge::rules) fn expire(
+        &mut self,
+        shape: &Shape,
+        timer: Timer,
+        at: Instant,
+        scale: f64,
+        docket: &mut Docket<'_>,
+    ) {
         match timer {
+            Timer::Scope => {
+                if self.closes == Some(at) {
+                    self.shut();
+                    if !shape.is_bounded() {
+                        self.end_all(shape, &format!("by {at}"), docket.result);
+                    }
+                    self.rearm(shape, at, scale, docket);
+                }
+            }
             Timer::Relay => {
                 let due = self.ledger.as_ref().is_some_and(|ledger| ledger.deadline == Some(at) && ledger.owes());
                 if due {
-                    self.breach_relay(shape, &format!("nothing of the kind by {at}"), result);
+                    self.breach_relay(shape, &format!("nothing of the kind by {at}"), docket.result);
                 }
             }
             Timer::Instance(id) => {
+                let result = &mut *docket.result;
                 let Some(waiting) = self.live.get_mut(id).filter(|instance| instance.deadline == Some(at)) else { return };
                 if !waiting.owes_then && waiting.owes_never && !shape.rule.duty.then.is_empty() {
                     // The time was that of the response, which came; the absence has its own end.
@@ -26,7 +43,7 @@ impl Cell {
                 if instance.owes_then {
                     result.breach(breach_missing(shape, &instance, &format!("by {at}")));
                 } else {
-                    self.end_instance(shape, &instance, None, result);
+                    self.end_instance(shape, &instance, &format!("by {at}"), result);
                 }
             }
         }

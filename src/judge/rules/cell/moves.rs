@@ -100,7 +100,7 @@ impl Cell {
                 if instance.owes_count {
                     let Some(mut instance) = self.live.remove(id, &shape.picks) else { return };
                     instance.owes_then = false;
-                    return self.end_instance(shape, &instance, Some(moment), result);
+                    return self.end_instance(shape, &instance, &format!("#{} came first", moment.number()), result);
                 }
                 self.settle(shape, id, result);
             }

@@ -183,7 +183,7 @@ impl Cell {
         ledger.enter(&key, moment.number());
         // Without a scope there is no end of it to count from.
         if shape.rule.scope.is_none() && ledger.deadline.is_none() {
-            self.rearm(shape, moment, docket);
+            self.rearm(shape, moment.now(), moment.scale, docket);
         }
     }
 
@@ -220,7 +220,7 @@ impl Cell {
             }
         }
         if !self.open || shape.rule.scope.is_none() {
-            self.rearm(shape, moment, docket);
+            self.rearm(shape, moment.now(), moment.scale, docket);
         }
     }
 }
