@@ -545,7 +545,9 @@ mod tests {
         world.restart();
         let (repair, _) = world.skip_to_request(FOCUS, "INVITE");
         world.repaired(&mut focus, repair);
+        let (theirs, _) = world.skip_to_request(BOB, "BYE");
         world.bye(&bob, Some("SIP;cause=200;text=\"Call completed\""));
+        world.answer(BOB, theirs, 200);
         let (_, message) = world.skip_to_request(FOCUS, "BYE");
         assert_eq!(message.value(Name::Reason), Some("SIP;cause=200;text=\"Call completed\""));
     }
