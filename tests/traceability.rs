@@ -101,6 +101,13 @@ fn an_exemption_that_is_no_longer_needed_goes() {
 }
 
 #[test]
+fn every_reading_is_told_apart_by_scenarios_or_says_why_no_trace_can() {
+    let Catalogue { readings, .. } = suite().catalogue;
+    let wrong = readings.iter().filter(|reading| reading.scenarios.is_empty() != reading.untold.is_some());
+    assert_eq!(wrong.map(|reading| reading.id.as_str()).collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[test]
 fn knobs_and_readings_name_each_other() {
     let Catalogue { readings, .. } = suite().catalogue;
     let mut wrong = Vec::new();

@@ -481,6 +481,36 @@ mod tests {
         assert!(left.is_empty(), "{left:?}");
     }
 
+    /// How many re-joins follow a 491 in the time in which a Client tries again.
+    fn retries(policy: &BTreeMap<String, String>) -> usize {
+        let suite = load_all(Sources::embedded()).suite;
+        let trace = Stage::new(&suite.catalogue, policy, Size { messages: 1_000, ..Size::default() }).soak(0x337).trace;
+        let facts = crate::trace::correlate::Correlation::of(&trace).facts;
+        let sip = |event: &Event| match &event.kind {
+            Kind::Message { content: crate::trace::event::Content::Sip(message), .. } => Some(message.clone()),
+            _ => None,
+        };
+        let between = Duration::from_millis(2_000)..Duration::from_millis(4_100);
+        let is_retry = |refused: &Event, event: &Event| {
+            let [one, other] = [refused, event].map(|event| &facts[event.number as usize]);
+            between.contains(&event.at.since(refused.at))
+                && one.to == other.from
+                && one.group == other.group
+                && sip(event).is_some_and(|message| message.method() == Some(Method::Invite))
+        };
+        let refused = trace.events.iter().filter(|event| sip(event).is_some_and(|message| message.status() == Some(491)));
+        refused.filter(|refused| trace.events.iter().any(|event| is_retry(refused, event))).count()
+    }
+
+    #[test]
+    fn a_client_tries_again_after_491_unless_the_policy_has_it_wait() {
+        let mut policy = load_all(Sources::embedded()).suite.defaults.policy;
+        let tries = retries(&policy);
+        policy.insert("client.rejoin-retry-after-491".to_owned(), "false".to_owned());
+        assert!(tries > 0, "no 491");
+        assert_eq!(retries(&policy), 0);
+    }
+
     #[test]
     fn what_happens_is_varied() {
         let soaked = stage(2_000).soak(1);

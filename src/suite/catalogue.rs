@@ -254,6 +254,8 @@ pub struct Reading {
     pub knob: Option<String>,
     /// The scenarios that tell them apart.
     pub scenarios: Vec<String>,
+    /// Why no trace can tell them apart.
+    pub untold: Option<String>,
     /// Where it stands.
     pub place: Place,
 }

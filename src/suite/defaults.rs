@@ -18,7 +18,8 @@ pub(super) const IDENTITY_FIELDS: &[&str] = &["uri", "aliases", "display", "devi
 /// The fields of a group.
 pub(super) const GROUP_FIELDS: &[&str] = &["focus", "conversation-id", "contribution-id", "subject", "members"];
 /// The fields of a reading.
-pub(super) const READING_FIELDS: &[&str] = &["clause", "requirements", "question", "ours", "other", "why", "knob", "scenarios"];
+pub(super) const READING_FIELDS: &[&str] =
+    &["clause", "requirements", "question", "ours", "other", "why", "knob", "scenarios", "untold"];
 
 /// Reads `suite.yaml`.
 pub(super) fn read(desk: &Desk, tree: &Node) -> Defaults {
@@ -179,6 +180,7 @@ fn reading(desk: &Desk, entry: &Entry, scenarios: &[String], requirements: &[Req
         other: text("other").unwrap_or_default(),
         knob,
         scenarios: shown.into_iter().map(|(id, _)| id.to_owned()).collect(),
+        untold: text("untold"),
         place: entry.key.place,
     })
 }

@@ -100,6 +100,9 @@ pub(super) fn reading(reading: &Reading, suite: &Suite) -> String {
     for knob in &knobs {
         let _ = writeln!(out, "\n  knob   {} = {}   ({})\n         {}", knob.name, knob.default, knob.kind.allowed(), knob.doc);
     }
+    if let Some(why) = &reading.untold {
+        let _ = writeln!(out, "\n  not told apart by any trace: {why}");
+    }
     if !reading.scenarios.is_empty() {
         out.push_str("\n  told apart by\n");
     }
