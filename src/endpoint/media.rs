@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::engine::{Closure, ConnectionId, Input, Output, Standing, Transport};
+use crate::engine::{Closure, Input, Output, Transport};
 use crate::msrp::{Accept, Action, Outgoing, Report, Token};
 use crate::time::Instant;
 use crate::wire::sip::Host;
@@ -69,11 +69,6 @@ impl Endpoint {
     pub fn msrp_close(&mut self, now: Instant, session: MsrpId, how: Closure) {
         self.msrp.close(now, session, how);
         self.pump_msrp(now);
-    }
-
-    /// What a connection is to this node.
-    pub fn standing(&self, connection: ConnectionId) -> Standing {
-        self.transport.standing(connection).unwrap_or_else(|| self.msrp.standing(connection))
     }
 
     /// The own and the peer's path of a session.

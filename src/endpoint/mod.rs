@@ -2,7 +2,7 @@
 //! sans-IO machine.
 //!
 //! A user (the reference PF, a scripted peer) owns an [`Endpoint`], hands it every input, drains
-//! [`Endpoint::poll_event`] and [`Endpoint::poll_output`] to `None`, and asks for the next
+//! [`Endpoint::poll_event`] and [`Engine::poll_output`] to `None`, and asks for the next
 //! deadline. What the base protocols leave no choice about happens in here: retransmission and
 //! its absorption, 100, ACK to a refusal, the repeated ACK to a repeated 2xx, 481, 482, 491 and 500
 //! of a dialog, refresh of a subscription. Everything else is the user's.
@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use crate::engine::{Closure, Input, Output};
+use crate::engine::{Closure, ConnectionId, Engine, Input, Output, Standing};
 use crate::ids::Ids;
 use crate::sip::acceptance::{self, Acceptance};
 use crate::sip::session;
@@ -87,6 +87,43 @@ enum Wake {
     Notifier(DialogId),
 }
 
+impl Engine for Endpoint {
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.clock = now;
+        self.sweep();
+        match input {
+            Input::Timeout => self.on_timeout(now),
+            other => {
+                if let Some(rest) = self.transport.handle(now, other) {
+                    self.on_media_input(now, rest);
+                }
+            }
+        }
+        while let Some(arrival) = self.transport.poll_arrival() {
+            self.on_arrival(now, arrival);
+        }
+        self.pump(now);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.transport.poll_output()
+    }
+
+    fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let wake = self.wakes.next().and_then(|(_, wake)| match wake {
+            Wake::Acceptance(id) => self.acceptances.get(id)?.acceptance.poll_timeout(),
+            Wake::Session(id) => self.dialogs.get(*id)?.session.poll_timeout(),
+            Wake::Subscription(id) => self.subscription_timeout(*id),
+            Wake::Notifier(id) => self.dialogs.get(*id)?.notifier.as_ref()?.1.poll_timeout(),
+        });
+        [self.transactions.poll_timeout(), wake, self.msrp.poll_timeout()].into_iter().flatten().min()
+    }
+
+    fn standing(&self, connection: ConnectionId) -> Standing {
+        self.transport.standing(connection).unwrap_or_else(|| self.msrp.standing(connection))
+    }
+}
+
 impl Endpoint {
     /// A node that has nothing to do yet.
     pub fn new(config: Config) -> Self {
@@ -114,43 +151,9 @@ impl Endpoint {
         self.transport.config()
     }
 
-    /// Applies one input.
-    pub fn handle(&mut self, now: Instant, input: Input) {
-        self.clock = now;
-        self.sweep();
-        match input {
-            Input::Timeout => self.on_timeout(now),
-            other => {
-                if let Some(rest) = self.transport.handle(now, other) {
-                    self.on_media_input(now, rest);
-                }
-            }
-        }
-        while let Some(arrival) = self.transport.poll_arrival() {
-            self.on_arrival(now, arrival);
-        }
-        self.pump(now);
-    }
-
     /// The next event for the user.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    /// The next effect for the driver.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        self.transport.poll_output()
-    }
-
-    /// The earliest deadline and its name.
-    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        let wake = self.wakes.next().and_then(|(_, wake)| match wake {
-            Wake::Acceptance(id) => self.acceptances.get(id)?.acceptance.poll_timeout(),
-            Wake::Session(id) => self.dialogs.get(*id)?.session.poll_timeout(),
-            Wake::Subscription(id) => self.subscription_timeout(*id),
-            Wake::Notifier(id) => self.dialogs.get(*id)?.notifier.as_ref()?.1.poll_timeout(),
-        });
-        [self.transactions.poll_timeout(), wake, self.msrp.poll_timeout()].into_iter().flatten().min()
     }
 
     fn on_arrival(&mut self, now: Instant, arrival: Arrival) {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as RealInstant};
 
 use cpmcheck::endpoint::{Config, DialogId, Endpoint, Event, Hosts, MsrpId, TransactionId};
-use cpmcheck::engine::{Engine, Input, Output, Transport};
+use cpmcheck::engine::Transport;
 use cpmcheck::msrp;
 use cpmcheck::net::NodeId;
 use cpmcheck::net::socket::{Bound, Clock, Limits, Listener, Sockets, Use, raise_descriptor_limit};
@@ -24,23 +24,6 @@ const CORE: usize = 1;
 const WINDOW: usize = 32;
 /// Longer than anything here takes; only a defect makes it pass.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// An endpoint as a node of its own.
-struct Peer(Endpoint);
-
-impl Engine for Peer {
-    fn handle(&mut self, now: Instant, input: Input) {
-        self.0.handle(now, input);
-    }
-
-    fn poll_output(&mut self) -> Option<Output> {
-        self.0.poll_output()
-    }
-
-    fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        self.0.poll_timeout()
-    }
-}
 
 /// How far one session has come.
 #[derive(Clone, Copy, Default)]
@@ -64,7 +47,7 @@ pub(crate) struct Crowd {
     pf: Child,
     _said: BufReader<ChildStdout>,
     runtime: tokio::runtime::Runtime,
-    sockets: Sockets<Peer>,
+    sockets: Sockets<Endpoint>,
     nodes: [NodeId; 2],
     owners: Owners,
     progress: Vec<Progress>,
@@ -103,7 +86,7 @@ impl Crowd {
             let bound = Bound::bind(&[own(Use::Sip, 5060), own(Use::Msrp, 2855)], &Limits::default()).expect("free addresses");
             let hosts: Hosts = names().into_iter().collect();
             let endpoint = Endpoint::new(Config::new(name, 1, address(host), known_as, Arc::new(hosts)));
-            sockets.add(name.into(), bound, None, Peer(endpoint)).expect("sockets")
+            sockets.add(name.into(), bound, None, endpoint).expect("sockets")
         };
         let nodes = [add("cf", 2, "cf.home1.example"), add("core", 3, &address(3).to_string())];
         drop(entered);
@@ -182,7 +165,7 @@ impl Crowd {
 
     fn act<R>(&mut self, peer: usize, action: impl FnOnce(&mut Endpoint, Instant) -> R) -> R {
         let _entered = self.runtime.enter();
-        self.sockets.act(self.nodes[peer], |peer, now| action(&mut peer.0, now)).expect("a node of ours")
+        self.sockets.act(self.nodes[peer], |peer, now| action(peer, now)).expect("a node of ours")
     }
 
     fn on_event(&mut self, peer: usize, event: Event) {

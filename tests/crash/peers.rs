@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cpmcheck::endpoint::{Config, DialogId, Endpoint, Event, Hosts, MsrpId, TransactionId};
-use cpmcheck::engine::{Engine, Input, Output, Transport};
+use cpmcheck::engine::Transport;
 use cpmcheck::msrp::{Outgoing, Token};
 use cpmcheck::net::NodeId;
 use cpmcheck::net::socket::{Bound, Clock, Limits, Listener, Sockets, Use};
@@ -26,23 +26,6 @@ const PHONE: &str = "urn:gsma:imei:35824005-694458-0";
 /// How much a message has to say beside its number.
 const FILLER: usize = 900;
 
-/// An endpoint as a node of its own.
-struct Peer(Endpoint);
-
-impl Engine for Peer {
-    fn handle(&mut self, now: Instant, input: Input) {
-        self.0.handle(now, input);
-    }
-
-    fn poll_output(&mut self) -> Option<Output> {
-        self.0.poll_output()
-    }
-
-    fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        self.0.poll_timeout()
-    }
-}
-
 /// Addresses of this process: loopback has enough for several at a time.
 fn address(node: u8) -> Ipv4Addr {
     let [.., high, low] = std::process::id().to_be_bytes();
@@ -55,7 +38,7 @@ const BOB_HOST: u8 = 3;
 
 pub(crate) struct Peers {
     runtime: tokio::runtime::Runtime,
-    sockets: Sockets<Peer>,
+    sockets: Sockets<Endpoint>,
     nodes: [NodeId; 2],
     events: VecDeque<(usize, Event)>,
 }
@@ -71,7 +54,7 @@ impl Peers {
                 let wanted = [own(Use::Sip, Transport::Tcp, 5060), own(Use::Msrp, Transport::Tcp, 2855)];
                 let bound = Bound::bind(&wanted, &Limits::default()).expect("free addresses");
                 let endpoint = Endpoint::new(Config::new(name, seed, ip, known_as, Arc::new(hosts())));
-                sockets.add(name.into(), bound, None, Peer(endpoint)).expect("sockets")
+                sockets.add(name.into(), bound, None, endpoint).expect("sockets")
             };
             let nodes = [add("cf", FOCUS_HOST, "cf.home1.example"), add("bob", BOB_HOST, &address(BOB_HOST).to_string())];
             (sockets, nodes)
@@ -112,7 +95,7 @@ impl Peers {
 
     fn act<R>(&mut self, peer: usize, action: impl FnOnce(&mut Endpoint, Instant) -> R) -> R {
         let _entered = self.runtime.enter();
-        self.sockets.act(self.nodes[peer], |peer, now| action(&mut peer.0, now)).expect("a node of ours")
+        self.sockets.act(self.nodes[peer], |peer, now| action(peer, now)).expect("a node of ours")
     }
 
     fn describe(&mut self, peer: usize, setup: &str) -> (MsrpId, String) {

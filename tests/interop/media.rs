@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cpmcheck::endpoint::{Config, Endpoint, Event, Hosts, MsrpId};
-use cpmcheck::engine::{Engine, Input, Output, Transport};
+use cpmcheck::engine::Transport;
 use cpmcheck::msrp::{self, Incoming, Outgoing, Token};
 use cpmcheck::net::NodeId;
 use cpmcheck::net::socket::{Bound, Clock, Limits, Listener, Sockets, Use};
@@ -16,23 +16,6 @@ use cpmcheck::wire::msrp::FailureReport;
 
 /// Longer than anything here takes; only a defect makes it pass.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// An endpoint as a node of its own.
-struct Peer(Endpoint);
-
-impl Engine for Peer {
-    fn handle(&mut self, now: Instant, input: Input) {
-        self.0.handle(now, input);
-    }
-
-    fn poll_output(&mut self) -> Option<Output> {
-        self.0.poll_output()
-    }
-
-    fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        self.0.poll_timeout()
-    }
-}
 
 /// One of the two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +27,7 @@ pub(crate) enum Side {
 /// Both, each with one session.
 pub(crate) struct Two {
     runtime: tokio::runtime::Runtime,
-    sockets: Sockets<Peer>,
+    sockets: Sockets<Endpoint>,
     nodes: [NodeId; 2],
     media: [MsrpId; 2],
     paths: [String; 2],
@@ -63,10 +46,10 @@ impl Two {
             let address = bound.addresses().next().expect("an address");
             let own = Config::new(name, 1, ip, "127.0.0.1", Arc::new(Hosts::default()));
             let endpoint = Endpoint::new(Config { msrp: address, success_reports: true, ..own });
-            sockets.add(name.into(), bound, None, Peer(endpoint)).expect("sockets")
+            sockets.add(name.into(), bound, None, endpoint).expect("sockets")
         });
         let [(one, path), (other, other_path)] =
-            nodes.map(|node| sockets.act(node, |peer, _| peer.0.msrp_open()).expect("a node of ours"));
+            nodes.map(|node| sockets.act(node, |peer, _| peer.msrp_open()).expect("a node of ours"));
         drop(entered);
         Self { runtime, sockets, nodes, media: [one, other], paths: [path, other_path], events: VecDeque::new() }
     }
@@ -79,7 +62,7 @@ impl Two {
     fn act<R>(&mut self, side: Side, action: impl FnOnce(&mut Endpoint, Instant, MsrpId) -> R) -> R {
         let _entered = self.runtime.enter();
         let media = self.media[side as usize];
-        self.sockets.act(self.nodes[side as usize], |peer, now| action(&mut peer.0, now, media)).expect("a node of ours")
+        self.sockets.act(self.nodes[side as usize], |peer, now| action(peer, now, media)).expect("a node of ours")
     }
 
     /// Towards the peer at the end of this path, by a connection of its own or of the peer.

@@ -25,7 +25,7 @@ use super::state::{Group, GroupId, Side, UserId, Users};
 use super::{PfConfig, Policy, media};
 use crate::clause::Clause;
 use crate::endpoint::{self, DialogId, Endpoint, Event, MsrpId, SubscriptionId, TransactionId};
-use crate::engine::{Note, Output, Transport};
+use crate::engine::{Engine, Note, Output, Transport};
 use crate::ids::Ids;
 use crate::time::Instant;
 
