@@ -82,7 +82,7 @@ impl Judge {
             names: self.names.clone(),
             learnt: Vec::new(),
             rules: rules::Run::new(&self.rules, header, self.setup),
-            invariants: invariants::Run::new(self.setup.late, self.setup.skew),
+            invariants: invariants::Run::new(self.setup.late),
             notes_bind: rules::policy_of(NOTES, header).is_some_and(|value| crate::policy::same(value, "failure")),
         }
     }

@@ -1,7 +1,6 @@
 //! Dialogs (RFC 3261 12, 15): sequence numbers, remote target, route set, the end.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::{Invariant, PATIENCE, Report, Seen};
 use crate::time::Instant;
@@ -36,8 +35,8 @@ struct Dialog {
     local_tag: Option<String>,
     /// Of an INVITE that the IUT accepted: when, until its ACK comes.
     unacknowledged: Option<Instant>,
-    /// When a BYE had ended it for certain.
-    ended: Option<Instant>,
+    /// Whether the IUT ended it: by a BYE of its own, or by its answer to one.
+    ended: bool,
     has_subscription: bool,
 }
 
@@ -45,22 +44,16 @@ struct Dialog {
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     all: BTreeMap<Symbol, Dialog>,
-    /// What comes and what leaves have no order when they are no farther apart.
-    skew: Duration,
 }
 
 impl State {
-    pub(super) fn new(skew: Duration) -> Self {
-        Self { skew, ..Self::default() }
-    }
-
     pub(super) fn sip(&mut self, seen: &Seen<'_>, head: &Head<'_>, report: &mut Report) {
         let Some(symbol) = seen.facts.dialog else { return };
         let dialog = self.all.entry(symbol).or_default();
         dialog.has_subscription |= seen.facts.subscription.is_some();
         match (head.message.is_request(), seen.sent) {
             (true, true) => dialog.request_sent(seen, head, report),
-            (true, false) => dialog.request_received(seen, head, self.skew),
+            (true, false) => dialog.request_received(head),
             (false, sent) => {
                 let request = seen.facts.answers.and_then(|event| seen.message(event));
                 if let Some(request) = request {
@@ -116,16 +109,14 @@ impl Dialog {
             report.broken(&TAGS, seen.number, "another From tag");
         }
         self.target_and_route(seen, head.message, report);
-        // What leaves in the moment in which the BYE comes has crossed it.
-        let ended = self.ended.is_some_and(|ended| seen.at > ended);
-        if ended && method != "ACK" && !self.has_subscription {
+        if self.ended && method != "ACK" && !self.has_subscription {
             report.broken(&AFTER_BYE, seen.number, method);
         }
         if method == "BYE" {
             if self.unacknowledged.is_some_and(|since| seen.at.since(since) < PATIENCE) {
                 report.broken(&BYE_BEFORE_ACK, seen.number, "no ACK came yet");
             }
-            self.ended = Some(seen.at);
+            self.ended = true;
         }
     }
 
@@ -146,23 +137,25 @@ impl Dialog {
         }
     }
 
-    fn request_received(&mut self, seen: &Seen<'_>, head: &Head<'_>, skew: Duration) {
+    fn request_received(&mut self, head: &Head<'_>) {
         if is_target_refresh(head.method) {
             self.remote_target = contact(head).or(self.remote_target.take());
         }
         if head.to_tag.is_none() {
             self.route_set = Some(routes(head.message, Name::RecordRoute));
         }
-        match head.method {
-            "ACK" => self.unacknowledged = None,
-            "BYE" => self.ended = Some(seen.at + skew),
-            _ => {}
+        if head.method == "ACK" {
+            self.unacknowledged = None;
         }
     }
 
     fn response(&mut self, seen: &Seen<'_>, head: &Head<'_>, request: &Message, sent: bool) {
         let status = head.message.status().unwrap_or(0);
         let method = request.method_token().unwrap_or("");
+        // Until it answers, what leaves may have crossed the BYE.
+        if sent && method == "BYE" && status >= 200 {
+            self.ended = true;
+        }
         if !(101..300).contains(&status) {
             return;
         }

@@ -158,10 +158,9 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Invariants whose deadlines may be missed by `late`; what comes and what leaves have no order
-    /// when they are no farther apart than `skew`.
-    pub(super) fn new(late: Duration, skew: Duration) -> Self {
-        Self { transactions: transaction::State::new(late), dialogs: dialog::State::new(skew), ..Self::default() }
+    /// Invariants whose deadlines may be missed by `late`.
+    pub(super) fn new(late: Duration) -> Self {
+        Self { transactions: transaction::State::new(late), ..Self::default() }
     }
 
     /// Sees the event at `at`.
