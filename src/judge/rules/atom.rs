@@ -15,6 +15,9 @@ use crate::trace::correlate::Facts;
 use crate::trace::event::{Content, Kind, Party};
 use crate::wire::sip::Method;
 
+/// How many kinds of occurrences there are, both ends told apart.
+pub(super) const PLACES: usize = Bucket::COUNT * ENDS * ENDS;
+
 /// Kinds of events, coarse enough to be told at a glance. Methods stand for their place in
 /// [`Method::KNOWN`], all others for the one after the last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,6 +124,12 @@ impl<'e> Occurrence<'e> {
         }
     }
 
+    /// The number of its kind and its ends, below [`PLACES`].
+    pub(super) fn place(&self) -> usize {
+        let Facts { from, to, with_sender, .. } = self.facts;
+        place(self.bucket, end_of(from, *with_sender), end_of(to, *with_sender))
+    }
+
     /// Whether this is a response to a SIP request of this method.
     fn answers_a(&self, method: &Method) -> bool {
         let token = || self.view.as_sip().filter(|message| !message.is_request()).and_then(|message| message.method_token());
@@ -214,6 +223,8 @@ pub(super) struct Atom {
     pub(super) join: Option<(u32, Arc<str>)>,
     /// Whether the ends have to be looked at: their roles do not say it all.
     names_actors: bool,
+    /// The kinds of occurrences that it may speak of, by number.
+    pub(super) places: Vec<usize>,
 }
 
 impl Atom {
@@ -240,7 +251,16 @@ impl Atom {
             loose: (!loose.is_empty()).then(|| Matcher::of(&loose)),
             join,
             names_actors: [&pattern.from, &pattern.to].into_iter().any(|end| matches!(end, End::Actor { .. })),
+            places: Vec::new(),
         }
+        .filed()
+    }
+
+    /// Finds out of what it may speak.
+    fn filed(mut self) -> Self {
+        let ends = || ends_of(&self.from).flat_map(|from| ends_of(&self.to).map(move |to| (from, to)));
+        self.places = self.buckets().into_iter().flat_map(|bucket| ends().map(move |(from, to)| place(bucket, from, to))).collect();
+        self
     }
 
     /// Whether an instance has a say in the match.
@@ -403,8 +423,6 @@ fn text_of(keys: &[Key]) -> String {
 pub(super) struct Atoms {
     all: Vec<Atom>,
     known: BTreeMap<String, u32>,
-    /// By kind of event and both ends: the patterns that may speak of it.
-    candidates: Vec<Vec<u32>>,
     /// The keys of patterns without those that read variables; each set once.
     demands: Vec<Demand>,
     /// Paths that are read of messages, each once.
@@ -426,12 +444,6 @@ impl Atoms {
         }
         let number = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
         let atom = Atom::of(pattern, self);
-        self.candidates.resize(Bucket::COUNT * ENDS * ENDS, Vec::new());
-        for bucket in atom.buckets() {
-            for (from, to) in ends_of(&atom.from).flat_map(|from| ends_of(&atom.to).map(move |to| (from, to))) {
-                self.candidates[place(bucket, from, to)].push(number);
-            }
-        }
         self.all.push(atom);
         self.known.insert(text, number);
         number
@@ -446,7 +458,8 @@ impl Atoms {
         })
     }
 
-    /// What a candidate binds when everything fits that no instance has a say in.
+    /// What a pattern that may speak of an occurrence binds, when everything fits that no instance has
+    /// a say in.
     pub(super) fn matches(
         &self,
         number: u32,
@@ -485,14 +498,8 @@ impl Atoms {
         &self.all[number as usize]
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    /// The patterns that may speak of an occurrence, by its kind and its ends.
-    pub(super) fn candidates(&self, occurrence: &Occurrence<'_>) -> &[u32] {
-        let Facts { from, to, with_sender, .. } = occurrence.facts;
-        let place = place(occurrence.bucket, end_of(from, *with_sender), end_of(to, *with_sender));
-        self.candidates.get(place).map_or(&[], Vec::as_slice)
+    /// Whether a pattern may speak of an occurrence, by its kind and its ends.
+    pub(super) fn may_speak_of(&self, number: u32, occurrence: &Occurrence<'_>) -> bool {
+        self.get(number).places.contains(&occurrence.place())
     }
 }

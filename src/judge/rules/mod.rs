@@ -38,7 +38,7 @@ use crate::suite::catalogue::{Per, Requirement};
 use crate::time::Instant;
 use crate::trace::Header;
 use crate::trace::correlate::Facts;
-use atom::{Atoms, Verdicts};
+use atom::{Atoms, PLACES, Verdicts};
 use cell::{Cell, Docket, Hit, Moment, Timer};
 pub use condition::holds;
 pub(super) use condition::policy_of;
@@ -67,8 +67,8 @@ impl Default for Setup {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     atoms: Atoms,
-    /// By pattern: the rules that it is part of, and as what.
-    uses: Vec<Vec<Use>>,
+    /// By kind of occurrence: the parts that patterns play there, in the order in which they count.
+    parts: Vec<Vec<Part>>,
     shapes: Vec<Shape>,
     /// The keys that rules go by, each once.
     axes: Vec<Parts>,
@@ -76,11 +76,34 @@ pub(super) struct Rules {
     self_starting: Vec<u32>,
 }
 
-/// That a pattern is part of a rule.
+/// That a pattern is part of a rule. The order is that in which one event is weighed.
 #[derive(Clone, Copy, Debug)]
-struct Use {
+struct Part {
     rule: u32,
     slot: Slot,
+    atom: u32,
+}
+
+/// What patterns bind in the occurrence that is weighed, each looked at once.
+#[derive(Clone, Debug, Default)]
+struct Fits(Vec<(u32, Option<Bindings>)>);
+
+impl Fits {
+    /// Has a pattern looked at in the `nth` occurrence, unless it was.
+    fn look(&mut self, nth: u32, atom: u32, matches: impl FnOnce() -> Option<Bindings>) {
+        let at = atom as usize;
+        if at >= self.0.len() {
+            self.0.resize(at + 1, (0, None));
+        }
+        if self.0[at].0 != nth {
+            self.0[at] = (nth, matches());
+        }
+    }
+
+    /// What a pattern binds that was looked at; `None`: it does not fit.
+    fn of(&self, atom: u32) -> Option<&Bindings> {
+        self.0[atom as usize].1.as_ref()
+    }
 }
 
 impl Rules {
@@ -91,9 +114,13 @@ impl Rules {
             let mut filed = Vec::new();
             let mut shape = Shape::of(rule, &mut self.atoms, |atom, slot| filed.push((atom, slot)));
             shape.axis = self.axis(&shape.parts);
-            self.uses.resize(self.atoms.len(), Vec::new());
+            // Patterns that play the same part stand in the order of their numbers.
+            filed.sort_unstable_by_key(|(atom, slot)| (*slot, *atom));
+            self.parts.resize(PLACES, Vec::new());
             for (atom, slot) in filed {
-                self.uses[atom as usize].push(Use { rule: number, slot });
+                for place in &self.atoms.get(atom).places {
+                    self.parts[*place].push(Part { rule: number, slot, atom });
+                }
             }
             if shape.starts_by_itself() {
                 self.self_starting.push(number);
@@ -188,6 +215,7 @@ pub(super) struct Run {
     cells: Cells,
     axes: Vec<Axis>,
     verdicts: Verdicts,
+    fits: Fits,
     /// How many occurrences were weighed.
     weighed: u32,
     deadlines: BTreeSet<(Instant, u32, usize, Timer)>,
@@ -199,7 +227,8 @@ impl Run {
         let axes = rules.axes.iter().map(Axis::of).collect();
         let states = rules.shapes.iter().map(|_| State::default()).collect();
         let (cells, verdicts) = (Cells::with_capacity(rules.shapes.len()), Verdicts::default());
-        let mut run = Self { states, cells, axes, verdicts, weighed: 0, deadlines: BTreeSet::new(), setup };
+        let fits = Fits::default();
+        let mut run = Self { states, cells, axes, verdicts, fits, weighed: 0, deadlines: BTreeSet::new(), setup };
         let nowhere = Facts::between(header.iut.clone(), header.iut.clone());
         for (shape, state) in rules.shapes.iter().zip(&mut run.states) {
             state.active = shape.rule.condition.as_ref().is_none_or(|condition| holds(condition, header));
@@ -245,26 +274,27 @@ impl Run {
     }
 
     fn occurrence(&mut self, rules: &Rules, moment: &Moment<'_>) {
+        let Some(parts) = rules.parts.get(moment.occurrence.place()) else { return };
         self.verdicts.clear();
-        let mut fits: SmallVec<[(u32, Bindings); 16]> = SmallVec::new();
-        for number in rules.atoms.candidates(moment.occurrence) {
-            let bindings = rules.atoms.matches(*number, moment.occurrence, moment.names, &mut self.verdicts);
-            fits.extend(bindings.map(|bindings| (*number, bindings)));
+        let mut fits = std::mem::take(&mut self.fits);
+        for of_rule in parts.chunk_by(|one, two| one.rule == two.rule) {
+            let rule = of_rule[0].rule;
+            if !self.states[rule as usize].active {
+                continue;
+            }
+            for Part { atom, .. } in of_rule {
+                let matches = || rules.atoms.matches(*atom, moment.occurrence, moment.names, &mut self.verdicts);
+                fits.look(self.weighed, *atom, matches);
+            }
+            let hits = hits(of_rule, &fits, &rules.atoms);
+            if !hits.is_empty() {
+                self.weigh(rules, rule, &hits, moment);
+            }
         }
-        let mut hits: SmallVec<[(u32, Hit<'_>); 32]> = SmallVec::new();
-        for (atom, bindings) in &fits {
-            let uses = rules.uses[*atom as usize].iter().filter(|part| self.states[part.rule as usize].active);
-            hits.extend(uses.map(|part| (part.rule, Hit { slot: part.slot, atom: *atom, bindings })));
-        }
-        // Patterns that play the same part stand in the order of their numbers.
-        hits.sort_unstable_by_key(|(rule, hit)| (*rule, hit.slot, hit.atom));
-        for of_rule in hits.chunk_by(|one, two| one.0 == two.0) {
-            self.weigh(rules, of_rule, moment);
-        }
+        self.fits = fits;
     }
 
-    fn weigh(&mut self, rules: &Rules, hits: &[(u32, Hit<'_>)], moment: &Moment<'_>) {
-        let rule = hits[0].0;
+    fn weigh(&mut self, rules: &Rules, rule: u32, hits: &[Hit<'_>], moment: &Moment<'_>) {
         let (shape, state) = (&rules.shapes[rule as usize], &mut self.states[rule as usize]);
         let facts = moment.occurrence.facts;
         // A session that is no group's concerns no group: only what stands outside all sessions,
@@ -275,12 +305,11 @@ impl Run {
         if shape.is_one_to_one && facts.group.is_some() {
             return;
         }
-        let hits = distinct(hits, &rules.atoms);
         let (axis, cells, agenda) = (&mut self.axes[shape.axis], &mut self.cells, &mut self.deadlines);
         let key = axis.number(self.weighed, facts);
         let mut weigh = |result: &mut RuleResult, cell: &mut Cell, at: usize, starts: bool| {
             let mut docket = Docket { result, deadlines: Vec::new() };
-            cell.weigh(shape, &hits, starts, moment, &mut docket);
+            cell.weigh(shape, hits, starts, moment, &mut docket);
             for (deadline, timer) in docket.deadlines {
                 agenda.insert((deadline, rule, at, timer));
             }
@@ -329,15 +358,16 @@ impl Run {
 }
 
 /// What one event is to a rule: it plays a part once, however many alternatives of it fit.
-fn distinct<'a>(hits: &[(u32, Hit<'a>)], atoms: &Atoms) -> SmallVec<[Hit<'a>; 4]> {
-    let mut distinct: SmallVec<[Hit<'a>; 4]> = SmallVec::new();
-    for (_, hit) in hits {
-        let plays_already = |known: &Hit<'_>| known.slot == hit.slot && !atoms.get(known.atom).is_loose();
-        if !distinct.last().is_some_and(plays_already) {
-            distinct.push(*hit);
+fn hits<'a>(parts: &[Part], fits: &'a Fits, atoms: &Atoms) -> SmallVec<[Hit<'a>; 4]> {
+    let mut hits: SmallVec<[Hit<'a>; 4]> = SmallVec::new();
+    for Part { slot, atom, .. } in parts.iter().copied() {
+        let Some(bindings) = fits.of(atom) else { continue };
+        let plays_already = |known: &Hit<'_>| known.slot == slot && !atoms.get(known.atom).is_loose();
+        if !hits.last().is_some_and(plays_already) {
+            hits.push(Hit { slot, atom, bindings });
         }
     }
-    distinct
+    hits
 }
 
 #[cfg(test)]

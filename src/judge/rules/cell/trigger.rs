@@ -170,7 +170,7 @@ impl Cell {
                 let seen = occurrences(moment.record, *event as usize);
                 let (number, atom) = (atom, moment.atoms.get(*atom));
                 seen.iter().any(|occurrence| {
-                    moment.atoms.candidates(occurrence).contains(number)
+                    moment.atoms.may_speak_of(*number, occurrence)
                         && moment.atoms.matches(*number, occurrence, moment.names, &mut Verdicts::default()).is_some()
                         && atom.matches_instance(occurrence, scope, Some(moment.occurrence.event)).is_some()
                 })
