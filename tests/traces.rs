@@ -127,8 +127,12 @@ fn judged(file: &File, suite: &Suite, judge: &Judge) -> Judgement {
     let ended = events.last().map_or(Instant::ZERO, |event| event.at) + std::time::Duration::from_secs(40);
     let knobs = cpmcheck::policy::knobs().iter().map(|knob| (knob.name.to_owned(), knob.default.to_owned()));
     let by_device = file.blocks.iter().any(|(title, _)| title.contains("bob.tablet"));
-    let header =
-        Header { scenario: "by hand".to_owned(), book: book(suite, by_device), policy: knobs.collect(), ..Header::default() };
+    let header = Header {
+        scenario: "by hand".to_owned(),
+        book: book(suite, by_device),
+        policy: std::sync::Arc::new(knobs.collect()),
+        ..Header::default()
+    };
     judge.judge(&Trace { header, events, ended, complete: true })
 }
 

@@ -1,6 +1,7 @@
 //! A capture as a trace.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -93,7 +94,7 @@ fn header(labels: &Labels, book: AddressBook) -> Header {
         seed: labels.seed,
         iut: Party::new(Role::Pf, "pf"),
         book,
-        policy: labels.policy.clone(),
+        policy: Arc::new(labels.policy.clone()),
         pics: labels.pics.clone(),
         virtual_clock: labels.virtual_clock,
     }

@@ -37,7 +37,7 @@ impl Labels {
         if !verdict.is_empty() {
             let _ = writeln!(text, "verdict: {verdict}");
         }
-        for (name, value) in &header.policy {
+        for (name, value) in &*header.policy {
             let _ = writeln!(text, "policy: {name}={value}");
         }
         for claim in &header.pics {
@@ -84,6 +84,7 @@ mod tests {
         let mut labels = Labels::default();
         labels.read(&Labels::text(&header, "pass"));
         let Header { variant, seed, policy, pics, .. } = header;
+        let policy = policy.as_ref().clone();
         assert_eq!(labels, Labels { scenario: Some(header.scenario), variant, seed, virtual_clock: true, policy, pics });
     }
 }

@@ -22,8 +22,8 @@ mod reading;
 mod scene;
 mod walk;
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::outcome::Miss;
@@ -45,12 +45,37 @@ pub use scene::{Scene, view_of};
 /// How long a message of ours may be on its way before it counts as lost on it.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// A flow, compiled: what all runs of it under one policy share.
+#[derive(Debug)]
+pub struct Plan<'s> {
+    scenario: &'s Scenario,
+    program: Program<'s>,
+    /// Of each operation that awaits a message, made when it is first looked for.
+    matchers: Vec<OnceLock<Matcher>>,
+    ignored: Vec<Matcher>,
+}
+
+impl<'s> Plan<'s> {
+    /// Compiles the flow of `scenario`. `holds` decides over policy and PICS, `seed` draws the order
+    /// of what races.
+    pub fn of(scenario: &'s Scenario, holds: &dyn Fn(&Condition) -> bool, seed: u64) -> Self {
+        let program = Program::of(scenario, &Setting { holds, seed });
+        Self {
+            scenario,
+            matchers: program.ops.iter().map(|_| OnceLock::new()).collect(),
+            ignored: scenario.ignore.iter().map(|pattern| Matcher::of(&pattern.keys)).collect(),
+            program,
+        }
+    }
+
+    /// Whether another seed gives another plan.
+    pub const fn is_drawn(&self) -> bool {
+        self.program.is_drawn
+    }
+}
+
 /// What a run decides about a script.
-pub struct Terms<'a> {
-    /// Policy and PICS.
-    pub holds: &'a dyn Fn(&Condition) -> bool,
-    /// The seed of interleavings.
-    pub seed: u64,
+pub struct Terms {
     /// The latest arrival of an expected message where the step does not say.
     pub within: Duration,
     /// `--timeout-scale`.
@@ -130,16 +155,13 @@ struct Opened {
 
 /// A flow on its way.
 pub struct Script<'s> {
-    scenario: &'s Scenario,
-    program: Program<'s>,
-    matchers: Vec<OnceCell<Matcher>>,
+    plan: Arc<Plan<'s>>,
     marks: Vec<Mark>,
     decided: Vec<Option<usize>>,
     open: BTreeSet<usize>,
     timed: BTreeSet<usize>,
     actions: VecDeque<usize>,
     standing: Vec<Standing<'s>>,
-    ignored: Vec<Matcher>,
     due: usize,
     settled_at: Vec<Instant>,
     scene: Scene,
@@ -158,20 +180,16 @@ pub struct Script<'s> {
 }
 
 impl<'s> Script<'s> {
-    /// The flow of `scenario`, ready to begin.
-    pub fn new(scenario: &'s Scenario, terms: Terms<'_>) -> Self {
-        let program = Program::of(scenario, &Setting { holds: terms.holds, seed: terms.seed });
-        let size = program.ops.len();
+    /// The flow of a plan, ready to begin.
+    pub fn new(plan: Arc<Plan<'s>>, terms: Terms) -> Self {
+        let size = plan.program.ops.len();
         Self {
-            scenario,
-            matchers: (0..size).map(|_| OnceCell::new()).collect(),
             marks: vec![Mark::Waiting; size],
-            decided: vec![None; program.choices.len()],
+            decided: vec![None; plan.program.choices.len()],
             open: BTreeSet::new(),
             timed: BTreeSet::new(),
             actions: VecDeque::new(),
             standing: Vec::new(),
-            ignored: scenario.ignore.iter().map(|pattern| Matcher::of(&pattern.keys)).collect(),
             due: 0,
             settled_at: vec![Instant::ZERO; size],
             scene: Scene { names: terms.names, ..Scene::default() },
@@ -186,13 +204,13 @@ impl<'s> Script<'s> {
             findings: Vec::new(),
             excused: Vec::new(),
             unasked: Vec::new(),
-            program,
+            plan,
         }
     }
 
     /// Lets everything begin that waits for nothing.
     pub fn start(&mut self, now: Instant) {
-        for at in 0..self.program.ops.len() {
+        for at in 0..self.plan.program.ops.len() {
             self.wake(at, now);
         }
     }
@@ -200,7 +218,7 @@ impl<'s> Script<'s> {
     /// What the player has to do next.
     pub fn poll_action(&mut self) -> Option<Action<'s>> {
         let at = self.actions.pop_front()?;
-        let op = &self.program.ops[at];
+        let op = &self.plan.program.ops[at];
         match &op.task {
             Task::Send(sending) => Some(Action::Send(op.step, sending)),
             Task::Fault(act) => Some(Action::Fault(act)),
@@ -216,7 +234,7 @@ impl<'s> Script<'s> {
             self.marks[at] = Mark::Sent(now);
             self.settled_at[at] = now;
             self.timed.insert(at);
-            for ahead in self.program.ops[at].ahead.clone() {
+            for ahead in self.plan.program.ops[at].ahead.clone() {
                 self.wake(ahead, now);
             }
             self.claim_unasked(now);
@@ -228,14 +246,14 @@ impl<'s> Script<'s> {
     /// A change of the world was carried out.
     pub fn carried_out(&mut self, act: &Act, now: Instant) {
         let same = |op: &Op<'_>| matches!(&op.task, Task::Fault(known) if std::ptr::eq(*known, act));
-        let due = (0..self.marks.len()).find(|at| self.marks[*at] == Mark::Due && same(&self.program.ops[*at]));
+        let due = (0..self.marks.len()).find(|at| self.marks[*at] == Mark::Due && same(&self.plan.program.ops[*at]));
         if let Some(at) = due {
             self.settle(at, Mark::Done(None), now);
         }
     }
 
     fn op_of(&self, step: u32, mark: Mark) -> Option<usize> {
-        (0..self.marks.len()).find(|at| self.marks[*at] == mark && self.program.ops[*at].step.number == step)
+        (0..self.marks.len()).find(|at| self.marks[*at] == mark && self.plan.program.ops[*at].step.number == step)
     }
 
     /// When the script has something to do unasked.
@@ -274,7 +292,7 @@ impl<'s> Script<'s> {
     /// A timed operation is over: a wait has passed, a delayed send is due.
     fn over(&mut self, at: usize, now: Instant) {
         self.timed.remove(&at);
-        match self.program.ops[at].task {
+        match self.plan.program.ops[at].task {
             Task::Send(_) => {
                 self.fall_due(at);
             }
@@ -319,7 +337,7 @@ impl<'s> Script<'s> {
         if opens_dialog(&sending.pattern.what) {
             return None;
         }
-        let before = self.program.ops.iter().position(|op| std::ptr::eq(op.step, step)).unwrap_or(usize::MAX);
+        let before = self.plan.program.ops.iter().position(|op| std::ptr::eq(op.step, step)).unwrap_or(usize::MAX);
         self.latest_dialog(before, &sending.pattern)
     }
 
@@ -335,21 +353,22 @@ impl<'s> Script<'s> {
     /// Whether the script itself acknowledges the 2xx that a step expects: an ACK of the same actor
     /// follows before the next 2xx to it.
     pub fn acknowledges(&self, step: u32) -> bool {
-        let Some(at) = self.program.ops.iter().position(|op| op.step.number == step) else { return false };
-        let Task::Expect(expectation) = self.program.ops[at].task else { return false };
+        let Some(at) = self.plan.program.ops.iter().position(|op| op.step.number == step) else { return false };
+        let Task::Expect(expectation) = self.plan.program.ops[at].task else { return false };
         let What::Response(_) = expectation.pattern.what else { return false };
         let own = |op: &Op<'_>, method: &Method| {
             matches!(op.task, Task::Send(sending) if sending.pattern.what == What::Request(method.clone())
                 && sending.pattern.from == expectation.pattern.to)
         };
-        let later = self.program.ops.iter().zip(&self.marks).skip(at + 1);
+        let later = self.plan.program.ops.iter().zip(&self.marks).skip(at + 1);
         later.take_while(|(op, _)| !own(op, &Method::Invite)).any(|(op, mark)| own(op, &Method::Ack) && *mark != Mark::Dropped)
     }
 
     /// Whether a step that answers this one is still to come.
     pub fn answers_later(&self, step: u32) -> bool {
         let answers = |op: &Op<'_>| matches!(op.task, Task::Send(sending) if sending.answers == Some(step));
-        self.program
+        self.plan
+            .program
             .ops
             .iter()
             .zip(&self.marks)
@@ -362,8 +381,8 @@ impl<'s> Script<'s> {
         if let Some(name) = &sending.dialog {
             return self.scene.kept.get(name).map(|kept| kept.answers.unwrap_or(kept.event));
         }
-        let before = self.program.ops.iter().position(|op| std::ptr::eq(op.step, step))?;
-        let invites = self.program.ops[..before].iter().rev().filter(|op| {
+        let before = self.plan.program.ops.iter().position(|op| std::ptr::eq(op.step, step))?;
+        let invites = self.plan.program.ops[..before].iter().rev().filter(|op| {
             matches!(&op.task, Task::Send(sent) if sent.pattern.what == What::Request(Method::Invite) && sent.pattern.from == sending.pattern.from)
         });
         invites.into_iter().find_map(|op| self.event_of(op.step.number))
@@ -402,7 +421,7 @@ impl<'s> Script<'s> {
 
     /// Where in the text each event was written that a step sends or awaits.
     pub fn places(&self) -> BTreeMap<u32, Place> {
-        let steps = self.program.ops.iter().map(|op| op.step);
+        let steps = self.plan.program.ops.iter().map(|op| op.step);
         steps.filter_map(|step| Some((self.event_of(step.number)?, step.place))).collect()
     }
 
@@ -553,15 +572,13 @@ mod tests {
         fn of(suite: &'s Suite) -> Self {
             let scenario = suite.scenario("group/test").expect("the scenario can be read");
             let terms = Terms {
-                holds: &|_| true,
-                seed: 1,
                 within: Duration::from_secs(5),
                 scale: 1.0,
                 late: Duration::ZERO,
                 names: Names::default(),
                 iut: Party::new(Role::Pf, "pf"),
             };
-            let mut script = Script::new(scenario, terms);
+            let mut script = Script::new(Arc::new(Plan::of(scenario, &|_| true, 1)), terms);
             script.start(Instant::ZERO);
             Self { script, number: 0 }
         }

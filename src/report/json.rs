@@ -33,7 +33,7 @@ pub fn document(exhibit: &Exhibit<'_>) -> String {
         "seed": format!("{:#x}", header.seed),
         "verdict": exhibit.verdict,
         "iut": header.iut.to_string(),
-        "policy": header.policy,
+        "policy": *header.policy,
         "pics": header.pics,
         "ended": exhibit.trace.ended.as_micros(),
         "complete": exhibit.trace.complete,

@@ -1,5 +1,6 @@
 //! Every reporter over one fixed outcome, and over one that is as nasty as a peer can make it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -424,7 +425,7 @@ fn nasty(text: &str) -> Outcome {
     let header = &mut outcome.trace.header;
     header.scenario = outcome.scenario.clone();
     header.variant = outcome.variant.clone();
-    header.policy = [(named(), named())].into();
+    header.policy = Arc::new([(named(), named())].into());
     for (_, party) in &mut header.book.nodes {
         if party.role == Role::Cf {
             *party = Party::on(Role::Cf, &name, text);

@@ -13,11 +13,12 @@ use super::tamper::{Bitten, Tampering};
 use super::target::{Case, Target, restarts};
 use super::world::{Pace, World};
 use crate::endpoint::Timing;
+use crate::judge::expect::Plan;
 use crate::judge::outcome::{Comparison, FailOn, Outcome, RuleState, Skip, gate_of};
 use crate::judge::verdict::verdict_of;
 use crate::judge::{self, Judge};
 use crate::pattern::Names;
-use crate::pattern::ast::Role;
+use crate::pattern::ast::{Condition, Role};
 use crate::suite::Suite;
 use crate::suite::scenario::Scenario;
 use crate::suite::targets::Pics;
@@ -41,8 +42,13 @@ pub fn patience(speed: Option<f64>) -> judge::Setup {
     judge::Setup { skew: SKEW.mul_f64(speed), late: LATE.mul_f64(speed), ..judge::Setup::default() }
 }
 
-/// A scenario and its ground, once it is needed.
-type Prepared<'a> = (&'a Scenario, OnceLock<Arc<Ground>>);
+/// What the runs of one variant of a scenario have in common, made when it is played first.
+struct Prepared<'a> {
+    scenario: &'a Scenario,
+    variant: &'a str,
+    ground: OnceLock<Arc<Ground>>,
+    plan: OnceLock<Arc<Plan<'a>>>,
+}
 
 /// What is common to all scenarios of a run.
 pub struct Course<'a> {
@@ -56,8 +62,8 @@ pub struct Course<'a> {
     speed: f64,
     pub(super) names: Names,
     pub(super) judge: Judge,
-    /// The ground of every variant of the suite, by scenario and variant, once it was played.
-    grounds: BTreeMap<(&'a str, &'a str), Prepared<'a>>,
+    /// Every variant of the suite, in the order of scenarios and variants.
+    prepared: Vec<Prepared<'a>>,
 }
 
 /// What the command line decides about a [`Course`].
@@ -86,6 +92,12 @@ impl<'a> Choices<'a> {
     }
 }
 
+impl Prepared<'_> {
+    fn key(&self) -> (&str, &str) {
+        (&self.scenario.id, self.variant)
+    }
+}
+
 impl<'a> Course<'a> {
     /// Prepares what all scenarios share: names and the judge.
     pub fn new(suite: &'a Suite, choices: Choices<'a>) -> Self {
@@ -95,10 +107,14 @@ impl<'a> Course<'a> {
         let judge = Judge::new(&suite.catalogue.requirements, names.clone(), setup);
         let Choices { policy, scale, fail_on, compare, target, pics, speed } = choices;
         let variants = |scenario: &'a Scenario| scenario.variants.iter().map(move |variant| (scenario, variant));
-        let grounds = suite.scenarios.iter().flat_map(variants);
-        let grounds =
-            grounds.map(|(scenario, variant)| ((scenario.id.as_str(), variant.name.as_str()), (scenario, OnceLock::new())));
-        Self { suite, policy, scale, fail_on, compare, target, pics, speed, names, judge, grounds: grounds.collect() }
+        let prepared = suite.scenarios.iter().flat_map(variants);
+        let prepared = prepared.map(|(scenario, variant)| {
+            let (ground, plan) = (OnceLock::new(), OnceLock::new());
+            Prepared { scenario, variant: &variant.name, ground, plan }
+        });
+        let mut prepared: Vec<_> = prepared.collect();
+        prepared.sort_by(|one, two| one.key().cmp(&two.key()));
+        Self { suite, policy, scale, fail_on, compare, target, pics, speed, names, judge, prepared }
     }
 
     /// The suite.
@@ -145,12 +161,29 @@ impl<'a> Course<'a> {
 
     /// What the runs of a variant have in common. A scenario that is not of the suite is
     /// looked at anew each time.
+    fn prepared(&self, job: &Job<'_>) -> Option<&Prepared<'a>> {
+        let wanted = (job.scenario.id.as_str(), job.variant.name.as_str());
+        let at = self.prepared.binary_search_by(|known| known.key().cmp(&wanted)).ok()?;
+        Some(&self.prepared[at]).filter(|known| std::ptr::eq(known.scenario, job.scenario))
+    }
+
+    /// The ground of a job in the simulator.
     pub(super) fn ground(&self, job: &Job<'_>) -> Arc<Ground> {
         let make = || Arc::new(Ground::of(&self.suite.defaults, job.scenario, &self.policy(job)));
-        match self.grounds.get(&(job.scenario.id.as_str(), job.variant.name.as_str())) {
-            Some((known, ground)) if std::ptr::eq(*known, job.scenario) => Arc::clone(ground.get_or_init(make)),
-            Some(_) | None => make(),
-        }
+        self.prepared(job).map_or_else(make, |known| Arc::clone(known.ground.get_or_init(make)))
+    }
+
+    /// The flow of a job, whose trace will have this header. One in which nothing races is compiled
+    /// once for all seeds.
+    pub(super) fn plan<'j>(&self, job: &Job<'j>, header: &Header) -> Arc<Plan<'j>>
+    where
+        'a: 'j,
+    {
+        let holds = |condition: &Condition| judge::holds(condition, header);
+        let anew = || Arc::new(Plan::of(job.scenario, &holds, job.seed));
+        let Some(known) = self.prepared(job) else { return anew() };
+        let plan = known.plan.get_or_init(|| Arc::new(Plan::of(known.scenario, &holds, job.seed)));
+        if plan.is_drawn() { anew() } else { Arc::clone(plan) as Arc<Plan<'j>> }
     }
 
     /// The world of a job, and the ground on which it stands.

@@ -64,7 +64,7 @@ pub fn judge(suite: &Suite, data: &Bytes, terms: &Terms) -> Result<Judged, captu
         variant.clone_into(&mut imported.trace.header.variant);
     }
     let header = &mut imported.trace.header;
-    header.policy = knobs(suite, &header.policy, &terms.policy);
+    header.policy = knobs(suite, &header.policy, &terms.policy).into();
     header.pics.extend(terms.pics.iter().cloned());
     let skew = terms.skew.unwrap_or(if header.virtual_clock { Duration::ZERO } else { SKEW });
     let judge = Judge::new(&suite.catalogue.requirements, super::names(&suite.defaults), Setup { skew, ..Setup::default() });

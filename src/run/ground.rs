@@ -100,7 +100,7 @@ pub(super) struct Ground {
     /// By what the trace is read.
     pub(super) book: AddressBook,
     /// Every knob and its value.
-    pub(super) knobs: BTreeMap<String, String>,
+    pub(super) knobs: Arc<BTreeMap<String, String>>,
 }
 
 impl Ground {
@@ -114,6 +114,7 @@ impl Ground {
         let values = Values::read(policy.iter().map(|(name, value)| (name.as_str(), value.as_str()))).unwrap_or_default();
         let homes = homes(land, defaults, scenario);
         let users = defaults.identities.values().map(addresses_of).collect();
+        let knobs = crate::policy::knobs().iter().map(|knob| (knob.name.to_owned(), values.text(knob.name).to_owned()));
         Self {
             pf_address: land.pf(),
             core_address: land.core(),
@@ -126,7 +127,7 @@ impl Ground {
             commits: commit_plan(&values),
             core: CoreSettings { uri: CORE_URI.to_owned(), pf: PF_URI.to_owned(), users, cancel_others: true },
             book: book(land, defaults, &homes),
-            knobs: crate::policy::knobs().iter().map(|knob| (knob.name.to_owned(), values.text(knob.name).to_owned())).collect(),
+            knobs: Arc::new(knobs.collect()),
             homes,
         }
     }

@@ -5,6 +5,7 @@
 //! own habits what the script does not claim for itself.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::execute::Course;
@@ -19,7 +20,7 @@ use crate::judge::verdict::{Certainty, Fault, Finding, FindingKind, Verdict};
 use crate::judge::{self, Judgement, Session};
 use crate::msrp;
 use crate::net::NodeId;
-use crate::pattern::ast::{Condition, End, Place};
+use crate::pattern::ast::{End, Place};
 use crate::suite::catalogue::Level;
 use crate::suite::scenario::{Act, Sending, Step};
 use crate::time::Instant;
@@ -99,8 +100,8 @@ struct Waiting<'s> {
 }
 
 /// One scenario on its way.
-pub(super) struct Player<'c> {
-    course: &'c Course<'c>,
+pub(super) struct Player<'c, 'a> {
+    course: &'c Course<'a>,
     script: Script<'c>,
     /// The requirements that the scenario shows.
     listed: &'c [String],
@@ -125,24 +126,21 @@ pub(super) struct Player<'c> {
     took: Option<Duration>,
 }
 
-impl<'c> Player<'c> {
-    pub(super) fn new(course: &'c Course<'c>, job: &Job<'c>, tampering: Option<(Tampering, Bitten)>) -> Result<Self, String> {
+impl<'c, 'a: 'c> Player<'c, 'a> {
+    pub(super) fn new(course: &'c Course<'a>, job: &Job<'c>, tampering: Option<(Tampering, Bitten)>) -> Result<Self, String> {
         let (mut world, ground) = course.world(job)?;
-        let header = Header { book: ground.book.clone(), policy: ground.knobs.clone(), ..course.header(job) };
+        let header = Header { book: ground.book.clone(), policy: Arc::clone(&ground.knobs), ..course.header(job) };
         if let Some((tampering, bitten)) = tampering {
             world.tamper(tampering.begin(&header, course.names.clone(), bitten));
         }
-        let holds = |condition: &Condition| judge::holds(condition, &header);
         let terms = Terms {
-            holds: &holds,
-            seed: job.seed,
             within: course.suite.defaults.within,
             scale: course.scale,
             late: course.late(),
             names: course.names.clone(),
             iut: header.iut.clone(),
         };
-        let script = Script::new(job.scenario, terms);
+        let script = Script::new(course.plan(job, &header), terms);
         Ok(Self {
             course,
             script,

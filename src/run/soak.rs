@@ -106,7 +106,7 @@ impl Stage {
             seed,
             iut: Party::new(Role::Pf, "pf"),
             book: ground.book.clone(),
-            policy: ground.knobs.clone(),
+            policy: Arc::clone(&ground.knobs),
             ..Header::default()
         };
         let session = self.judge.session(&header);

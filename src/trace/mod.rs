@@ -14,6 +14,7 @@ pub mod tap;
 pub(crate) mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::pattern::ast::Role;
 use crate::time::Instant;
@@ -33,7 +34,7 @@ pub struct Header {
     /// Who is who.
     pub book: AddressBook,
     /// Every policy knob of the IUT with its value, defaults included.
-    pub policy: BTreeMap<String, String>,
+    pub policy: Arc<BTreeMap<String, String>>,
     /// What the IUT claims.
     pub pics: BTreeSet<String>,
     /// Whether time was virtual: then the order of events is exact.
@@ -48,7 +49,7 @@ impl Default for Header {
             seed: 0,
             iut: Party::new(Role::Pf, "pf"),
             book: AddressBook::default(),
-            policy: BTreeMap::new(),
+            policy: Arc::default(),
             pics: BTreeSet::new(),
             virtual_clock: true,
         }

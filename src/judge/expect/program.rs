@@ -88,6 +88,8 @@ pub(super) struct Program<'s> {
     pub(super) ops: Vec<Op<'s>>,
     /// Its choices.
     pub(super) choices: Vec<Choice>,
+    /// Whether the seed had a say: there is a race.
+    pub(super) is_drawn: bool,
 }
 
 /// What decides branches when a run starts.
@@ -340,6 +342,7 @@ impl<'s> Compiler<'s, '_> {
             let sends = (from..self.program.ops.len()).filter(|at| matches!(self.program.ops[*at].task, Task::Send(_)));
             queues.push(sends.collect::<Vec<usize>>());
         }
+        self.program.is_drawn = true;
         let mut ids = Ids::new(self.setting.seed, &format!("race {first}"));
         let (mut first_drawn, mut last) = (None, None);
         while queues.iter().any(|queue| !queue.is_empty()) {

@@ -56,7 +56,7 @@ impl<'s> Script<'s> {
     }
 
     fn is_reference(&self, party: &Party) -> bool {
-        self.scenario.actors.iter().any(|actor| actor.reference && actor.name == party.name)
+        self.plan.scenario.actors.iter().any(|actor| actor.reference && actor.name == party.name)
     }
 
     /// An ACK to a refusal and the answer to a CANCEL may have come before their step was reached.
@@ -84,7 +84,7 @@ impl<'s> Script<'s> {
     }
 
     fn ignores(&self, seen: &Seen<'_>) -> bool {
-        self.any_fits(seen, &self.scenario.ignore, &self.ignored)
+        self.any_fits(seen, &self.plan.scenario.ignore, &self.plan.ignored)
             || self.standing.iter().any(|standing| !standing.forbids && self.any_fits(seen, standing.patterns, &standing.matchers))
     }
 
@@ -116,16 +116,16 @@ impl<'s> Script<'s> {
     /// A message of ours that arrived at the IUT.
     pub(super) fn claim(&mut self, seen: &Seen<'_>) -> Option<Reading> {
         let at = self.timed.iter().copied().find(|at| self.is_claimed_by(*at, seen))?;
-        let step = self.program.ops[at].step.number;
+        let step = self.plan.program.ops[at].step.number;
         self.timed.remove(&at);
-        let Task::Send(sending) = self.program.ops[at].task else { return None };
+        let Task::Send(sending) = self.plan.program.ops[at].task else { return None };
         self.keep(at, sending.id.as_deref(), seen);
         self.settle(at, Mark::Done(Some(seen.event.number)), seen.now);
         Some(Reading::Step { step, answered_by_script: false })
     }
 
     fn is_claimed_by(&self, at: usize, seen: &Seen<'_>) -> bool {
-        let (Task::Send(sending), Mark::Sent(_)) = (&self.program.ops[at].task, self.marks[at]) else { return false };
+        let (Task::Send(sending), Mark::Sent(_)) = (&self.plan.program.ops[at].task, self.marks[at]) else { return false };
         if sending.raw.is_some() {
             return is_end(&seen.facts.from, &sending.pattern.from);
         }
@@ -144,14 +144,14 @@ impl<'s> Script<'s> {
     /// The first open expectation that the event meets.
     fn candidate(&self, seen: &Seen<'_>) -> Option<usize> {
         self.open.iter().copied().find(|at| {
-            let Task::Expect(expectation) = self.program.ops[*at].task else { return false };
+            let Task::Expect(expectation) = self.plan.program.ops[*at].task else { return false };
             let lenient = expectation.level != Level::Shall;
             self.may_be(*at, expectation, seen) && (lenient || self.matches(*at, expectation, seen))
         })
     }
 
     fn matches(&self, at: usize, expectation: &Expectation, seen: &Seen<'_>) -> bool {
-        let matcher = self.matchers[at].get_or_init(|| Matcher::of(&expectation.pattern.keys));
+        let matcher = self.plan.matchers[at].get_or_init(|| Matcher::of(&expectation.pattern.keys));
         seen.view.as_ref().is_some_and(|view| matcher.matches(view, &self.scene).is_some())
     }
 
@@ -177,7 +177,7 @@ impl<'s> Script<'s> {
     /// Whether a response carries the transaction identifier of exact bytes that a step sent: what
     /// is no MSRP message to others may be answered all the same.
     fn answers_raw(&self, step: u32, seen: &Seen<'_>) -> bool {
-        let raw = self.program.ops.iter().find(|op| op.step.number == step).and_then(|op| match op.task {
+        let raw = self.plan.program.ops.iter().find(|op| op.step.number == step).and_then(|op| match op.task {
             Task::Send(sending) => sending.raw.as_deref(),
             _ => None,
         });
@@ -204,7 +204,7 @@ impl<'s> Script<'s> {
     }
 
     fn meet(&mut self, at: usize, seen: &Seen<'_>) -> Reading {
-        let (op, now) = (&self.program.ops[at], seen.event.at);
+        let (op, now) = (&self.plan.program.ops[at], seen.event.at);
         let (step, Task::Expect(expectation)) = (op.step, &op.task) else { return Reading::Aside };
         let expectation: &'s Expectation = expectation;
         if expectation.level != Level::Shall && !self.matches(at, expectation, seen) {
@@ -224,7 +224,7 @@ impl<'s> Script<'s> {
 
     /// Remembers the event of a step, its dialog, and the message if the step names it.
     fn keep(&mut self, at: usize, id: Option<&str>, seen: &Seen<'_>) {
-        self.steps.insert(self.program.ops[at].step.number, seen.event.number);
+        self.steps.insert(self.plan.program.ops[at].step.number, seen.event.number);
         if let (Some(dialog), true, true) = (seen.facts.dialog, seen.opens(), seen.is_initial()) {
             let subscription = seen.method() == Some("SUBSCRIBE");
             let peer = seen.facts.peer(&self.iut).clone();
@@ -259,7 +259,7 @@ impl<'s> Script<'s> {
         for opened in self.opened.iter_mut().filter(|opened| Some(opened.dialog) == seen.facts.dialog) {
             let request = self.steps.values().any(|event| Some(*event) == seen.facts.answers);
             // A refused re-INVITE leaves its dialog as it was.
-            let opening = self.steps.get(&self.program.ops[opened.op].step.number) == seen.facts.answers.as_ref();
+            let opening = self.steps.get(&self.plan.program.ops[opened.op].step.number) == seen.facts.answers.as_ref();
             opened.ended |= seen.method() == Some("BYE") || (request && opening);
         }
     }
@@ -290,9 +290,9 @@ impl<'s> Script<'s> {
 
     fn unexplained(&mut self, seen: &Seen<'_>) -> Reading {
         let nearest = self.open.iter().copied().find_map(|at| {
-            let Task::Expect(expectation) = self.program.ops[at].task else { return None };
+            let Task::Expect(expectation) = self.plan.program.ops[at].task else { return None };
             let expectation: &'s Expectation = expectation;
-            self.may_be(at, expectation, seen).then(|| (self.program.ops[at].step, expectation))
+            self.may_be(at, expectation, seen).then(|| (self.plan.program.ops[at].step, expectation))
         });
         if let Some((step, expectation)) = nearest {
             let mismatches = self.mismatches(expectation, seen);
@@ -301,14 +301,14 @@ impl<'s> Script<'s> {
         if let Some((step, expectation)) = self.other_answer(seen) {
             return self.fail(misses::wrong_answer(step, expectation, seen.event, seen.facts));
         }
-        let awaited: Vec<&Step> = self.open.iter().map(|at| self.program.ops[*at].step).collect();
+        let awaited: Vec<&Step> = self.open.iter().map(|at| self.plan.program.ops[*at].step).collect();
         self.fail(misses::unexplained(seen.event, seen.facts, &awaited))
     }
 
     /// The expectation that awaits another answer to the same request.
     fn other_answer(&self, seen: &Seen<'_>) -> Option<(&'s Step, &'s Expectation)> {
         let request = seen.facts.answers.or(seen.facts.answered.map(|answered| answered.request))?;
-        self.program.ops.iter().enumerate().find_map(|(at, op)| {
+        self.plan.program.ops.iter().enumerate().find_map(|(at, op)| {
             let Task::Expect(expectation) = op.task else { return None };
             let awaits = expectation.answers.is_some_and(|step| self.steps.get(&step) == Some(&request));
             (awaits && !matches!(self.marks[at], Mark::Done(_) | Mark::Dropped)).then_some((op.step, expectation))
@@ -322,7 +322,7 @@ impl<'s> Script<'s> {
 
     /// An expectation was not met in time.
     pub(super) fn run_out(&mut self, at: usize, now: Instant) {
-        let op = &self.program.ops[at];
+        let op = &self.plan.program.ops[at];
         let (step, Task::Expect(expectation), Mark::Open(since)) = (op.step, &op.task, self.marks[at]) else { return };
         let expectation: &'s Expectation = expectation;
         let (miss, finding) = misses::nothing_came(step, expectation, now.since(since), self.scale);

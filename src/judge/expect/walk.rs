@@ -14,7 +14,7 @@ impl<'s> Script<'s> {
         if self.marks[at] != Mark::Waiting || self.failed {
             return;
         }
-        let op = &self.program.ops[at];
+        let op = &self.plan.program.ops[at];
         if !op.behind.iter().all(|before| self.is_settled(*before, op)) {
             return;
         }
@@ -27,8 +27,8 @@ impl<'s> Script<'s> {
     }
 
     fn begin(&mut self, at: usize, now: Instant) {
-        let step = self.program.ops[at].step;
-        let until = match &self.program.ops[at].task {
+        let step = self.plan.program.ops[at].step;
+        let until = match &self.plan.program.ops[at].task {
             Task::Send(sending) if !sending.after.is_zero() => now + sending.after,
             Task::Wait(span) => now + *span,
             Task::Never(patterns, span) => {
@@ -74,7 +74,7 @@ impl<'s> Script<'s> {
         self.marks[at] = mark;
         self.settled_at[at] = now;
         self.open.remove(&at);
-        for ahead in self.program.ops[at].ahead.clone() {
+        for ahead in self.plan.program.ops[at].ahead.clone() {
             self.wake(ahead, now);
         }
     }
@@ -84,7 +84,7 @@ impl<'s> Script<'s> {
     pub(super) fn is_settled(&self, at: usize, op: &Op<'_>) -> bool {
         match self.marks[at] {
             Mark::Done(_) | Mark::Dropped => true,
-            Mark::Sent(_) => match (&self.program.ops[at].task, &op.task) {
+            Mark::Sent(_) => match (&self.plan.program.ops[at].task, &op.task) {
                 (_, Task::Expect(_)) => true,
                 (Task::Send(before), Task::Send(next)) => before.pattern.from == next.pattern.from,
                 _ => false,
@@ -96,15 +96,15 @@ impl<'s> Script<'s> {
     /// Whether `at` stands in a branch that nobody has to take, as seen from outside of it.
     pub(super) fn may_stay_away(&self, at: usize, from: Option<Guard>) -> bool {
         let inside: Vec<usize> = self.guards(from).map(|guard| guard.choice).collect();
-        self.guards(self.program.ops[at].guard).any(|guard| {
-            let free = self.program.choices[guard.choice].optional && self.decided[guard.choice].is_none();
+        self.guards(self.plan.program.ops[at].guard).any(|guard| {
+            let free = self.plan.program.choices[guard.choice].optional && self.decided[guard.choice].is_none();
             free && !inside.contains(&guard.choice)
         })
     }
 
     /// The branches around an operation, innermost first.
     fn guards(&self, innermost: Option<Guard>) -> impl Iterator<Item = Guard> {
-        std::iter::successors(innermost, |guard| self.program.choices[guard.choice].guard)
+        std::iter::successors(innermost, |guard| self.plan.program.choices[guard.choice].guard)
     }
 
     fn is_taken(&self, guard: Option<Guard>) -> bool {
@@ -113,15 +113,15 @@ impl<'s> Script<'s> {
 
     /// Takes the branches in which `at` stands; the others are dropped.
     pub(super) fn decide(&mut self, at: usize, now: Instant) {
-        let guards: Vec<Guard> = self.guards(self.program.ops[at].guard).collect();
+        let guards: Vec<Guard> = self.guards(self.plan.program.ops[at].guard).collect();
         for guard in guards.into_iter().rev() {
             if self.decided[guard.choice].is_some() {
                 continue;
             }
             self.decided[guard.choice] = Some(guard.branch);
             self.note_level(guard, at);
-            for other in 0..self.program.ops.len() {
-                let inside = self.guards(self.program.ops[other].guard).find(|inner| inner.choice == guard.choice);
+            for other in 0..self.plan.program.ops.len() {
+                let inside = self.guards(self.plan.program.ops[other].guard).find(|inner| inner.choice == guard.choice);
                 match inside {
                     Some(inner) if inner.branch != guard.branch => self.drop_op(other, now),
                     Some(_) => self.wake(other, now),
@@ -139,27 +139,27 @@ impl<'s> Script<'s> {
     }
 
     fn note_level(&mut self, guard: Guard, at: usize) {
-        let level = self.program.choices[guard.choice].levels[guard.branch];
+        let level = self.plan.program.choices[guard.choice].levels[guard.branch];
         if level != Level::Shall {
-            self.findings.push(misses::deviation(self.program.ops[at].step, level));
+            self.findings.push(misses::deviation(self.plan.program.ops[at].step, level));
         }
     }
 
     /// When the patience with an expectation ends. Of the branches of a choice the most patient
     /// one decides.
     pub(super) fn deadline(&self, at: usize) -> Option<Instant> {
-        let undecided = self.guards(self.program.ops[at].guard).find(|guard| self.decided[guard.choice].is_none());
+        let undecided = self.guards(self.plan.program.ops[at].guard).find(|guard| self.decided[guard.choice].is_none());
         let Some(undecided) = undecided else { return self.own_deadline(at) };
         let rivals = self
             .open
             .iter()
-            .filter(|rival| self.guards(self.program.ops[**rival].guard).any(|guard| guard.choice == undecided.choice));
+            .filter(|rival| self.guards(self.plan.program.ops[**rival].guard).any(|guard| guard.choice == undecided.choice));
         let deadlines: Option<Vec<Instant>> = rivals.map(|rival| self.own_deadline(*rival)).collect();
         deadlines?.into_iter().max()
     }
 
     fn own_deadline(&self, at: usize) -> Option<Instant> {
-        let op = &self.program.ops[at];
+        let op = &self.plan.program.ops[at];
         let (Task::Expect(expectation), Mark::Open(since)) = (&op.task, self.marks[at]) else { return None };
         if self.may_stay_away(at, None) || !op.clock.iter().all(|before| self.is_settled(*before, op)) {
             return None;

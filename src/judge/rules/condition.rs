@@ -58,6 +58,8 @@ fn number(expression: &Expression, variable: &dyn Fn(&str) -> Option<String>) ->
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn policy(name: &str, value: &str) -> Condition {
@@ -66,8 +68,8 @@ mod tests {
 
     #[test]
     fn a_condition_reads_policy_and_claims() {
-        let mut header = Header::default();
-        header.policy.insert("group.retry".into(), "2".into());
+        let policies = Arc::new([("group.retry".into(), "2".into())].into());
+        let mut header = Header { policy: policies, ..Header::default() };
         header.pics.insert("imdn".into());
         assert!(holds(&policy("group.retry", "2"), &header));
         assert!(!holds(&policy("group.unheard-of", "2"), &header));

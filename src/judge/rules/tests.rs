@@ -1,6 +1,7 @@
 //! Each operator of the rule language on small traces: kept, broken, open, not called for.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -87,7 +88,7 @@ fn a_note_binds_where_the_policy_says_so() {
     bye(&mut tape);
     let mut trace = tape.trace();
     for (word, level) in [("warning", Level::Note), ("failure", Level::Shall)] {
-        trace.header.policy.insert("report.notes-as".into(), word.into());
+        Arc::make_mut(&mut trace.header.policy).insert("report.notes-as".into(), word.into());
         let finding = judge.judge(&trace).findings.into_iter().find(|finding| finding.id == "DGC-9-01").expect("a finding");
         assert_eq!(finding.level, level, "{word}");
     }

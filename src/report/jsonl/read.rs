@@ -180,6 +180,7 @@ fn finding(value: &Value) -> Result<Finding, String> {
 
 fn header(value: &Value, book: &Value, scenario: &str, variant: &str) -> Result<Header, String> {
     let policy = value["policy"].as_object().into_iter().flatten();
+    let policy = policy.map(|(name, value)| (name.clone(), value.as_str().unwrap_or("").to_owned()));
     Ok(Header {
         scenario: scenario.to_owned(),
         variant: variant.to_owned(),
@@ -192,7 +193,7 @@ fn header(value: &Value, book: &Value, scenario: &str, variant: &str) -> Result<
             hosts: pairs(&book["hosts"], |key, who| Ok((key.to_owned(), party(who)?)))?,
             groups: pairs(&book["groups"], |key, name| Ok((key.to_owned(), name.as_str().unwrap_or("").into())))?,
         },
-        policy: policy.map(|(name, value)| (name.clone(), value.as_str().unwrap_or("").to_owned())).collect(),
+        policy: Arc::new(policy.collect()),
         pics: strings(&value["pics"]).into_iter().collect(),
         ..Header::default()
     })

@@ -168,7 +168,7 @@ fn start(outcome: &Outcome, kept: bool) -> Value {
 fn header_fields(header: &Header) -> Map<String, Value> {
     let mut fields = Map::new();
     fields.insert("iut".to_owned(), party(&header.iut));
-    fields.insert("policy".to_owned(), json!(header.policy));
+    fields.insert("policy".to_owned(), json!(*header.policy));
     fields.insert("pics".to_owned(), json!(header.pics));
     fields.insert("book".to_owned(), book(&header.book));
     fields
