@@ -28,13 +28,11 @@ impl Raw {
     }
 
     /// The text at `range`, up to where it ceases to be UTF-8.
+    #[inline]
     pub(super) fn text(&self, range: Range<usize>) -> &str {
         match self {
             Self::Text(text) => text.get(range).unwrap_or(""),
-            Self::Mixed(bytes) => {
-                let bytes = bytes.get(range).unwrap_or(&[]);
-                std::str::from_utf8(bytes).or_else(|fault| std::str::from_utf8(&bytes[..fault.valid_up_to()])).unwrap_or("")
-            }
+            Self::Mixed(bytes) => valid(bytes.get(range).unwrap_or(&[])),
         }
     }
 
@@ -45,6 +43,12 @@ impl Raw {
             Self::Mixed(bytes) => std::str::from_utf8(&bytes[range.clone()]).err().map(|fault| range.start + fault.valid_up_to()),
         }
     }
+}
+
+/// The text up to where it ceases to be UTF-8.
+#[cold]
+fn valid(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).or_else(|fault| std::str::from_utf8(&bytes[..fault.valid_up_to()])).unwrap_or("")
 }
 
 impl PartialEq for Raw {

@@ -298,12 +298,16 @@ impl Message {
 
     /// The first header field of this name.
     pub fn field(&self, name: Name) -> Option<HeaderField<'_>> {
-        self.head.slots.iter().find(|slot| slot.name == name).map(|slot| self.view(slot))
+        self.slot(name).map(|slot| self.view(slot))
     }
 
     /// The value of the first header field of this name.
     pub fn value(&self, name: Name) -> Option<&str> {
-        self.field(name).map(|field| field.value)
+        self.slot(name).map(|slot| self.text(slot.value))
+    }
+
+    fn slot(&self, name: Name) -> Option<&Slot> {
+        self.head.slots.iter().find(|slot| slot.name == name)
     }
 
     /// The values of all header fields of this name, a line each.
@@ -414,8 +418,8 @@ impl Message {
     }
 
     fn typed<'a, T>(&'a self, name: Name, parse: impl Fn(&'a str) -> Result<T, Fault>) -> Result<T, Fault> {
-        let field = self.field(name).ok_or(Fault::new("sip-header-missing", 0, "a mandatory header field"))?;
-        parse(header::first(field.value)).map_err(|fault| fault.at(field.offset))
+        let slot = self.slot(name).ok_or(Fault::new("sip-header-missing", 0, "a mandatory header field"))?;
+        parse(header::first(self.text(slot.value))).map_err(|fault| fault.at(slot.value.range().start))
     }
 
     /// What all Content-Length fields agree on.
@@ -445,6 +449,7 @@ impl Message {
         }
     }
 
+    #[inline]
     fn text(&self, span: Span) -> &str {
         self.raw.text(span.range())
     }

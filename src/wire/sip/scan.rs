@@ -9,6 +9,7 @@ use std::ops::Range;
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::Name;
+use super::set::first_of;
 use crate::wire::Fault;
 
 /// A span of the message's bytes. Messages are far below 4 GiB.
@@ -186,7 +187,7 @@ fn is_version(word: &[u8]) -> bool {
 /// The field whose first line stands at `at..end`, with the lines folded to it (RFC 3261 7.3.1).
 fn field(bytes: &[u8], at: usize, end: usize, next: usize) -> Result<Slot, Fault> {
     let first = &bytes[at..end];
-    let colon = colon(first).ok_or(Fault::new("sip-header-line", at, "a header name and a colon"))?;
+    let colon = first_of([b':'], first).ok_or(Fault::new("sip-header-line", at, "a header name and a colon"))?;
     let token = first[..colon].trim_ascii_end();
     if token.is_empty() || is_blank(token[0]) {
         return Err(Fault::new("sip-header-name", at, "a header name"));
@@ -201,21 +202,6 @@ fn field(bytes: &[u8], at: usize, end: usize, next: usize) -> Result<Slot, Fault
         value: Span::of(trim(bytes, at + colon + 1..end)),
         line: Span::of(at..next),
     })
-}
-
-/// The first colon, eight bytes at a time: names are too short for a vector search to pay.
-fn colon(line: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let (words, rest) = line.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let zeroed = u64::from_le_bytes(*word) ^ (ONES * 0x3a);
-        // The lowest set bit marks the first byte that is zero now.
-        let found = zeroed.wrapping_sub(ONES) & !zeroed & (ONES * 0x80);
-        if found != 0 {
-            return Some(index * 8 + found.trailing_zeros() as usize / 8);
-        }
-    }
-    rest.iter().position(|byte| *byte == b':').map(|at| line.len() - rest.len() + at)
 }
 
 fn trim(bytes: &[u8], range: Range<usize>) -> Range<usize> {

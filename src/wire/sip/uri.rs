@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::set::{ALPHANUMERIC, Set, is_in, run, set};
+use super::set::{ALPHANUMERIC, Set, first_of, run, set};
 use crate::wire::Fault;
 
 /// The scheme of a URI.
@@ -62,7 +62,7 @@ impl<'a> Params<'a> {
         let mut rest = self.0;
         while !rest.is_empty() {
             let (end, equals) = parameter_end(rest.as_bytes());
-            if rest[..equals.unwrap_or(end)].trim_ascii().eq_ignore_ascii_case(name) {
+            if is_name(rest[..equals.unwrap_or(end)].trim_ascii(), name) {
                 return Some(equals.map_or("", |at| rest[at + 1..end].trim_ascii()));
             }
             rest = rest.get(end + 1..).unwrap_or("");
@@ -76,23 +76,26 @@ impl<'a> Params<'a> {
     }
 }
 
+/// Whether a parameter has this name. Most differ in length.
+fn is_name(one: &str, other: &str) -> bool {
+    one.len() == other.len() && one.eq_ignore_ascii_case(other)
+}
+
 /// Where the first parameter ends, and where its name does, if it has a value.
 fn parameter_end(text: &[u8]) -> (usize, Option<usize>) {
     let (mut at, mut equals) = (0, None);
-    while let Some(byte) = text.get(at) {
-        if is_in(&PARAMETER_MARKS, *byte) {
-            match byte {
-                b';' => return (at, equals),
-                b'=' => equals = equals.or(Some(at)),
-                _ => at = super::header::quote_end(text, at).unwrap_or(text.len()),
-            }
+    while let Some(next) = text.get(at..).and_then(|rest| first_of([b';', b'=', b'"'], rest)) {
+        at += next;
+        match text[at] {
+            b';' => return (at, equals),
+            b'=' => equals = equals.or(Some(at)),
+            _ => at = super::header::quote_end(text, at).unwrap_or(text.len()),
         }
         at += 1;
     }
     (text.len(), equals)
 }
 
-static PARAMETER_MARKS: Set = set(&[b";=\""]);
 static ADDRESS: Set = set(&[b"0123456789abcdefABCDEF.:"]);
 static HOST_NAME: Set = set(&[ALPHANUMERIC, b".-_"]);
 
@@ -122,7 +125,11 @@ impl<'a> Uri<'a> {
     ///
     /// When the scheme is missing, or a SIP URI has no valid host or port.
     pub fn parse(text: &'a str) -> Result<Self, Fault> {
-        let colon = text.bytes().position(|byte| byte == b':').ok_or(Fault::new("uri-scheme", 0, "a URI scheme and a colon"))?;
+        // Nearly every URI begins like this.
+        if let Some(rest) = text.strip_prefix("sip:") {
+            return Self::parse_sip(text, Scheme::Sip, rest, 4);
+        }
+        let colon = first_of([b':'], text.as_bytes()).ok_or(Fault::new("uri-scheme", 0, "a URI scheme and a colon"))?;
         let (scheme, rest) = (&text[..colon], &text[colon + 1..]);
         let base = scheme.len() + 1;
         if scheme.eq_ignore_ascii_case("sip") {
@@ -151,13 +158,12 @@ impl<'a> Uri<'a> {
 
     fn parse_sip(text: &'a str, scheme: Scheme, rest: &'a str, base: usize) -> Result<Self, Fault> {
         // A user part holds no raw at-sign, so the first one ends it, whatever else stands before.
-        // Up to there the parts are too short for a vector search to pay.
-        let (user, after) = match rest.bytes().position(|byte| byte == b'@') {
+        let (user, after) = match first_of([b'@'], rest.as_bytes()) {
             Some(at) => (Some(cut(&rest[..at], b':').0), at + 1),
             None => (None, 0),
         };
         let addr = &rest[after..];
-        let (authority, tail) = addr.split_at(addr.bytes().position(|byte| matches!(byte, b';' | b'?')).unwrap_or(addr.len()));
+        let (authority, tail) = addr.split_at(first_of([b';', b'?'], addr.as_bytes()).unwrap_or(addr.len()));
         let (params, headers) = match cut(tail, b'?') {
             (params, "") => (params, None),
             (params, headers) => (params, Some(&headers[1..])),
@@ -195,7 +201,7 @@ impl<'a> Uri<'a> {
 }
 
 fn cut(text: &str, at: u8) -> (&str, &str) {
-    text.bytes().position(|byte| byte == at).map_or((text, ""), |at| text.split_at(at))
+    first_of([at], text.as_bytes()).map_or((text, ""), |at| text.split_at(at))
 }
 
 /// Splits `host[:port]`.
