@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 /// A variable and the value that a match gave it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Binding {
@@ -17,7 +15,7 @@ pub struct Binding {
 
 /// The variables that one match bound, in the order of the pattern's keys.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Bindings(SmallVec<[Binding; 1]>);
+pub struct Bindings(Vec<Binding>);
 
 impl Bindings {
     /// Adds a variable.

@@ -180,6 +180,9 @@ impl Cell {
         moment: &Moment<'_>,
         docket: &mut Docket<'_>,
     ) {
+        if hits.is_empty() {
+            return;
+        }
         // An event that ends the scope is not in it.
         if in_scope && self.open {
             let links = hits.partition_point(|hit| hit.slot < Slot::From);

@@ -49,11 +49,20 @@ pub(super) struct Axis {
     by_part: BTreeMap<(usize, Symbol), SmallVec<[u32; 2]>>,
     /// The occurrence that was read last, and its key.
     latest: (u32, u32),
+    /// By number of a key: whether the rules that it starts by itself were started.
+    started: Vec<bool>,
 }
 
 impl Axis {
     pub(super) fn of(parts: &Parts) -> Self {
-        Self { parts: parts.clone(), all: Vec::new(), numbers: BTreeMap::new(), by_part: BTreeMap::new(), latest: (u32::MAX, 0) }
+        Self {
+            parts: parts.clone(),
+            all: Vec::new(),
+            numbers: BTreeMap::new(),
+            by_part: BTreeMap::new(),
+            latest: (u32::MAX, 0),
+            started: Vec::new(),
+        }
     }
 
     /// The number of the key of an occurrence, which is the `nth` of the run.
@@ -76,12 +85,18 @@ impl Axis {
         }
         self.numbers.insert(key.clone(), number);
         self.all.push(key);
+        self.started.push(false);
         number
     }
 
     /// Whether an event that has this key says all parts of it.
     pub(super) fn is_full(&self, number: u32) -> bool {
         is_full(&self.all[number as usize])
+    }
+
+    /// Whether a key starts rules by itself now: it does once.
+    pub(super) fn starts(&mut self, number: u32) -> bool {
+        !std::mem::replace(&mut self.started[number as usize], true)
     }
 
     /// How many parts of a key are known.

@@ -67,42 +67,69 @@ impl Default for Setup {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     atoms: Atoms,
-    /// By kind of occurrence: the parts that patterns play there, in the order in which they count.
-    parts: Vec<Vec<Part>>,
+    /// By kind of occurrence: what the rules look for there.
+    places: Vec<Place>,
     shapes: Vec<Shape>,
     /// The keys that rules go by, each once.
     axes: Vec<Parts>,
-    /// The rules that every value of their key starts.
-    self_starting: Vec<u32>,
+    /// By axis: the rules that every value of their key starts.
+    self_starting: Vec<Vec<u32>>,
 }
 
-/// That a pattern is part of a rule. The order is that in which one event is weighed.
+/// What the rules look for in one kind of occurrence.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    /// The patterns that may speak of it, each once.
+    atoms: Vec<u32>,
+    /// The parts that they play, in the order in which they are weighed.
+    parts: Vec<Part>,
+}
+
+/// That a pattern is part of a rule.
 #[derive(Clone, Copy, Debug)]
 struct Part {
     rule: u32,
     slot: Slot,
-    atom: u32,
+    /// Which pattern of its place it is.
+    at: usize,
+    reach: Reach,
 }
 
-/// What patterns bind in the occurrence that is weighed, each looked at once.
-#[derive(Clone, Debug, Default)]
-struct Fits(Vec<(u32, Option<Bindings>)>);
+impl Place {
+    fn file(&mut self, rule: u32, slot: Slot, atom: u32, reach: Reach) {
+        let at = self.atoms.iter().position(|known| *known == atom).unwrap_or_else(|| {
+            self.atoms.push(atom);
+            self.atoms.len() - 1
+        });
+        self.parts.push(Part { rule, slot, at, reach });
+    }
+}
 
-impl Fits {
-    /// Has a pattern looked at in the `nth` occurrence, unless it was.
-    fn look(&mut self, nth: u32, atom: u32, matches: impl FnOnce() -> Option<Bindings>) {
-        let at = atom as usize;
-        if at >= self.0.len() {
-            self.0.resize(at + 1, (0, None));
-        }
-        if self.0[at].0 != nth {
-            self.0[at] = (nth, matches());
+/// Which sessions a rule speaks of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reach {
+    All,
+    Groups,
+    OneToOne,
+}
+
+impl Reach {
+    fn of(shape: &Shape) -> Self {
+        match (shape.is_one_to_one, shape.parts.contains(&Per::Group)) {
+            (true, _) => Self::OneToOne,
+            (false, true) => Self::Groups,
+            (false, false) => Self::All,
         }
     }
 
-    /// What a pattern binds that was looked at; `None`: it does not fit.
-    fn of(&self, atom: u32) -> Option<&Bindings> {
-        self.0[atom as usize].1.as_ref()
+    /// Whether an event may concern the rule. A session that is no group's concerns no group: only
+    /// what stands outside all sessions, a REGISTER for example, may concern each of them.
+    fn has(self, facts: &Facts) -> bool {
+        match self {
+            Self::All => true,
+            Self::Groups => facts.group.is_some() || facts.dialog.is_none(),
+            Self::OneToOne => facts.group.is_none(),
+        }
     }
 }
 
@@ -116,14 +143,15 @@ impl Rules {
             shape.axis = self.axis(&shape.parts);
             // Patterns that play the same part stand in the order of their numbers.
             filed.sort_unstable_by_key(|(atom, slot)| (*slot, *atom));
-            self.parts.resize(PLACES, Vec::new());
+            self.places.resize(PLACES, Place::default());
             for (atom, slot) in filed {
                 for place in &self.atoms.get(atom).places {
-                    self.parts[*place].push(Part { rule: number, slot, atom });
+                    self.places[*place].file(number, slot, atom, Reach::of(&shape));
                 }
             }
+            self.self_starting.resize(self.axes.len(), Vec::new());
             if shape.starts_by_itself() {
-                self.self_starting.push(number);
+                self.self_starting[shape.axis].push(number);
             }
             self.shapes.push(shape);
         }
@@ -141,7 +169,6 @@ impl Rules {
 /// The state of one rule in a run.
 #[derive(Clone, Debug, Default)]
 struct State {
-    active: bool,
     /// The cells of the keys that concerned the rule, oldest first.
     cells: SmallVec<[usize; 2]>,
     /// By number of a key: its cell, counted from 1.
@@ -211,11 +238,14 @@ impl State {
 /// All rules over one trace.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
+    /// By number of a rule: whether its condition holds in this run.
+    active: Vec<bool>,
     states: Vec<State>,
     cells: Cells,
     axes: Vec<Axis>,
     verdicts: Verdicts,
-    fits: Fits,
+    /// What the patterns of the place that is weighed bind.
+    fits: Vec<Option<Bindings>>,
     /// How many occurrences were weighed.
     weighed: u32,
     deadlines: BTreeSet<(Instant, u32, usize, Timer)>,
@@ -227,12 +257,13 @@ impl Run {
         let axes = rules.axes.iter().map(Axis::of).collect();
         let states = rules.shapes.iter().map(|_| State::default()).collect();
         let (cells, verdicts) = (Cells::with_capacity(rules.shapes.len()), Verdicts::default());
-        let fits = Fits::default();
-        let mut run = Self { states, cells, axes, verdicts, fits, weighed: 0, deadlines: BTreeSet::new(), setup };
+        let is_active = |shape: &Shape| shape.rule.condition.as_ref().is_none_or(|condition| holds(condition, header));
+        let active: Vec<bool> = rules.shapes.iter().map(is_active).collect();
+        let (fits, deadlines) = (Vec::new(), BTreeSet::new());
+        let mut run = Self { active, states, cells, axes, verdicts, fits, weighed: 0, deadlines, setup };
         let nowhere = Facts::between(header.iut.clone(), header.iut.clone());
-        for (shape, state) in rules.shapes.iter().zip(&mut run.states) {
-            state.active = shape.rule.condition.as_ref().is_none_or(|condition| holds(condition, header));
-            if state.active && shape.parts.is_empty() && shape.starts_by_itself() {
+        for ((shape, state), active) in rules.shapes.iter().zip(&mut run.states).zip(&run.active) {
+            if *active && shape.parts.is_empty() && shape.starts_by_itself() {
                 let mut cell = Cell::new(shape);
                 cell.start(shape, u32::MAX);
                 state.add(run.axes[shape.axis].number(0, &nowhere), true, cell, &mut run.cells);
@@ -261,34 +292,36 @@ impl Run {
     }
 
     fn start_new_keys(&mut self, rules: &Rules, moment: &Moment<'_>) {
-        for number in &rules.self_starting {
-            let (shape, state) = (&rules.shapes[*number as usize], &mut self.states[*number as usize]);
-            let axis = &mut self.axes[shape.axis];
+        for (axis, starting) in self.axes.iter_mut().zip(&rules.self_starting).filter(|(_, starting)| !starting.is_empty()) {
             let key = axis.number(self.weighed, moment.occurrence.facts);
-            if state.active && axis.is_full(key) && state.find(key).is_none() {
-                let mut cell = Cell::new(shape);
-                cell.start(shape, u32::MAX);
-                state.add(key, true, cell, &mut self.cells);
+            if !axis.is_full(key) || !axis.starts(key) {
+                continue;
+            }
+            for number in starting {
+                let (shape, state) = (&rules.shapes[*number as usize], &mut self.states[*number as usize]);
+                if self.active[*number as usize] && state.find(key).is_none() {
+                    let mut cell = Cell::new(shape);
+                    cell.start(shape, u32::MAX);
+                    state.add(key, true, cell, &mut self.cells);
+                }
             }
         }
     }
 
     fn occurrence(&mut self, rules: &Rules, moment: &Moment<'_>) {
-        let Some(parts) = rules.parts.get(moment.occurrence.place()) else { return };
+        let Some(place) = rules.places.get(moment.occurrence.place()) else { return };
         self.verdicts.clear();
         let mut fits = std::mem::take(&mut self.fits);
-        for of_rule in parts.chunk_by(|one, two| one.rule == two.rule) {
-            let rule = of_rule[0].rule;
-            if !self.states[rule as usize].active {
-                continue;
-            }
-            for Part { atom, .. } in of_rule {
-                let matches = || rules.atoms.matches(*atom, moment.occurrence, moment.names, &mut self.verdicts);
-                fits.look(self.weighed, *atom, matches);
-            }
-            let hits = hits(of_rule, &fits, &rules.atoms);
-            if !hits.is_empty() {
-                self.weigh(rules, rule, &hits, moment);
+        fits.clear();
+        for atom in &place.atoms {
+            fits.push(rules.atoms.matches(*atom, moment.occurrence, moment.names, &mut self.verdicts));
+        }
+        let facts = moment.occurrence.facts;
+        for of_rule in place.parts.chunk_by(|one, two| one.rule == two.rule) {
+            let Part { rule, reach, .. } = of_rule[0];
+            let fit = of_rule.iter().any(|part| fits[part.at].is_some());
+            if fit && self.active[rule as usize] && reach.has(facts) {
+                self.weigh(rules, rule, &hits(of_rule, place, &fits, &rules.atoms), moment);
             }
         }
         self.fits = fits;
@@ -297,14 +330,6 @@ impl Run {
     fn weigh(&mut self, rules: &Rules, rule: u32, hits: &[Hit<'_>], moment: &Moment<'_>) {
         let (shape, state) = (&rules.shapes[rule as usize], &mut self.states[rule as usize]);
         let facts = moment.occurrence.facts;
-        // A session that is no group's concerns no group: only what stands outside all sessions,
-        // a REGISTER for example, may concern each of them.
-        if shape.parts.contains(&Per::Group) && facts.group.is_none() && facts.dialog.is_some() {
-            return;
-        }
-        if shape.is_one_to_one && facts.group.is_some() {
-            return;
-        }
         let (axis, cells, agenda) = (&mut self.axes[shape.axis], &mut self.cells, &mut self.deadlines);
         let key = axis.number(self.weighed, facts);
         let mut weigh = |result: &mut RuleResult, cell: &mut Cell, at: usize, starts: bool| {
@@ -358,13 +383,13 @@ impl Run {
 }
 
 /// What one event is to a rule: it plays a part once, however many alternatives of it fit.
-fn hits<'a>(parts: &[Part], fits: &'a Fits, atoms: &Atoms) -> SmallVec<[Hit<'a>; 4]> {
+fn hits<'a>(parts: &[Part], place: &Place, fits: &'a [Option<Bindings>], atoms: &Atoms) -> SmallVec<[Hit<'a>; 4]> {
     let mut hits: SmallVec<[Hit<'a>; 4]> = SmallVec::new();
-    for Part { slot, atom, .. } in parts.iter().copied() {
-        let Some(bindings) = fits.of(atom) else { continue };
+    for Part { slot, at, .. } in parts.iter().copied() {
+        let Some(bindings) = &fits[at] else { continue };
         let plays_already = |known: &Hit<'_>| known.slot == slot && !atoms.get(known.atom).is_loose();
         if !hits.last().is_some_and(plays_already) {
-            hits.push(Hit { slot, atom, bindings });
+            hits.push(Hit { slot, atom: place.atoms[at], bindings });
         }
     }
     hits

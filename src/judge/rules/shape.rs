@@ -54,7 +54,8 @@ pub(super) struct Picks {
 /// One rule, prepared.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
-    pub(super) rule: Rule,
+    /// As it is written; apart, since most events need nothing of it.
+    pub(super) rule: Box<Rule>,
     /// The parts of its key, and the number of that key among those of all rules.
     pub(super) parts: Parts,
     pub(super) axis: usize,
@@ -134,7 +135,7 @@ impl Shape {
             picks,
             needs: duty.needs.is_some(),
             has_after: scope.is_some_and(|scope| scope.after.is_some()),
-            rule: rule.clone(),
+            rule: Box::new(rule.clone()),
         }
     }
 

@@ -36,6 +36,10 @@ impl Cell {
     }
 
     pub(super) fn move_instances(&mut self, shape: &Shape, hit: &Hit<'_>, moment: &Moment<'_>, result: &mut RuleResult) {
+        // Most events find nothing open that they could move.
+        if self.live.is_empty() && !matches!(hit.slot, Slot::Of | Slot::Unless) {
+            return;
+        }
         let atom = moment.atoms.get(hit.atom);
         if hit.slot == Slot::Of && !atom.is_loose() {
             self.counted += 1;
