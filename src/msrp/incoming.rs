@@ -82,7 +82,8 @@ impl Node {
         let part = session_part(&uri)?;
         let session = self.among_siblings(part, *self.by_part.get(part)?, connection, chunk);
         let own = self.sessions.get(&session)?;
-        MsrpUri::parse(&own.local).is_ok_and(|local| local.equivalent(&uri)).then_some(session)
+        let is_own = || MsrpUri::parse(&own.local).is_ok_and(|local| local.equivalent(&uri));
+        (own.local == first || is_own()).then_some(session)
     }
 
     fn is_bound_to(&self, session: SessionId, connection: ConnectionId) -> bool {

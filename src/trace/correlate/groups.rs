@@ -2,6 +2,9 @@
 //! place all lead to one symbol, on both legs.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::head::Head;
 use super::places::{Places, uri_key};
@@ -101,7 +104,8 @@ fn names_group_service(request: &Message) -> bool {
 /// (RFC 5438 6.3, RFC 3862 2.3). Only the CPIM header section is looked at.
 pub(super) fn imdn_message_id(body: &[u8]) -> Option<&str> {
     const NAME: &[u8] = b".Message-ID:";
-    let at = memchr::memmem::find(body, NAME)?;
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(NAME));
+    let at = FINDER.find(body)?;
     let start = memchr::memrchr(b'\n', &body[..at]).map_or(0, |feed| feed + 1);
     let rest = body.get(at + NAME.len()..)?;
     let end = memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());

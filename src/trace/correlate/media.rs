@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use bytes::{Bytes, BytesMut};
+use memchr::memmem::Finder;
 use smallvec::SmallVec;
 
 use super::dialogs::DialogId;
@@ -87,7 +89,8 @@ fn path_key<'a>(scratch: &'a mut String, path: &str) -> Option<&'a str> {
 
 /// The value of the first `a=path` in a body, however the SDP is wrapped.
 pub fn sdp_path(body: &[u8]) -> Option<&str> {
-    let at = memchr::memmem::find(body, b"\na=path:")? + 8;
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\na=path:"));
+    let at = FINDER.find(body)? + 8;
     let rest = body.get(at..)?;
     let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
     std::str::from_utf8(&rest[..end]).ok()

@@ -1,6 +1,7 @@
 //! Writes MSRP chunks.
 
 use std::fmt::{Display, Write};
+use std::sync::LazyLock;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memmem;
@@ -8,6 +9,9 @@ use memchr::memmem;
 use super::chunk::DASHES;
 use super::{Chunk, Flag, Start};
 use crate::wire::put_one_line;
+
+/// Finds what may be an end-line: it is made once, which costs more than a search.
+static DASHED: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(DASHES));
 
 /// A chunk in the making. To-Path and From-Path come first, Content-Type last.
 ///
@@ -139,8 +143,10 @@ impl ChunkBuilder {
 
     /// Whether the data holds the end-line of the transaction, so that another identifier is needed (RFC 4975 7.1).
     pub fn collides(&self) -> bool {
-        let mark = [DASHES, self.transact_id.as_bytes()].concat();
-        self.body.as_ref().is_some_and(|body| memmem::find(body, &mark).is_some())
+        // Hardly any data holds the dashes.
+        let dashed = |body: &Bytes| DASHED.find(body).is_some();
+        let mark = || [DASHES, self.transact_id.as_bytes()].concat();
+        self.body.as_ref().is_some_and(|body| dashed(body) && memmem::find(body, &mark()).is_some())
     }
 
     /// The transaction identifier.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -139,7 +140,9 @@ impl Chunk {
 
     fn slot(&self, name: &str) -> Option<&Slot> {
         let bytes = self.bytes();
-        self.slots.iter().find(|slot| bytes[slot.name.clone()].eq_ignore_ascii_case(name.as_bytes()))
+        // Most names differ in length already.
+        let same = |slot: &&Slot| slot.name.len() == name.len() && bytes[slot.name.clone()].eq_ignore_ascii_case(name.as_bytes());
+        self.slots.iter().find(same)
     }
 
     /// Where the value of the first header field of this name starts.
@@ -279,6 +282,9 @@ fn slot(raw: &Raw, at: usize, end: usize) -> Result<Slot, Fault> {
 /// What every end-line starts with (RFC 4975 9).
 pub(super) const DASHES: &[u8] = b"-------";
 
+/// Finds the starts of lines that may be end-lines: it is made once, which costs more than a search.
+static DASHED_LINE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\r\n-------"));
+
 /// RFC 4975 9: 4 to 32 characters, the first alphanumeric.
 pub(super) fn is_ident(text: &[u8]) -> bool {
     (4..=32).contains(&text.len())
@@ -299,8 +305,14 @@ fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// Where the end-line starts, at the start of a line and not before `from`.
 fn end_line_at(bytes: &[u8], from: usize, transact_id: &[u8]) -> Option<usize> {
-    let mark = [DASHES, transact_id].concat();
-    memmem::find_iter(bytes.get(from..)?, &mark).map(|at| from + at).find(|at| is_end_line(bytes, *at, mark.len()))
+    end_lines(bytes, from, transact_id).find(|at| is_end_line(bytes, *at, DASHES.len() + transact_id.len()))
+}
+
+/// Where lines start, not before `from`, that begin like the end-line of a transaction.
+pub(super) fn end_lines<'a>(bytes: &'a [u8], from: usize, transact_id: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    let from = from.saturating_sub(2).min(bytes.len());
+    let lines = DASHED_LINE.find_iter(&bytes[from..]).map(move |at| from + at + 2);
+    lines.filter(move |at| bytes[at + DASHES.len()..].starts_with(transact_id))
 }
 
 /// Whether the end-line whose mark of `length` bytes stands at `at` is whole: set off by a line end,

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 
 use super::Chunk;
-use super::chunk::{DASHES, is_end_line, is_ident};
+use super::chunk::{DASHES, end_lines, is_end_line, is_ident};
 use crate::wire::Fault;
 
 /// `MSRP`, a space, the longest transaction identifier and a space.
@@ -110,8 +110,7 @@ impl Framer {
         }
         let from = self.searched.saturating_sub(self.mark.len() + 3);
         let length = self.mark.len();
-        let hits = memmem::find_iter(&self.buffer[from..], &self.mark).map(|at| from + at);
-        let found = hits.into_iter().find(|at| is_end_line(&self.buffer, *at, length));
+        let found = end_lines(&self.buffer, from, &self.mark[DASHES.len()..]).find(|at| is_end_line(&self.buffer, *at, length));
         self.check_limits(found)?;
         self.searched = self.buffer.len();
         Ok(found)

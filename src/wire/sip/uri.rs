@@ -44,10 +44,10 @@ impl<'a> Params<'a> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
             while !rest.is_empty() {
-                let (end, equals) = parameter_end(rest.as_bytes());
+                let end = parameter_end(rest.as_bytes());
                 let part = &rest[..end];
                 rest = rest.get(end + 1..).unwrap_or("");
-                match equals {
+                match equals_in(part.as_bytes()) {
                     Some(at) => return Some((part[..at].trim_ascii(), Some(part[at + 1..].trim_ascii()))),
                     None if !part.trim_ascii().is_empty() => return Some((part.trim_ascii(), None)),
                     None => {}
@@ -61,9 +61,9 @@ impl<'a> Params<'a> {
     pub fn get(self, name: &str) -> Option<&'a str> {
         let mut rest = self.0;
         while !rest.is_empty() {
-            let (end, equals) = parameter_end(rest.as_bytes());
-            if is_name(rest[..equals.unwrap_or(end)].trim_ascii(), name) {
-                return Some(equals.map_or("", |at| rest[at + 1..end].trim_ascii()));
+            let end = parameter_end(rest.as_bytes());
+            if let Some(value) = value_of(&rest[..end], name) {
+                return Some(value);
             }
             rest = rest.get(end + 1..).unwrap_or("");
         }
@@ -76,24 +76,42 @@ impl<'a> Params<'a> {
     }
 }
 
-/// Whether a parameter has this name. Most differ in length.
-fn is_name(one: &str, other: &str) -> bool {
-    one.len() == other.len() && one.eq_ignore_ascii_case(other)
+/// The value of a parameter if it has this name, empty when it has none.
+fn value_of<'a>(parameter: &'a str, name: &str) -> Option<&'a str> {
+    let parameter = parameter.trim_ascii_start();
+    let after = parameter.get(name.len()..)?;
+    if !parameter.as_bytes()[..name.len()].eq_ignore_ascii_case(name.as_bytes()) {
+        return None;
+    }
+    match after.trim_ascii_start() {
+        "" => Some(""),
+        after => after.strip_prefix('=').map(str::trim_ascii),
+    }
 }
 
-/// Where the first parameter ends, and where its name does, if it has a value.
-fn parameter_end(text: &[u8]) -> (usize, Option<usize>) {
-    let (mut at, mut equals) = (0, None);
-    while let Some(next) = text.get(at..).and_then(|rest| first_of([b';', b'=', b'"'], rest)) {
+/// Where the first parameter ends.
+fn parameter_end(text: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(next) = text.get(at..).and_then(|rest| first_of([b';', b'"'], rest)) {
         at += next;
-        match text[at] {
-            b';' => return (at, equals),
-            b'=' => equals = equals.or(Some(at)),
-            _ => at = super::header::quote_end(text, at).unwrap_or(text.len()),
+        if text[at] == b';' {
+            return at;
         }
-        at += 1;
+        at = super::header::quote_end(text, at).map_or(text.len(), |end| end + 1);
     }
-    (text.len(), equals)
+    text.len()
+}
+
+/// Where the name of a parameter ends, if it has a value.
+fn equals_in(parameter: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += first_of([b'=', b'"'], parameter.get(at..)?)?;
+        if parameter[at] == b'=' {
+            return Some(at);
+        }
+        at = super::header::quote_end(parameter, at)? + 1;
+    }
 }
 
 static ADDRESS: Set = set(&[b"0123456789abcdefABCDEF.:"]);
@@ -229,9 +247,12 @@ pub fn host_port(text: &str) -> Result<(Host<'_>, Option<u16>), Fault> {
 }
 
 fn port(digits: &[u8]) -> Option<u16> {
-    let grow =
-        |port: u16, digit: &u8| digit.is_ascii_digit().then(|| port.checked_mul(10)?.checked_add(u16::from(digit - b'0')))?;
-    if digits.is_empty() { None } else { digits.iter().try_fold(0, grow) }
+    // Leading zeros count for nothing; what is left of more than five digits is too large.
+    let significant = digits.iter().position(|digit| *digit != b'0').map_or(&[][..], |at| &digits[at..]);
+    if digits.is_empty() || significant.len() > 5 || !significant.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    u16::try_from(significant.iter().fold(0, |port, digit| port * 10 + u32::from(digit - b'0'))).ok()
 }
 
 fn same_host(left: Option<Host<'_>>, right: Option<Host<'_>>) -> bool {

@@ -2,6 +2,7 @@
 
 use super::address::bare_instance;
 use crate::wire::Fault;
+use crate::wire::sip::set::first_of;
 use crate::wire::sip::uri::Params;
 
 /// One Accept-Contact value (RFC 3841 9.2): `*` and feature parameters.
@@ -45,13 +46,13 @@ impl<'a> MediaType<'a> {
     /// When there is no slash between type and subtype.
     pub fn parse(text: &'a str) -> Result<Self, Fault> {
         let at = memchr::memchr(b';', text.as_bytes()).unwrap_or(text.len());
-        let essence = text[..at].trim();
-        match essence.split_once('/') {
-            Some((kind, subtype)) if !kind.trim().is_empty() && !subtype.trim().is_empty() => {
-                Ok(Self { essence, params: Params(&text[at..]) })
-            }
-            _ => Err(Fault::new("media-type", 0, "a type, a slash and a subtype")),
-        }
+        let essence = text[..at].trim_ascii();
+        let slash = first_of([b'/'], essence.as_bytes()).filter(|slash| {
+            let (kind, subtype) = (&essence[..*slash], &essence[slash + 1..]);
+            !kind.trim_ascii_end().is_empty() && !subtype.trim_ascii_start().is_empty()
+        });
+        slash.ok_or(Fault::new("media-type", 0, "a type, a slash and a subtype"))?;
+        Ok(Self { essence, params: Params(&text[at..]) })
     }
 
     /// Whether this is the type `essence`, in any letter case.
