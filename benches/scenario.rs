@@ -13,6 +13,11 @@ use cpmcheck::suite::source::Sources;
 use cpmcheck::suite::{Suite, load_all};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
+/// As the program has it: what is measured is what ships.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn suite() -> Suite {
     load_all(Sources::embedded()).suite
 }

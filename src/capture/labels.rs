@@ -69,6 +69,8 @@ impl Labels {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -77,7 +79,7 @@ mod tests {
             scenario: "group/missed".to_owned(),
             variant: "strict".to_owned(),
             seed: 0x11,
-            policy: [("retry.on-603".to_owned(), "false".to_owned())].into(),
+            policy: Arc::new([("retry.on-603".to_owned(), "false".to_owned())].into()),
             pics: ["msrp-chunking".to_owned()].into(),
             ..Header::default()
         };
