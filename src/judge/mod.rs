@@ -19,7 +19,7 @@ use crate::pattern::{Contents, Names, View};
 use crate::suite::catalogue::{Level, Requirement};
 use crate::time::Instant;
 use crate::trace::correlate::{Correlator, Facts, Head, Symbols};
-use crate::trace::event::{Content, Event, Kind};
+use crate::trace::event::{Content, Event, Kind, Party};
 use crate::trace::{Header, Trace};
 pub use rules::{Breach, Outcome, RuleResult, Setup, holds};
 use verdict::{Certainty, Fault, Finding, FindingKind};
@@ -72,20 +72,47 @@ impl Judge {
         session.finish(&trace.events, trace.ended, trace.complete)
     }
 
+    /// Reads what the header of a trace says.
+    pub fn opening(&self, header: &Header) -> Opening {
+        Opening {
+            iut: header.iut.clone(),
+            correlator: Correlator::new(header),
+            active: self.rules.active(header),
+            notes_bind: rules::policy_of(NOTES, header).is_some_and(|value| crate::policy::same(value, "failure")),
+        }
+    }
+
     /// Begins to judge a trace of which only the header is known.
     pub fn session(&self, header: &Header) -> Session<'_> {
+        self.begin(&self.opening(header))
+    }
+
+    /// Begins to judge a trace with this opening.
+    pub fn begin(&self, opening: &Opening) -> Session<'_> {
         Session {
             judge: self,
-            correlator: Correlator::new(header),
+            correlator: opening.correlator.clone(),
             facts: Vec::with_capacity(USUAL),
             contents: Vec::with_capacity(USUAL),
             names: self.names.clone(),
             learnt: Vec::new(),
-            rules: rules::Run::new(&self.rules, header, self.setup),
+            rules: rules::Run::new(&self.rules, &opening.iut, Arc::clone(&opening.active), self.setup),
             invariants: invariants::Run::new(self.setup.late),
-            notes_bind: rules::policy_of(NOTES, header).is_some_and(|value| crate::policy::same(value, "failure")),
+            notes_bind: opening.notes_bind,
         }
     }
+}
+
+/// What the header of a trace means to a judge. Traces with the same address book, policy and claims
+/// open alike.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    iut: Party,
+    /// That has seen nothing yet.
+    correlator: Correlator,
+    /// By number of a rule: whether its condition holds.
+    active: Arc<[bool]>,
+    notes_bind: bool,
 }
 
 /// What there is to judge: the events so far, what is known of each, what was decoded of each.

@@ -48,6 +48,7 @@ struct Prepared<'a> {
     variant: &'a str,
     ground: OnceLock<Arc<Ground>>,
     plan: OnceLock<Arc<Plan<'a>>>,
+    opening: OnceLock<judge::Opening>,
 }
 
 /// What is common to all scenarios of a run.
@@ -109,8 +110,8 @@ impl<'a> Course<'a> {
         let variants = |scenario: &'a Scenario| scenario.variants.iter().map(move |variant| (scenario, variant));
         let prepared = suite.scenarios.iter().flat_map(variants);
         let prepared = prepared.map(|(scenario, variant)| {
-            let (ground, plan) = (OnceLock::new(), OnceLock::new());
-            Prepared { scenario, variant: &variant.name, ground, plan }
+            let (ground, plan, opening) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+            Prepared { scenario, variant: &variant.name, ground, plan, opening }
         });
         let mut prepared: Vec<_> = prepared.collect();
         prepared.sort_by(|one, two| one.key().cmp(&two.key()));
@@ -184,6 +185,14 @@ impl<'a> Course<'a> {
         let Some(known) = self.prepared(job) else { return anew() };
         let plan = known.plan.get_or_init(|| Arc::new(Plan::of(known.scenario, &holds, job.seed)));
         if plan.is_drawn() { anew() } else { Arc::clone(plan) as Arc<Plan<'j>> }
+    }
+
+    /// The court as a job of this header begins. Only in the simulator every run has the same addresses.
+    pub(super) fn session(&self, job: &Job<'_>, header: &Header) -> judge::Session<'_> {
+        match self.prepared(job).filter(|_| matches!(self.target, Target::Reference)) {
+            Some(known) => self.judge.begin(known.opening.get_or_init(|| self.judge.opening(header))),
+            None => self.judge.session(header),
+        }
     }
 
     /// The world of a job, and the ground on which it stands.

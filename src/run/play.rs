@@ -145,7 +145,7 @@ impl<'c, 'a: 'c> Player<'c, 'a> {
             course,
             script,
             listed: &job.scenario.requirements,
-            session: course.judge.session(&header),
+            session: course.session(job, &header),
             settle: job.scenario.settle.unwrap_or_else(|| course.usual_settle(world.timing())),
             world,
             header,

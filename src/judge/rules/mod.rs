@@ -28,6 +28,7 @@ mod relay;
 mod shape;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -38,6 +39,7 @@ use crate::suite::catalogue::{Per, Requirement};
 use crate::time::Instant;
 use crate::trace::Header;
 use crate::trace::correlate::Facts;
+use crate::trace::event::Party;
 use atom::{Atoms, PLACES, Verdicts};
 use cell::{Cell, Docket, Hit, Moment, Timer};
 pub use condition::holds;
@@ -158,6 +160,12 @@ impl Rules {
         requirement.rules.len()
     }
 
+    /// By number of a rule: whether its condition holds in a trace with this header.
+    pub(super) fn active(&self, header: &Header) -> Arc<[bool]> {
+        let is_active = |shape: &Shape| shape.rule.condition.as_ref().is_none_or(|condition| holds(condition, header));
+        self.shapes.iter().map(is_active).collect()
+    }
+
     fn axis(&mut self, parts: &Parts) -> usize {
         self.axes.iter().position(|known| known == parts).unwrap_or_else(|| {
             self.axes.push(parts.clone());
@@ -239,7 +247,7 @@ impl State {
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     /// By number of a rule: whether its condition holds in this run.
-    active: Vec<bool>,
+    active: Arc<[bool]>,
     states: Vec<State>,
     cells: Cells,
     axes: Vec<Axis>,
@@ -253,16 +261,14 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(rules: &Rules, header: &Header, setup: Setup) -> Self {
+    pub(super) fn new(rules: &Rules, iut: &Party, active: Arc<[bool]>, setup: Setup) -> Self {
         let axes = rules.axes.iter().map(Axis::of).collect();
         let states = rules.shapes.iter().map(|_| State::default()).collect();
         let (cells, verdicts) = (Cells::with_capacity(rules.shapes.len()), Verdicts::default());
-        let is_active = |shape: &Shape| shape.rule.condition.as_ref().is_none_or(|condition| holds(condition, header));
-        let active: Vec<bool> = rules.shapes.iter().map(is_active).collect();
         let (fits, deadlines) = (Vec::new(), BTreeSet::new());
         let mut run = Self { active, states, cells, axes, verdicts, fits, weighed: 0, deadlines, setup };
-        let nowhere = Facts::between(header.iut.clone(), header.iut.clone());
-        for ((shape, state), active) in rules.shapes.iter().zip(&mut run.states).zip(&run.active) {
+        let nowhere = Facts::between(iut.clone(), iut.clone());
+        for ((shape, state), active) in rules.shapes.iter().zip(&mut run.states).zip(&*run.active) {
             if *active && shape.parts.is_empty() && shape.starts_by_itself() {
                 let mut cell = Cell::new(shape);
                 cell.start(shape, u32::MAX);

@@ -12,6 +12,7 @@ mod places;
 mod transactions;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -176,7 +177,8 @@ impl Facts {
 #[derive(Clone, Debug)]
 pub struct Correlator {
     iut: Party,
-    places: Places,
+    /// What the header says; shared by all that read traces with the same.
+    places: Arc<Places>,
     symbols: Symbols,
     transactions: Transactions,
     dialogs: Dialogs,
@@ -199,7 +201,7 @@ impl Correlator {
         let mut symbols = Symbols::default();
         Self {
             iut: header.iut.clone(),
-            places: Places::of(&header.book),
+            places: Arc::new(Places::of(&header.book)),
             groups: Groups::of(&header.book, &mut symbols),
             symbols,
             transactions: Transactions::default(),
