@@ -32,11 +32,11 @@ impl<'a> Head<'a> {
             call_id: message.call_id(),
             cseq,
             via,
-            branch: via.and_then(|via| via.branch()),
+            branch: message.branch(),
             from,
-            from_tag: from.and_then(|from| from.tag()),
+            from_tag: message.from_tag().filter(|_| from.is_some()),
             to,
-            to_tag: to.and_then(|to| to.tag()),
+            to_tag: message.to_tag().filter(|_| to.is_some()),
             contact: message.contact().ok(),
         }
     }
