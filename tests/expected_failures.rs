@@ -148,6 +148,38 @@ fn machines_are_told_of_waivers_too() {
     assert!(lines.contains("\"gate\":\"XFAIL\"") && lines.contains("\"because\":\"answers 200\""), "{lines}");
 }
 
+#[test]
+fn what_passes_only_when_it_is_tried_again_is_flaky() {
+    let run = Run::of(&["waver"]);
+    let seed = (1..40).map(|seed: u64| seed.to_string()).find(|seed| run.once(&["--seed", seed]).status.code() == Some(1));
+    let seed = seed.expect("a seed under which it fails");
+    let flaky = run.once(&["--seed", &seed, "--retries", "10"]);
+    let said = text(&flaky);
+    assert_eq!(flaky.status.code(), Some(1), "{said}");
+    assert!(said.contains("FLAKY  group/waver") && said.contains("passed in attempt"), "{said}");
+    assert!(said.contains("exit 1 (conformance): 1 FLAKY") && said.ends_with("0 passed, 1 failed\n"), "{said}");
+    assert!(said.contains(&format!("--seed {:#x}", seed.parse::<u64>().expect("a seed"))), "the failure can be repeated: {said}");
+    let accepted = run.once(&["--seed", &seed, "--retries", "10", "--flaky-result", "pass"]);
+    let said = text(&accepted);
+    assert!(accepted.status.success() && said.contains("FLAKY  group/waver") && said.ends_with("1 passed, 0 failed\n"), "{said}");
+    let again = text(&run.once(&["--seed", &seed, "--retries", "10"]));
+    assert_eq!(again, text(&flaky), "retries hang on the seed alone");
+}
+
+#[test]
+fn what_fails_every_time_is_no_flaky_one() {
+    let output = Run::of(&["fail"]).go(&["--retries", "2"]);
+    let said = text(&output);
+    assert!(output.status.code() == Some(1) && said.contains("1 FAIL") && !said.contains("FLAKY"), "{said}");
+}
+
+#[test]
+fn an_entry_for_another_version_says_nothing() {
+    let when = format!("{FAILS}  when: {{ target-version: \">=4.2\" }}\n  until: 2020-01-01\n");
+    let output = Run::of(&["fail"]).expecting(&when).go(&[]);
+    assert_eq!(output.status.code(), Some(1), "nobody says which version the reference has: {}", complaint(&output));
+}
+
 /// A suite, what is expected and what is claimed.
 struct Run {
     dir: tempfile::TempDir,
@@ -169,11 +201,17 @@ impl Run {
     }
 
     fn expecting(self, text: &str) -> Self {
-        self.with("--expected-failures", "expect.yaml", text)
+        self.with("--expectations", "expect.yaml", text)
     }
 
     fn claiming(self, text: &str) -> Self {
         self.with("--pics", "pics.yaml", text)
+    }
+
+    /// A run under a seed that is among the arguments.
+    fn once(&self, arguments: &[&str]) -> Output {
+        let mut command = run(self.dir.path(), &["--update", "none"]);
+        command.current_dir(self.beside.path()).args(&self.arguments).args(arguments).output().expect("the program")
     }
 
     fn go(&self, arguments: &[&str]) -> Output {

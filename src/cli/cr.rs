@@ -107,7 +107,7 @@ fn side(name: Option<&str>, (flag, pairs): (&str, &[String]), args: &Args, conso
     let policy = policies(flag, pairs, console)?;
     let (sources, dir) = match name {
         Some(name) if Path::new(name).join("suite.yaml").is_file() => {
-            SuiteArgs { suite: Some(PathBuf::from(name)) }.sources(console)?
+            SuiteArgs { suite: Some(PathBuf::from(name)), ..SuiteArgs::default() }.sources(console)?
         }
         Some(name) => (revision(name, args, console)?, None),
         None => args.suite.sources(console)?,

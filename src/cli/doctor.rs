@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
 }
 
 fn examine(args: &Args, console: &Console) -> Result<Exit, Exit> {
-    let mut loaded = args.suite.load(console)?;
+    let mut loaded = args.suite.configured(args.target.config.as_deref()).load(console)?;
     let scenarios = count(loaded.suite.scenarios.len(), "scenario");
     let mut checks = vec![Check::fine("suite", format!("{}: {scenarios}, no mistake", loaded.suite.sources.origin))];
     let chosen = args.target.choose(&mut loaded.suite, console)?;
@@ -51,7 +51,7 @@ fn examine(args: &Args, console: &Console) -> Result<Exit, Exit> {
         checks.push(claims);
         let banner = chosen.register.banner(loaded.suite.scenarios.len());
         let expected = if chosen.register.is_empty() { "none".to_owned() } else { banner.trim().to_owned() };
-        checks.push(Check::fine("expected failures", expected));
+        checks.push(Check::fine("expectations", expected));
         checks.extend(doctor::machine());
         checks.extend(doctor::target(foreign));
     } else {

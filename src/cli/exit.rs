@@ -81,6 +81,7 @@ XPASS   passed, and an expected failure says that it fails              exit 1
 XDIFF   failed otherwise than an expected failure says                  exit 1
 UNSUP   the IUT says that it cannot (405, 489, 501), as was declared    skipped, counted
 UNSUP!  the IUT says that it cannot, and nobody declared that           exit 1
+FLAKY   failed, and passed when --retries tried it again                exit 1 (--flaky-result pass: passed, counted)
 NOTRUN  inconclusive: a deadline was still open, a control failed, the run was stopped   exit 6
 ERROR   the harness, the environment or the scenario is at fault        exit 3, 7 or 70
 SKIP    left out by --skip, or played by the simulator only             skipped
@@ -88,7 +89,7 @@ N/A     left out: the target does not offer what it needs               skipped,
 UNSUP   left out: the PICS file does not claim what it needs            skipped, with the reason
 
 Every verdict but PASS says who is at fault: IUT, scenario, environment or harness.
-The last line of a run counts PASS, INFO and WARN as passed, SKIP, N/A, UNSUP and XFAIL as skipped, the rest as failed.
+The last line of a run counts PASS, INFO, WARN and accepted FLAKY as passed, SKIP, N/A, UNSUP and XFAIL as skipped, the rest as failed.
 ";
 
 const SELECTORS: &str = "\

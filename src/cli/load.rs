@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Console, Exit};
 use crate::suite::diagnostics::{Look, Severity, render};
 use crate::suite::source::Sources;
+use crate::suite::targets;
 use crate::suite::{Suite, load_all};
 
 /// Which suite.
@@ -13,6 +14,9 @@ pub(super) struct SuiteArgs {
     /// A suite folder, in place of the built-in suite or of scenarios/*/ below the working directory
     #[arg(long, value_name = "DIR", env = "CPMCHECK_SUITE", hide_env = true, help_heading = "Suite")]
     pub(super) suite: Option<PathBuf>,
+    /// The configuration of the command, which may name a suite.
+    #[arg(skip)]
+    pub(super) config: Option<PathBuf>,
 }
 
 /// A suite that can be used, and the folder that it came from.
@@ -25,10 +29,23 @@ pub(super) struct Loaded {
 }
 
 impl SuiteArgs {
+    /// The same, for a command whose configuration is not the one of the working directory.
+    pub(super) fn configured(&self, config: Option<&Path>) -> Self {
+        Self { config: config.map(Path::to_path_buf), ..self.clone() }
+    }
+
+    /// What the configuration says. Its mistakes are told by commands that need a target.
+    fn told(&self) -> Option<PathBuf> {
+        let path = self.config.clone().or_else(super::targets::upward)?;
+        let text = std::fs::read_to_string(&path).ok()?;
+        let suite = targets::configuration(&path.display().to_string(), text).value.suite?;
+        Some(path.parent().unwrap_or(Path::new("")).join(suite))
+    }
+
     /// The text of the suite and its folder.
     pub(super) fn sources(&self, console: &Console) -> Result<(Sources, Option<PathBuf>), Exit> {
-        let dir = match &self.suite {
-            Some(dir) if dir.join("suite.yaml").is_file() => Some(dir.clone()),
+        let dir = match self.suite.clone().or_else(|| self.told()) {
+            Some(dir) if dir.join("suite.yaml").is_file() => Some(dir),
             Some(dir) => {
                 console.talk(&format!(
                     "error[U0006]: {} is no suite: it holds no suite.yaml\n   = note        nothing was run; exit 2\n",

@@ -11,6 +11,7 @@ mod coverage;
 mod cr;
 mod doctor;
 mod exit;
+mod expect;
 mod explain;
 mod inspect;
 mod judge;
@@ -21,6 +22,7 @@ mod load;
 mod progress;
 mod publish;
 mod reporters;
+mod retry;
 mod review;
 mod revisions;
 mod run;
@@ -90,6 +92,9 @@ enum Command {
     Reject(review::DecideArgs),
     /// Which requirements are linked, shown and proven
     Coverage(coverage::Args),
+    /// The expected failures of a target: list, update, prune
+    #[command(subcommand)]
+    Expect(expect::Command),
     /// What a change request changes: requirements, flows, verdicts, coverage
     #[command(subcommand)]
     Cr(cr::Command),
@@ -133,6 +138,7 @@ Review:
   reject       Reject changed traces
 Spec:
   coverage     Which requirements are linked, shown and proven
+  expect       The expected failures of a target: list, update, prune
   cr           What a change request changes: requirements, flows, verdicts, coverage
   publish      Write the conformance report of the reference PF
 Traffic:
@@ -197,6 +203,7 @@ fn dispatch(command: Command, console: &Console) -> Exit {
         Command::Accept(args) => review::accept(&args, console),
         Command::Reject(args) => review::reject(&args, console),
         Command::Coverage(args) => coverage::run(&args, console),
+        Command::Expect(command) => command.run(console),
         Command::Cr(command) => command.run(console),
         Command::Publish(args) => publish::run(&args, console),
         Command::Selftest(args) => selftest::run(&args, console),

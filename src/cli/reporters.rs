@@ -141,6 +141,7 @@ pub(super) fn summary(
             "verdict": outcome.verdict.name(),
             "gate": outcome.gate.name(),
             "expected": outcome.expected.as_ref().map(crate::report::jsonl::expected),
+            "remark": outcome.remark,
             "requirements": outcome.requirements,
             "findings": outcome.findings.iter().map(|finding| json!({
                 "kind": finding.kind.to_string(),

@@ -9,6 +9,7 @@ use super::knobs::policies;
 use super::load::{Loaded, SuiteArgs, count};
 use super::progress::{Bar, Progress};
 use super::reporters::{Files, Reporter};
+use super::retry::RetryArgs;
 use super::selection::SelectionArgs;
 use super::signals::Signals;
 use super::snapshots::{self, Update};
@@ -38,15 +39,20 @@ pub(super) struct Args {
     #[command(flatten)]
     gates: GateArgs,
     #[command(flatten)]
+    retries: RetryArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
+
+/// How many times faster than the clock on the wall a run against our own PF goes.
+pub(super) const SPEED: f64 = 5.0;
 
 /// How scenarios are played.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Course")]
 pub(super) struct CourseArgs {
     /// How many times faster than the clock on the wall a run against self: goes
-    #[arg(long, value_name = "F", default_value_t = 5.0, value_parser = speed, env = "CPMCHECK_SPEED", hide_env = true)]
+    #[arg(long, value_name = "F", default_value_t = SPEED, value_parser = speed, env = "CPMCHECK_SPEED", hide_env = true)]
     speed: f64,
     /// The seed of everything random [default: the suite's]
     #[arg(long, value_name = "N", value_parser = seed, env = "CPMCHECK_SEED", hide_env = true)]
@@ -212,7 +218,7 @@ pub(super) fn run(args: &Args, console: &Console) -> Exit {
 
 fn prepare(args: &Args, console: &Console) -> Result<Exit, Exit> {
     let policy = policies("--policy", &args.course.policy, console)?;
-    let mut loaded = args.suite.load(console)?;
+    let mut loaded = args.suite.configured(args.target.config.as_deref()).load(console)?;
     let chosen = args.target.choose(&mut loaded.suite, console)?;
     let target = chosen.target();
     let (selection, mut selected) = args.selection.apply(&loaded.suite, console)?;
@@ -259,8 +265,8 @@ fn flags(args: &Args) -> String {
             let _ = write!(flags, " {flag} {}", path.display());
         }
     }
-    for path in &args.target.expected_failures {
-        let _ = write!(flags, " --expected-failures {}", path.display());
+    for path in &args.target.expectations {
+        let _ = write!(flags, " --expectations {}", path.display());
     }
     if args.course.timeout_scale != 1.0 {
         let _ = write!(flags, " --timeout-scale {}", args.course.timeout_scale);
@@ -314,7 +320,7 @@ impl Session<'_> {
         let clock = super::clock::Stopwatch::start();
         let jobs = jobs(&self.selected.scenarios, self.seed, self.args.course.repeat);
         let suite = &self.loaded.suite;
-        self.say(&terminal::opening(suite, self.selected.scenarios.len(), self.seed, &self.target_name()));
+        self.say(&terminal::opening(suite, self.selected.scenarios.len(), self.seed, &self.chosen.title()));
         if !self.chosen.register.is_empty() {
             self.say(&self.chosen.register.banner(suite.scenarios.len()));
         }
@@ -350,7 +356,7 @@ impl Session<'_> {
             KeepArg::RetainOnFailure => Keep::RetainOnFailure,
         };
         let names: Vec<String> = jobs.iter().map(job_name).collect();
-        let target = self.target_name();
+        let target = self.chosen.title();
         let opening = crate::report::jsonl::Opening {
             title: &self.loaded.suite.defaults.title,
             suite_hash: &super::reporters::suite_hash(&self.loaded.suite),
@@ -387,11 +393,13 @@ impl Session<'_> {
         (outcomes, left)
     }
 
-    /// Plays a job, and holds what came of it against what is expected.
+    /// Plays a job, again if that is asked for, and holds what came of it against what is expected.
     fn one(&self, job: &Job<'_>) -> Outcome {
-        let mut outcome = self.course.play(job);
-        self.chosen.register.judge(&mut outcome, self.chosen.target().foreign().is_some());
-        outcome
+        self.args.retries.play(job, |job| {
+            let mut outcome = self.course.play(job);
+            self.chosen.register.judge(&mut outcome, self.chosen.target().foreign().is_some());
+            outcome
+        })
     }
 
     /// How many times faster than the clock on the wall time goes on sockets.
@@ -399,18 +407,11 @@ impl Session<'_> {
         speed_of(self.chosen.target(), self.args)
     }
 
-    /// The target, with its version if that is told.
-    fn target_name(&self) -> String {
-        let target = self.chosen.target();
-        let version = target.foreign().and_then(|foreign| foreign.target.version.as_deref());
-        version.map_or_else(|| target.to_string(), |version| format!("{target} {version}"))
-    }
-
     fn show(&self, outcome: &Outcome) {
         let level = self.args.output.status_level;
         let wanted = match outcome.gate {
             Gate::Pass | Gate::Info => StatusLevel::All,
-            Gate::Warn | Gate::Waived | Gate::Unsupported => StatusLevel::Warn,
+            Gate::Warn | Gate::Unsteady | Gate::Waived | Gate::Unsupported => StatusLevel::Warn,
             _ => StatusLevel::Fail,
         };
         if level < wanted {

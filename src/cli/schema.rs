@@ -5,7 +5,7 @@ use super::{Console, Exit};
 /// Arguments of `schema`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// scenario, suite or requirements
+    /// scenario, suite, requirements, config, identities, pics or expectations
     name: String,
 }
 

@@ -10,7 +10,7 @@ use crate::run::plan::Selected;
 use crate::run::target::{BUILT_IN, Target};
 use crate::suite::Suite;
 use crate::suite::diagnostics::{Look, nearest, render};
-use crate::suite::targets::{self, Configuration, Document, Pics};
+use crate::suite::targets::{self, Configuration, Document, Entry, Pics};
 
 /// The name of the configuration.
 const FILE: &str = "cpmcheck.toml";
@@ -30,8 +30,8 @@ pub(super) struct TargetArgs {
     #[arg(long, value_name = "FILE", env = "CPMCHECK_PICS", hide_env = true)]
     pub(super) pics: Option<PathBuf>,
     /// Which failures are expected of it, in place of the target's files
-    #[arg(long, value_name = "FILE", env = "CPMCHECK_EXPECTED_FAILURES", hide_env = true, value_delimiter = ',')]
-    pub(super) expected_failures: Vec<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "CPMCHECK_EXPECTATIONS", hide_env = true, value_delimiter = ',')]
+    pub(super) expectations: Vec<PathBuf>,
 }
 
 /// A target, ready to be run against.
@@ -46,6 +46,13 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
+    /// The target with its version, if that is told.
+    pub(super) fn title(&self) -> String {
+        let target = self.target();
+        let version = target.foreign().and_then(|foreign| foreign.target.version.as_deref());
+        version.map_or_else(|| target.to_string(), |version| format!("{target} {version}"))
+    }
+
     /// The target.
     pub(super) fn target(&self) -> Target<'_> {
         match &self.foreign {
@@ -55,49 +62,91 @@ impl Chosen {
     }
 }
 
+/// A target, with its files of expected failures as they are, right or wrong.
+#[derive(Debug)]
+pub(super) struct Survey {
+    /// The target.
+    pub(super) chosen: Chosen,
+    /// The paths of the files.
+    pub(super) files: Vec<PathBuf>,
+    /// What is in them, in the same order.
+    pub(super) documents: Vec<Document<Vec<Entry>>>,
+}
+
+/// What is told of a target before its claims and expectations are read.
+struct Told {
+    foreign: Option<Foreign>,
+    pics: Option<PathBuf>,
+    expectations: Vec<PathBuf>,
+}
+
 impl TargetArgs {
     /// Reads everything about the target, and puts its identities into the suite. Mistakes are shown
     /// and end the command.
     pub(super) fn choose(&self, suite: &mut Suite, console: &Console) -> Result<Chosen, Exit> {
-        let foreign = if Target::built_in(&self.target).is_some() { None } else { Some(self.foreign(suite, console)?) };
-        let told = foreign.as_ref().map(|foreign| &foreign.target);
-        let pics = self.pics.clone().or_else(|| told.and_then(|target| target.pics.clone()));
-        let pics = pics.map(|path| claims(&path, suite, console)).transpose()?;
-        let mut files = self.expected_failures.clone();
-        if let (Some(target), true) = (told, files.is_empty()) {
-            files.clone_from(&target.expected_failures);
-        }
-        let none = Pics::default();
-        let version = told.and_then(|target| target.version.as_deref());
-        let against = Against { suite, pics: pics.as_ref().unwrap_or(&none), version, today: super::clock::today() };
-        let register = expected(&files, &against, console)?;
-        Ok(Chosen { name: self.target.clone(), foreign, pics, register })
+        let survey = self.survey(suite, console, &|path| read(path, console, Exit::Input))?;
+        // All files are told before the command ends.
+        let told: Vec<Result<(), Exit>> = survey.documents.iter().map(|document| told(document, console, Exit::Input)).collect();
+        told.into_iter().collect::<Result<Vec<()>, Exit>>()?;
+        Ok(survey.chosen)
     }
 
-    fn foreign(&self, suite: &mut Suite, console: &Console) -> Result<Foreign, Exit> {
-        let (path, configuration) = self.configuration(console)?;
-        let Some(target) = configuration.value.target(&self.target) else {
-            let known: Vec<&str> = configuration.value.targets.iter().map(|target| target.name.as_str()).chain(BUILT_IN).collect();
-            let near = nearest(&self.target, known.iter().copied()).map(|near| format!("   = similar     {near}\n"));
-            console.talk(&format!(
-                "error[U0031]: {} has no target `{}`\n{}   = known       {}\n   = note        nothing was run; exit 2\n",
-                path.display(),
-                self.target,
-                near.unwrap_or_default(),
-                known.join(", ")
-            ));
-            return Err(Exit::Usage);
-        };
-        let mistakes = targets::check_names(target, suite);
-        if !mistakes.is_empty() {
-            console.talk(&render(&mistakes, &configuration.sources, Look::Full { colour: true }));
-            return Err(Exit::Usage);
+    /// The same, for who has to see what is wrong with files of expected failures, and gets at them
+    /// in a way of its own.
+    pub(super) fn survey(
+        &self,
+        suite: &mut Suite,
+        console: &Console,
+        open: &dyn Fn(&Path) -> Result<String, Exit>,
+    ) -> Result<Survey, Exit> {
+        let told = self.told(suite, console)?;
+        let pics = self.pics.clone().or(told.pics);
+        let pics = pics.map(|path| claims(&path, suite, console)).transpose()?;
+        let files = if self.expectations.is_empty() { told.expectations } else { self.expectations.clone() };
+        let none = Pics::default();
+        let version = told.foreign.as_ref().and_then(|foreign| foreign.target.version.as_deref());
+        let against = Against { suite, pics: pics.as_ref().unwrap_or(&none), version, today: super::clock::today() };
+        let document = |path: &PathBuf| Ok(targets::expectations(&path.display().to_string(), open(path)?));
+        let mut documents = files.iter().map(document).collect::<Result<Vec<_>, Exit>>()?;
+        let register = Register::new(&mut documents, &against);
+        let chosen = Chosen { name: self.target.clone(), foreign: told.foreign, pics, register };
+        Ok(Survey { chosen, files, documents })
+    }
+
+    /// What the configuration says of the target. One that is built in needs none.
+    fn told(&self, suite: &mut Suite, console: &Console) -> Result<Told, Exit> {
+        let built_in = Target::built_in(&self.target).is_some();
+        if built_in && self.config.is_none() && upward().is_none() {
+            return Ok(Told { foreign: None, pics: None, expectations: Vec::new() });
         }
-        let mut target = target.clone();
-        target.adapt(&mut suite.defaults);
+        let (path, configuration) = self.configuration(console)?;
+        let found = configuration.value.target(&self.target).cloned();
+        let Some(mut target) = found.or_else(|| built_in.then(targets::Target::default)) else {
+            return Err(self.unknown(&path, &configuration.value, console));
+        };
         settle(&mut target, path.parent().unwrap_or(Path::new("")));
+        if let Some(path) = &target.identities {
+            let document = targets::identities(&path.display().to_string(), read(path, console, Exit::Usage)?, suite);
+            told(&document, console, Exit::Usage)?;
+            document.value.adapt(&mut suite.defaults);
+        }
+        let (pics, expectations) = (target.pics.clone(), target.expectations.clone());
         // A target without an address of its PF was refused above.
-        Foreign::new(target).ok_or(Exit::Usage)
+        let foreign = if built_in { None } else { Some(Foreign::new(target).ok_or(Exit::Usage)?) };
+        Ok(Told { foreign, pics, expectations })
+    }
+
+    fn unknown(&self, path: &Path, configuration: &Configuration, console: &Console) -> Exit {
+        let known: Vec<&str> = configuration.targets.iter().map(|target| target.name.as_str()).chain(BUILT_IN).collect();
+        let near = nearest(&self.target, known.iter().copied()).map(|near| format!("   = similar     {near}\n"));
+        console.talk(&format!(
+            "error[U0031]: {} has no target `{}`\n{}   = known       {}\n   = note        nothing was run; exit 2\n",
+            path.display(),
+            self.target,
+            near.unwrap_or_default(),
+            known.join(", ")
+        ));
+        Exit::Usage
     }
 
     /// The configuration and its path; mistakes are shown and end the command.
@@ -128,8 +177,8 @@ pub(super) fn upward() -> Option<PathBuf> {
 /// shell would.
 fn settle(target: &mut targets::Target, folder: &Path) {
     let tls = &mut target.tls;
-    let files = [&mut tls.certificate, &mut tls.key, &mut tls.trusted, &mut target.pics].into_iter().flatten();
-    for path in files.chain(&mut target.expected_failures) {
+    let files = [&mut tls.certificate, &mut tls.key, &mut tls.trusted, &mut target.pics, &mut target.identities];
+    for path in files.into_iter().flatten().chain(&mut target.expectations) {
         *path = folder.join(&*path);
     }
     let control = &mut target.control;
@@ -145,19 +194,6 @@ fn claims(path: &Path, suite: &Suite, console: &Console) -> Result<Pics, Exit> {
     let document = targets::pics(&path.display().to_string(), text, suite);
     told(&document, console, Exit::Input)?;
     Ok(document.value)
-}
-
-fn expected(files: &[PathBuf], against: &Against<'_>, console: &Console) -> Result<Register, Exit> {
-    let mut documents = Vec::new();
-    for path in files {
-        let text = read(path, console, Exit::Input)?;
-        documents.push(targets::expectations(&path.display().to_string(), text));
-    }
-    let register = Register::new(&mut documents, against);
-    // All files are told before the command ends.
-    let told: Vec<Result<(), Exit>> = documents.iter().map(|document| told(document, console, Exit::Input)).collect();
-    told.into_iter().collect::<Result<Vec<()>, Exit>>()?;
-    Ok(register)
 }
 
 /// Entries that are about nothing that this run plays; only a run of the whole suite can tell.
@@ -194,7 +230,7 @@ fn told<T>(document: &Document<T>, console: &Console, exit: Exit) -> Result<(), 
     Err(exit)
 }
 
-fn read(path: &Path, console: &Console, exit: Exit) -> Result<String, Exit> {
+pub(super) fn read(path: &Path, console: &Console, exit: Exit) -> Result<String, Exit> {
     std::fs::read_to_string(path).map_err(|why| {
         console.talk(&format!(
             "error[U0032]: {} cannot be read: {why}\n   = note        nothing was run; exit {exit}\n",

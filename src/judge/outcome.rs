@@ -97,7 +97,7 @@ impl Exit {
         match self {
             Self::Ok => "all gates passed",
             Self::Conformance => {
-                "the IUT broke a SHALL (or what --fail-on names), passed what is expected to fail, or coverage was lost"
+                "the IUT broke a SHALL (or what --fail-on names), passed what is expected to fail, is flaky, or coverage was lost"
             }
             Self::Usage => "a flag is wrong, or a selector is unknown or matches nothing",
             Self::Input => "a scenario, the catalogue, a run file, a PICS file or an expected failure is invalid or stale",
@@ -133,6 +133,8 @@ pub enum Gate {
     Info,
     /// Passed; a SHOULD or a NOTE was broken.
     Warn,
+    /// It failed, passed when it was tried again, and that is accepted.
+    Unsteady,
     /// It failed as was expected.
     Waived,
     /// The IUT says that it cannot, as was expected.
@@ -143,6 +145,8 @@ pub enum Gate {
     Otherwise,
     /// The IUT says that it cannot, and nobody declared that.
     Undeclared,
+    /// It failed, and passed when it was tried again.
+    Flaky,
     /// A SHALL was broken.
     Fail,
     /// It could not be decided, or did not run.
@@ -163,6 +167,7 @@ impl Gate {
             Self::Surprise => "XPASS",
             Self::Otherwise => "XDIFF",
             Self::Undeclared => "UNSUP!",
+            Self::Unsteady | Self::Flaky => "FLAKY",
             Self::Fail => "FAIL",
             Self::NotRun => "NOTRUN",
             Self::Error => "ERROR",
@@ -171,7 +176,7 @@ impl Gate {
 
     /// Whether the last line counts it as passed.
     pub const fn passes(self) -> bool {
-        matches!(self, Self::Pass | Self::Info | Self::Warn)
+        matches!(self, Self::Pass | Self::Info | Self::Warn | Self::Unsteady)
     }
 
     /// Whether it is declared and gates nothing; the last line counts it as skipped.
@@ -313,6 +318,8 @@ pub struct Outcome {
     pub took: Duration,
     /// What was expected of it, if anything was.
     pub expected: Option<Expected>,
+    /// Why the gate is what it is, where neither findings nor `expected` tell.
+    pub remark: String,
 }
 
 /// An expected failure that was about an outcome.
@@ -482,7 +489,8 @@ impl Reasons {
     /// The reasons that `totals` give.
     pub fn of(totals: &Totals) -> Self {
         let mut reasons = Self::default();
-        let failing = [Gate::Fail, Gate::Surprise, Gate::Otherwise, Gate::Undeclared].map(|gate| (gate, Exit::Conformance));
+        let failing =
+            [Gate::Fail, Gate::Surprise, Gate::Otherwise, Gate::Undeclared, Gate::Flaky].map(|gate| (gate, Exit::Conformance));
         for (gate, exit) in failing.into_iter().chain([(Gate::NotRun, Exit::Incomplete)]) {
             if totals.of(gate) > 0 {
                 reasons.add(exit, format!("{} {gate}", totals.of(gate)));

@@ -112,6 +112,23 @@ fn of_group(difference: &Difference, names: &[String]) -> String {
     out
 }
 
+/// How a file is to change, in the form of `diff -u`.
+pub fn unified(path: &str, old: &str, new: &str) -> String {
+    let diff = similar::TextDiff::from_lines(old, new);
+    let text = diff.unified_diff().context_radius(3).header(path, path).to_string();
+    text.lines().fold(String::new(), |mut out, line| {
+        let shown = visible(line).into_owned();
+        // Writing to a string does not fail.
+        let _ = match line.chars().next() {
+            Some('+') => writeln!(out, "{}", good(shown)),
+            Some('-') => writeln!(out, "{}", bad(shown)),
+            Some('@') => writeln!(out, "{}", faint(shown)),
+            _ => writeln!(out, "{shown}"),
+        };
+        out
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

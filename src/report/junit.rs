@@ -71,14 +71,14 @@ fn text(untrusted: &str) -> String {
 
 fn status(outcome: &Outcome) -> TestCaseStatus {
     let kind = match outcome.gate {
-        Gate::Pass | Gate::Info | Gate::Warn => return TestCaseStatus::success(),
+        Gate::Pass | Gate::Info | Gate::Warn | Gate::Unsteady => return TestCaseStatus::success(),
         _ if outcome.draft => {
             let mut status = TestCaseStatus::skipped();
             status.set_message("draft");
             return status;
         }
         Gate::Waived | Gate::Unsupported => return declared(outcome),
-        Gate::Fail | Gate::NotRun | Gate::Surprise | Gate::Otherwise | Gate::Undeclared => NonSuccessKind::Failure,
+        Gate::Fail | Gate::NotRun | Gate::Surprise | Gate::Otherwise | Gate::Undeclared | Gate::Flaky => NonSuccessKind::Failure,
         Gate::Error => NonSuccessKind::Error,
     };
     let mut status = TestCaseStatus::non_success(kind);
@@ -86,7 +86,8 @@ fn status(outcome: &Outcome) -> TestCaseStatus {
     let difference = outcome.expected.as_ref().map(|expected| expected.difference.clone());
     let first = || outcome.misses.first().map(|miss| miss.title.clone());
     let rule = || outcome.findings.first().map(|finding| format!("{}: {}", finding.id, finding.observed));
-    let message = difference.filter(|difference| !difference.is_empty()).or_else(first).or_else(rule);
+    let remark = || (!outcome.remark.is_empty()).then(|| outcome.remark.clone());
+    let message = difference.filter(|difference| !difference.is_empty()).or_else(remark).or_else(first).or_else(rule);
     status.set_message(text(&message.unwrap_or_default()));
     let lines: Vec<String> = outcome
         .findings

@@ -52,7 +52,7 @@ pub fn of_gate<T>(gate: Gate, text: T) -> Painted<T> {
     match gate {
         Gate::Pass => good(text),
         Gate::Info => Painted("", text),
-        Gate::Warn | Gate::Waived | Gate::Unsupported => odd(text),
-        Gate::Surprise | Gate::Otherwise | Gate::Undeclared | Gate::Fail | Gate::NotRun | Gate::Error => bad(text),
+        Gate::Warn | Gate::Unsteady | Gate::Waived | Gate::Unsupported => odd(text),
+        Gate::Surprise | Gate::Otherwise | Gate::Undeclared | Gate::Flaky | Gate::Fail | Gate::NotRun | Gate::Error => bad(text),
     }
 }

@@ -91,6 +91,9 @@ pub fn block(outcome: &Outcome, setting: &Setting<'_>) -> String {
     if let Some(expected) = &outcome.expected {
         out.push_str(&expectation(expected));
     }
+    if !outcome.remark.is_empty() {
+        out.push_str(&note("remark", &outcome.remark));
+    }
     if outcome.gate.fails() && outcome.gate != Gate::Surprise && !outcome.trace.events.is_empty() {
         out.push('\n');
         out.push_str(&ladder(outcome, setting));
@@ -319,16 +322,17 @@ fn declared(outcomes: &[Outcome]) -> String {
 }
 
 fn failures(outcomes: &[Outcome]) -> String {
-    let shown = |outcome: &&Outcome| outcome.gate.fails() || outcome.gate == Gate::Warn;
+    let shown = |outcome: &&Outcome| outcome.gate.fails() || matches!(outcome.gate, Gate::Warn | Gate::Unsteady);
     let listed: Vec<&Outcome> = outcomes.iter().filter(|outcome| !outcome.draft).filter(shown).collect();
     if listed.is_empty() {
         return String::new();
     }
     let mut out = rule("failures and warnings");
     for outcome in listed {
-        if let Some(expected) = outcome.expected.as_ref().filter(|expected| !expected.difference.is_empty()) {
+        let difference = outcome.expected.as_ref().map(|expected| expected.difference.as_str());
+        if let Some(told) = difference.into_iter().chain([outcome.remark.as_str()]).find(|told| !told.is_empty()) {
             let gate = of_gate(outcome.gate, format!("{:<6}", outcome.gate));
-            let _ = writeln!(out, "  {gate} {:<44} {}", visible(&outcome.name()), short(&expected.difference, 140));
+            let _ = writeln!(out, "  {gate} {:<44} {}", visible(&outcome.name()), short(told, 140));
             continue;
         }
         let first = worst(outcome);

@@ -133,7 +133,8 @@ fn inspect_all(text: &str) {
     let expected = Expected { what: "fail", because: said(), issue: said(), place: said(), difference: said() };
     let waived = Outcome { gate: Gate::Waived, repetition: 4, expected: Some(expected.clone()), ..outcome.clone() };
     let surprise = Outcome { gate: Gate::Surprise, repetition: 5, expected: Some(expected), ..outcome.clone() };
-    let outcomes = [outcome.clone(), error, draft, waived, surprise];
+    let flaky = Outcome { gate: Gate::Flaky, repetition: 6, remark: said(), ..outcome.clone() };
+    let outcomes = [outcome.clone(), error, draft, waived, surprise, flaky];
     let skips = [Skip { name: name(text), why: name(text), omission: Omission::NotApplicable }];
     let suite = suite();
     let (totals, mut reasons) = totals(&outcomes);
@@ -334,6 +335,7 @@ fn failed() -> Outcome {
         trace,
         took: Duration::from_millis(1_019),
         expected: None,
+        remark: String::new(),
     }
 }
 

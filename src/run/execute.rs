@@ -325,6 +325,7 @@ impl<'a> Course<'a> {
             trace,
             took,
             expected: None,
+            remark: String::new(),
         };
         if self.compare && job.repetition == 1 && gate.passes() {
             outcome.comparison = self.compared(&outcome);

@@ -27,7 +27,7 @@ struct File {
 }
 
 /// An entry: which file, which of it.
-type At = (usize, usize);
+pub type At = (usize, usize);
 
 /// All expected failures of a target.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,23 @@ pub struct Register {
     files: Vec<File>,
     /// By the name of the case.
     cases: BTreeMap<String, At>,
+    /// The cases of each entry that holds.
+    reach: BTreeMap<At, Vec<String>>,
+    /// By the scenario, a feature that it needs and the target claims in so many words.
+    claims: BTreeMap<String, String>,
+}
+
+/// An entry and the cases that it is about.
+#[derive(Clone, Debug)]
+pub struct Listed<'r> {
+    /// Which it is.
+    pub at: At,
+    /// What it says.
+    pub entry: &'r Entry,
+    /// `FILE:LINE`.
+    pub place: String,
+    /// Its cases; `None` where it is for other versions of the target.
+    pub cases: Option<&'r [String]>,
 }
 
 /// What the entries are checked against.
@@ -54,7 +71,11 @@ impl Register {
     /// Finds the cases of every entry. What is wrong with entries is added to the mistakes of their
     /// documents.
     pub fn new(documents: &mut [Document<Vec<Entry>>], against: &Against<'_>) -> Self {
-        let mut register = Self::default();
+        let claims = against.suite.scenarios.iter().filter_map(|scenario| {
+            let feature = against.pics.claims_for(scenario)?;
+            Some((scenario.id.clone(), feature.to_owned()))
+        });
+        let mut register = Self { claims: claims.collect(), ..Self::default() };
         for (number, document) in documents.iter_mut().enumerate() {
             register.files.push(File { entries: document.value.clone(), sources: document.sources.clone() });
             for (at, entry) in document.value.iter().enumerate() {
@@ -70,6 +91,7 @@ impl Register {
 
     /// Notes the cases of an entry, and tells what is wrong with it.
     fn take(&mut self, at: At, entry: &Entry, against: &Against<'_>) -> Option<Diagnostic> {
+        self.reach.insert(at, Vec::new());
         let cases = match cases(entry, against) {
             Ok(cases) => cases,
             Err(mistake) => return Some(*mistake),
@@ -78,15 +100,41 @@ impl Register {
             let (other, _) = self.entry(*self.cases.get(case)?)?;
             contradiction(entry, other, case)
         });
-        for case in cases {
-            self.cases.entry(case).or_insert(at);
+        for case in &cases {
+            self.cases.entry(case.clone()).or_insert(at);
         }
+        self.reach.insert(at, cases);
         other
     }
 
     fn entry(&self, (file, entry): At) -> Option<(&Entry, &Sources)> {
         let file = self.files.get(file)?;
         Some((file.entries.get(entry)?, &file.sources))
+    }
+
+    /// Every entry, in the order of the files.
+    pub fn entries(&self) -> Vec<Listed<'_>> {
+        let files = self.files.iter().enumerate();
+        let of_file =
+            |(number, file): (usize, &'_ File)| (0..file.entries.len()).map(move |entry| (number, entry)).collect::<Vec<_>>();
+        let all = files.flat_map(of_file);
+        all.filter_map(|at| {
+            let (entry, sources) = self.entry(at)?;
+            let (path, line, _) = sources.locate(entry.place);
+            Some(Listed { at, entry, place: format!("{path}:{line}"), cases: self.reach.get(&at).map(Vec::as_slice) })
+        })
+        .collect()
+    }
+
+    /// The entry that decides about a case.
+    pub fn covering(&self, case: &str) -> Option<(At, &Entry)> {
+        let at = *self.cases.get(case)?;
+        Some((at, self.entry(at)?.0))
+    }
+
+    /// A feature that a scenario needs and the target claims in so many words.
+    pub fn claimed(&self, scenario: &str) -> Option<&str> {
+        self.claims.get(scenario).map(String::as_str)
     }
 
     /// Whether there are entries at all.
@@ -116,6 +164,10 @@ impl Register {
         let Some((entry, sources)) = self.cases.get(&outcome.name()).and_then(|at| self.entry(*at)) else {
             if refuses {
                 outcome.gate = Gate::Undeclared;
+                outcome.remark = match self.claimed(&outcome.scenario) {
+                    Some(feature) => format!("says that it cannot, and feature {feature} is declared true"),
+                    None => "says that it cannot, and neither PICS nor expectations declare that".to_owned(),
+                };
             }
             return;
         };

@@ -20,6 +20,7 @@ pub mod soak;
 mod speak;
 mod tamper;
 pub mod target;
+pub mod waivers;
 mod world;
 
 pub use ground::{acquaintances, names};

@@ -9,6 +9,7 @@ use super::foreign::Foreign;
 use crate::engine::Transport;
 use crate::judge::outcome::Omission;
 use crate::suite::scenario::{Act, Scenario, Step};
+pub use crate::suite::targets::BUILT_IN;
 use crate::suite::targets::Pics;
 
 /// The tag of a scenario that only the simulator can play.
@@ -30,9 +31,6 @@ pub enum Target<'a> {
     /// An implementation that is not ours.
     Foreign(&'a Foreign),
 }
-
-/// The targets that need no configuration.
-pub const BUILT_IN: [&str; 4] = ["reference", "self:udp", "self:tcp", "self:tls"];
 
 impl fmt::Display for Target<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,7 +31,7 @@ pub const CODES: &[Code] = &[
     code(
         "T0002",
         "a setting of a target that means nothing",
-        "An address that is none, a number out of range, an empty command, or a name that is taken. Times are in seconds.",
+        "An address that is none, a number out of range, an empty command, or a kind that the name does not go with. Times are in seconds.",
     ),
     code(
         "T0003",
@@ -39,7 +39,7 @@ pub const CODES: &[Code] = &[
         "Who spoke is told by its address, so every actor that is played has one of its own, and none is the target's. On \
          Linux `ip address add 192.0.2.21/24 dev eth0` adds one to a network card; 127.0.0.0/8 is ours as it is.",
     ),
-    code("T0004", "an unknown user or group", "`users` and `groups` of a target give addresses to those that suite.yaml names."),
+    code("T0004", "an unknown user or group", "`identities` of a target gives addresses to those that suite.yaml names."),
     code(
         "T0005",
         "an unknown name in a PICS file",
@@ -67,6 +67,19 @@ pub const CODES: &[Code] = &[
         "The entry expects `unsupported` where the PICS file claims the feature; one of the two is wrong.",
     ),
     code("T0013", "a date, version or link of an expected failure", "Dates are `2026-12-31`, versions `<4.2`, issues are links."),
+    code(
+        "T0014",
+        "a setting that is not offered",
+        "Other harnesses have it, this one does the same in another way, which is told. It is refused, since a setting that \
+         does nothing would be believed.",
+    ),
+    code("T0015", "another version of cpmcheck is required", "`required-version` of the configuration does not fit this program."),
+    code(
+        "T0016",
+        "an expected failure without a reason",
+        "`expect update` writes TODO where only a person knows the answer. Until somebody says why the failure is accepted and \
+         where it is followed up, the file waives nothing.",
+    ),
     code(
         "Y0001",
         "a file is not YAML",

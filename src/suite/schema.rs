@@ -9,7 +9,7 @@ use super::catalogue::Level;
 use super::flow::{BLOCKS, LEVELS};
 use super::patterns::{PATTERN_WORDS, ROLES, STEP_WORDS, VALUE_WORDS};
 use super::rules::{COUNT_FIELDS, PER, RELAY_FIELDS, RULE_FIELDS, SCOPE_FIELDS, TAMPER_FIELDS};
-use super::{defaults, fragments, resolve, rules};
+use super::{defaults, fragments, resolve, rules, targets};
 use crate::pattern::{PREFIXES, part_fields};
 use crate::policy;
 
@@ -65,23 +65,27 @@ pub fn requirements() -> Value {
     })
 }
 
-/// The schema of this name: `scenario`, `suite` or `requirements`.
+/// The schema of this name.
 pub fn named(name: &str) -> Option<Value> {
     match name {
         "scenario" => Some(scenario()),
         "suite" => Some(suite()),
         "requirements" => Some(requirements()),
+        "config" => Some(targets::schema::config()),
+        "identities" => Some(targets::schema::identities()),
+        "pics" => Some(targets::schema::pics()),
+        "expectations" => Some(targets::schema::expectations()),
         _ => None,
     }
 }
 
 /// The names of all schemas.
-pub const NAMES: [&str; 3] = ["scenario", "suite", "requirements"];
+pub const NAMES: [&str; 7] = ["scenario", "suite", "requirements", "config", "identities", "pics", "expectations"];
 
-type Properties = Map<String, Value>;
+pub(super) type Properties = Map<String, Value>;
 
 /// Properties for each name of a table, in its order.
-fn described(names: &[&str], field: impl Fn(&str) -> Option<(Value, &'static str)>) -> Properties {
+pub(super) fn described(names: &[&str], field: impl Fn(&str) -> Option<(Value, &'static str)>) -> Properties {
     let property = |name: &&str| {
         let (mut schema, text) = field(name)?;
         // Keywords beside a `$ref` are ignored in draft-07, so the reference is wrapped.
@@ -94,28 +98,28 @@ fn described(names: &[&str], field: impl Fn(&str) -> Option<(Value, &'static str
     names.iter().filter_map(property).collect()
 }
 
-fn object(properties: Properties, required: &[&str]) -> Value {
+pub(super) fn object(properties: Properties, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
-fn reference(name: &str) -> Value {
+pub(super) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/definitions/{name}") })
 }
 
-fn list(of: &Value) -> Value {
+pub(super) fn list(of: &Value) -> Value {
     json!({ "type": "array", "items": of })
 }
 
-fn words<'a>(names: impl IntoIterator<Item = &'a str>) -> Value {
+pub(super) fn words<'a>(names: impl IntoIterator<Item = &'a str>) -> Value {
     json!({ "enum": names.into_iter().collect::<Vec<_>>() })
 }
 
 /// Scalars are read as they are written, so a text may look like a number or a truth value.
-fn text() -> Value {
+pub(super) fn text() -> Value {
     json!({ "type": ["string", "number", "boolean"] })
 }
 
-fn flag() -> Value {
+pub(super) fn flag() -> Value {
     json!({ "type": "boolean" })
 }
 
@@ -131,7 +135,7 @@ fn levels() -> Value {
     words(LEVELS.iter().map(|(word, _): &(&str, Level)| *word))
 }
 
-fn policy_schema() -> Value {
+pub(super) fn policy_schema() -> Value {
     let knob = |knob: &policy::Knob| {
         let text = format!("{}. Takes {}; default {}.", knob.doc, knob.kind.allowed(), knob.default);
         (knob.name.to_owned(), json!({ "description": text }))

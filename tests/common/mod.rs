@@ -54,7 +54,7 @@ pub(crate) fn scenario(title: &str, requirements: &str, expires: u32, answer: u1
     )
 }
 
-/// A suite with the named scenarios: `pass`, `fail`, `open`.
+/// A suite with the named scenarios: `pass`, `fail`, `open`, `waver` (which hangs on the seed).
 pub(crate) fn suite(names: &[&str]) -> TempDir {
     let dir = tempfile::tempdir().expect("a folder for the suite");
     write(dir.path(), "suite.yaml", SUITE);
@@ -64,6 +64,9 @@ pub(crate) fn suite(names: &[&str]) -> TempDir {
             "pass" => scenario("A REGISTER is answered 200", "DGC-9-01", 800, 200),
             "fail" => scenario("Nobody answers 404", "DGC-9-01", 800, 404),
             "open" => scenario("A deadline is open at the end", "DGC-9-02", 600, 200),
+            "waver" => scenario("A REGISTER that may be lost is answered at once", "DGC-9-01", 800, 200)
+                .replace("flow:\n", "flow:\n  - link: { from: core, to: pf, loss: 0.5 }\n")
+                .replace("{ answers: register }", "{ answers: register, within: 100ms }"),
             "broken" => "title: [\n".to_owned(),
             other => panic!("there is no scenario {other}"),
         };

@@ -25,6 +25,8 @@ use crate::wire::{Fault as WireFault, msrp, sip};
 pub struct Stored {
     /// The seed of the run.
     pub seed: u64,
+    /// Against whom, with the version if that is told.
+    pub target: String,
     /// The hash of the suite that was run.
     pub suite_hash: String,
     /// What is in it.
@@ -120,6 +122,7 @@ fn begin(value: &Value, kind: &str, stored: &mut Stored) -> Result<(), String> {
         return Err(format!("the form of this file has version {}, this program reads {SCHEMA}", value["schema"]));
     }
     stored.seed = seed(&value["seed"])?;
+    stored.target = value["target"].as_str().unwrap_or("").to_owned();
     stored.suite_hash = value["suite"]["hash"].as_str().unwrap_or("").to_owned();
     stored.speed = (value["clock"] == "real").then(|| value["speed"].as_f64().unwrap_or(1.0));
     Ok(())

@@ -332,5 +332,8 @@ fn end(outcome: &Outcome, kept: bool) -> Value {
     if let Some(own) = &outcome.expected {
         end["expected"] = expected(own);
     }
+    if !outcome.remark.is_empty() {
+        end["remark"] = json!(outcome.remark);
+    }
     end
 }

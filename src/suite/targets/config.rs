@@ -1,35 +1,36 @@
-//! `cpmcheck.toml`: the targets, each with what a test laboratory calls the PIXIT.
+//! `cpmcheck.toml`: where the suite is, and the targets.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
+use super::expectations::VersionTest;
+use super::pixit::{self, Addresses, Control, Reach, TRANSPORTS, Timers, TlsPaths};
 use crate::engine::Transport;
-use crate::pattern::ast::Place;
-use crate::suite::Suite;
 use crate::suite::diagnostics::Diagnostic;
-use crate::suite::reader::{Desk, Fields, flag, members, number, text, texts, word};
-use crate::suite::scenario::Defaults;
+use crate::suite::reader::{Desk, Fields, text, texts, unknown_field, word};
 use crate::suite::yaml::{Entry, Node};
 
-const ROOT_FIELDS: &[&str] = &["targets"];
+pub(super) const ROOT_FIELDS: &[&str] = &["suite", "required-version", "target"];
+/// What a target may say.
 pub(super) const TARGET_FIELDS: &[&str] =
-    &["addresses", "control", "expected-failures", "groups", "identity", "pics", "timers", "tls", "transport", "users", "version"];
-const ADDRESS_FIELDS: &[&str] = &["pf", "msrp", "core", "registrar", "cf", "client"];
-const TIMER_FIELDS: &[&str] = &["t1", "t2", "t4", "speed", "patience", "longest-wait"];
-const TLS_FIELDS: &[&str] = &["certificate", "key", "trusted", "mutual"];
-const CONTROL_FIELDS: &[&str] = &["reset", "restart", "policy", "patience"];
-const TRANSPORTS: &[(&str, Transport)] = &[("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
-
-/// How long a scenario may wait in all, unless the target says otherwise.
-const LONGEST_WAIT: Duration = Duration::from_secs(180);
-/// How long a command of a target may take, unless the target says otherwise.
-const PATIENCE: Duration = Duration::from_secs(30);
+    &["kind", "version", "roles", "msrp", "listen", "transport", "identities", "timers", "tls", "control", "pics", "expectations"];
+/// What a target that is built in may say.
+pub(super) const BUILT_IN_FIELDS: &[&str] = &["kind", "pics", "expectations"];
+/// The targets that need no configuration.
+pub const BUILT_IN: [&str; 4] = ["reference", "self:udp", "self:tcp", "self:tls"];
+pub(super) const KINDS: &[(&str, bool)] = &[("builtin", true), ("address", false)];
+/// What users of other harnesses look for here, and why it is not there.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("store", "no run is kept unless `--reporter jsonl=PATH` asks for it; CPMCHECK_REPORTER asks for it always"),
+    ("profile", "flags that are always the same are set by the environment: CPMCHECK_TRACE for `--trace`, and so on"),
+    ("override", "times are stretched for a whole target, by `timers.patience`; a scenario that needs more says `within:` itself"),
+];
+const EXEC: &str = "nobody here starts the implementation: start it, give its address (kind = \"address\"), and let commands of `control` reset and restart it";
 
 /// Everything that `cpmcheck.toml` says.
 #[derive(Clone, Debug, Default)]
 pub struct Configuration {
+    /// The folder of the suite.
+    pub suite: Option<PathBuf>,
     /// Its targets, in the order of the file.
     pub targets: Vec<Target>,
 }
@@ -41,113 +42,21 @@ impl Configuration {
     }
 }
 
-/// Where SIP of the PF is reached.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Reach {
-    /// How.
-    pub transport: Transport,
-    /// Where.
-    pub address: SocketAddr,
-}
-
-/// Who is where. Everyone but the PF is played by us, on the usual ports of an address of its own.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Addresses {
-    /// Where the PF takes SIP, at least once.
-    pub pf: Vec<Reach>,
-    /// Where it takes MSRP, if that is always the same.
-    pub msrp: Option<SocketAddr>,
-    /// The proxy between PF and clients.
-    pub core: Option<IpAddr>,
-    /// The part of the core that registers users with the PF.
-    pub registrar: Option<IpAddr>,
-    /// Controlling functions.
-    pub cf: Vec<IpAddr>,
-    /// Devices of clients.
-    pub client: Vec<IpAddr>,
-}
-
-impl Addresses {
-    /// The addresses that are ours, each with the role that lives there.
-    pub fn ours(&self) -> impl Iterator<Item = (&'static str, IpAddr)> {
-        let single = [("core", self.core), ("registrar", self.registrar)];
-        let single = single.into_iter().filter_map(|(role, address)| Some((role, address?)));
-        single.chain(self.cf.iter().map(|own| ("cf", *own))).chain(self.client.iter().map(|own| ("client", *own)))
-    }
-}
-
-/// How time passes.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Timers {
-    /// T1, T2 and T4, where they differ from RFC 3261.
-    pub t1: Option<Duration>,
-    /// See `t1`.
-    pub t2: Option<Duration>,
-    /// See `t1`.
-    pub t4: Option<Duration>,
-    /// How many times faster than the clock on the wall all timers of the target go.
-    pub speed: f64,
-    /// What the patience of expectations and rules is multiplied by.
-    pub patience: f64,
-    /// The longest that a scenario may wait in all to be applicable.
-    pub longest_wait: Duration,
-}
-
-impl Default for Timers {
-    fn default() -> Self {
-        Self { t1: None, t2: None, t4: None, speed: 1.0, patience: 1.0, longest_wait: LONGEST_WAIT }
-    }
-}
-
-/// Files for TLS.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TlsPaths {
-    /// Our chain.
-    pub certificate: Option<PathBuf>,
-    /// Its key.
-    pub key: Option<PathBuf>,
-    /// Whom we trust.
-    pub trusted: Option<PathBuf>,
-    /// Whether the PF must show a certificate when it connects to us.
-    pub mutual: bool,
-}
-
-/// What a user lets us do to the target: commands, none by default.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Control {
-    /// Brings it into its first state; run before every scenario.
-    pub reset: Vec<String>,
-    /// Lets its process die and start again with what it stored.
-    pub restart: Vec<String>,
-    /// Resets it with other answers to knobs, which follow as `NAME=VALUE`.
-    pub policy: Vec<String>,
-    /// How long a command may take.
-    pub patience: Duration,
-}
-
-impl Default for Control {
-    fn default() -> Self {
-        Self { reset: Vec::new(), restart: Vec::new(), policy: Vec::new(), patience: PATIENCE }
-    }
-}
-
 /// One implementation under test.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
     /// What `--target` calls it.
     pub name: String,
+    /// Whether it is a reference PF of ours, of which only claims and expectations can be told.
+    pub built_in: bool,
     /// Its version, for expectations that hold for some versions only.
     pub version: Option<String>,
     /// What our actors speak to it.
     pub transport: Option<Transport>,
     /// Who is where.
     pub addresses: Addresses,
-    /// What the PF calls itself.
-    pub identity: Option<String>,
-    /// Addresses of users, in place of the suite's.
-    pub users: BTreeMap<String, Vec<String>>,
-    /// Focus URIs of groups, in place of the suite's.
-    pub groups: BTreeMap<String, String>,
+    /// What the PF calls itself, users and groups, in place of the suite's.
+    pub identities: Option<PathBuf>,
     /// How time passes.
     pub timers: Timers,
     /// Certificates.
@@ -157,9 +66,7 @@ pub struct Target {
     /// What it claims.
     pub pics: Option<PathBuf>,
     /// Which failures are expected.
-    pub expected_failures: Vec<PathBuf>,
-    /// Where users and groups are named.
-    names: Vec<(&'static str, String, Place)>,
+    pub expectations: Vec<PathBuf>,
 }
 
 impl Target {
@@ -168,320 +75,110 @@ impl Target {
         let wanted = self.transport;
         self.addresses.pf.iter().find(|reach| wanted.is_none_or(|wanted| reach.transport == wanted)).copied()
     }
-
-    /// Puts the identities of the target in place of the suite's.
-    pub fn adapt(&self, defaults: &mut Defaults) {
-        if let Some(identity) = &self.identity {
-            defaults.pf.clone_from(identity);
-        }
-        for (name, uris) in &self.users {
-            if let (Some(identity), Some((uri, aliases))) = (defaults.identities.get_mut(name), uris.split_first()) {
-                identity.uri.clone_from(uri);
-                aliases.clone_into(&mut identity.aliases);
-            }
-        }
-        for (name, focus) in &self.groups {
-            if let Some(group) = defaults.groups.get_mut(name) {
-                group.focus.clone_from(focus);
-            }
-        }
-    }
 }
 
 /// Reads the whole file.
 pub(super) fn read(desk: &Desk, tree: &Node) -> Configuration {
     let mut configuration = Configuration::default();
     let Some(fields) = Fields::of(desk, tree, "the configuration") else { return configuration };
-    fields.known(desk, "the configuration", ROOT_FIELDS);
-    let Some(targets) = fields.get("targets") else { return configuration };
-    let Some(targets) = Fields::of(desk, targets, "`targets`") else { return configuration };
-    configuration.targets = targets.entries.iter().filter_map(|entry| target(desk, entry)).collect();
+    for entry in fields.entries.iter().filter(|entry| !ROOT_FIELDS.contains(&entry.key.text.as_str())) {
+        desk.say(match ELSEWHERE.iter().find(|(name, _)| *name == entry.key.text) {
+            Some((name, why)) => {
+                Diagnostic::new("T0014", entry.key.place, format!("`{name}` is not offered")).label("not offered").help(*why)
+            }
+            None => unknown_field(entry, "the configuration", ROOT_FIELDS),
+        });
+    }
+    configuration.suite = fields.get("suite").and_then(|node| text(desk, node, "`suite`")).map(PathBuf::from);
+    if let Some(node) = fields.get("required-version") {
+        required(desk, node);
+    }
+    let targets = fields.get("target").and_then(|node| Fields::of(desk, node, "`target`"));
+    configuration.targets =
+        targets.map(|targets| targets.entries.iter().filter_map(|entry| target(desk, entry)).collect()).unwrap_or_default();
     configuration
+}
+
+/// Whether this program is of a version that the file is for.
+fn required(desk: &Desk, node: &Node) {
+    let own = env!("CARGO_PKG_VERSION");
+    let Some(written) = text(desk, node, "`required-version`") else { return };
+    let mistake = match VersionTest::parse(written) {
+        None => Diagnostic::new("T0013", node.place, format!("`{written}` compares no version"))
+            .label("not a comparison")
+            .help("write an operator and a version: `>=0.3`"),
+        Some(test) if !test.holds(own) => Diagnostic::new("T0015", node.place, format!("this is cpmcheck {own}"))
+            .label("another version is required")
+            .help("install that version, or change the line"),
+        Some(_) => return,
+    };
+    desk.say(mistake);
 }
 
 fn target(desk: &Desk, entry: &Entry) -> Option<Target> {
     let name = &entry.key.text;
-    if name == "reference" || name.starts_with("self") {
-        desk.say(
-            Diagnostic::new("T0002", entry.key.place, format!("`{name}` is built in"))
-                .label("taken")
-                .help("call the target otherwise"),
-        );
-    }
     let what = format!("target `{name}`");
     let fields = Fields::of(desk, &entry.value, &what)?;
-    fields.known(desk, &what, TARGET_FIELDS);
-    let mut target = Target { name: name.clone(), ..Target::default() };
+    let kind = fields.need(desk, "kind", &what)?;
+    if kind.text() == Some("exec") {
+        desk.say(Diagnostic::new("T0014", kind.place, "`exec` is not offered").label("not offered").help(EXEC));
+        return None;
+    }
+    let built_in = word(desk, kind, "`kind`", KINDS)?;
+    let ours = BUILT_IN.contains(&name.as_str());
+    if ours != built_in {
+        let names = format!("built in are {}", BUILT_IN.join(", "));
+        let (said, help) = if ours {
+            (format!("`{name}` is built in"), "write kind = \"builtin\", or call the target otherwise")
+        } else {
+            (format!("`{name}` is not built in"), "write kind = \"address\" and give its address")
+        };
+        desk.say(Diagnostic::new("T0002", kind.place, said).label("another kind").help(help).note(names));
+        return None;
+    }
+    fields.known(desk, &what, if built_in { BUILT_IN_FIELDS } else { TARGET_FIELDS });
     let own = |name: &str| fields.get(name);
     let one = |name: &str| own(name).and_then(|node| text(desk, node, &format!("`{name}`"))).map(str::to_owned);
-    target.version = one("version");
-    target.identity = one("identity");
+    let mut target = Target { name: name.clone(), built_in, ..Target::default() };
     target.pics = one("pics").map(PathBuf::from);
-    target.expected_failures = own("expected-failures").map(|node| paths(desk, node)).unwrap_or_default();
-    target.transport = own("transport").and_then(|node| word(desk, node, "`transport`", TRANSPORTS));
-    if let Some(node) = fields.need(desk, "addresses", &what) {
-        target.addresses = addresses(desk, node).unwrap_or_default();
+    target.expectations = own("expectations").map(|node| paths(desk, node)).unwrap_or_default();
+    if built_in {
+        return Some(target);
     }
+    target.version = one("version");
+    target.identities = one("identities").map(PathBuf::from);
+    target.transport = own("transport").and_then(|node| word(desk, node, "`transport`", TRANSPORTS));
+    target.addresses = pixit::addresses(desk, &fields, &what);
     if let (None, Some(node), false) = (target.reach(), own("transport"), target.addresses.pf.is_empty()) {
-        let told: Vec<&str> = target.addresses.pf.iter().map(|reach| token(reach.transport)).collect();
+        let told: Vec<&str> = target.addresses.pf.iter().map(|reach| pixit::token(reach.transport)).collect();
         desk.say(
             Diagnostic::new("T0002", node.place, "the PF has no address for this transport")
                 .label("not among its addresses")
-                .help(format!("`addresses.pf` names {}; add an address, or choose another transport", told.join(", "))),
+                .help(format!("`roles.pf` names {}; add an address, or choose another transport", told.join(", "))),
         );
     }
-    target.timers = own("timers").and_then(|node| timers(desk, node)).unwrap_or_default();
-    target.tls = own("tls").and_then(|node| tls(desk, node)).unwrap_or_default();
-    target.control = own("control").and_then(|node| control(desk, node)).unwrap_or_default();
-    if let Some(node) = own("users") {
-        users(desk, node, &mut target);
-    }
-    if let Some(node) = own("groups") {
-        groups(desk, node, &mut target);
-    }
+    target.timers = own("timers").and_then(|node| pixit::timers(desk, node)).unwrap_or_default();
+    target.tls = own("tls").and_then(|node| pixit::tls(desk, node)).unwrap_or_default();
+    target.control = own("control").and_then(|node| pixit::control(desk, node)).unwrap_or_default();
     Some(target)
 }
 
-/// One path or several.
 fn paths(desk: &Desk, node: &Node) -> Vec<PathBuf> {
-    match node.text() {
-        Some(path) => vec![path.into()],
-        None => texts(desk, node, "`expected-failures`").into_iter().map(|(path, _)| path.into()).collect(),
-    }
-}
-
-const fn token(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Udp => "udp",
-        Transport::Tcp => "tcp",
-        Transport::Tls => "tls",
-    }
-}
-
-fn addresses(desk: &Desk, node: &Node) -> Option<Addresses> {
-    let fields = Fields::of(desk, node, "`addresses`")?;
-    fields.known(desk, "`addresses`", ADDRESS_FIELDS);
-    let mut seen: Vec<(IpAddr, Place, String)> = Vec::new();
-    let mut found = Addresses {
-        pf: fields.need(desk, "pf", "`addresses`").map(|node| reaches(desk, node)).unwrap_or_default(),
-        ..Addresses::default()
-    };
-    if let (Some(reach), Some(node)) = (found.pf.first(), fields.get("pf")) {
-        seen.push((reach.address.ip(), node.place, "pf".to_owned()));
-    }
-    found.msrp = fields.get("msrp").and_then(|node| socket(desk, node));
-    let mut ours = |name: &str| -> Vec<IpAddr> {
-        let Some(node) = fields.need(desk, name, "`addresses`") else { return Vec::new() };
-        let nodes = if node.text().is_some() { std::slice::from_ref(node) } else { members(desk, node, name) };
-        nodes.iter().filter_map(|node| ip(desk, node, name, &mut seen)).collect()
-    };
-    found.core = ours("core").first().copied();
-    found.registrar = ours("registrar").first().copied();
-    found.cf = ours("cf");
-    found.client = ours("client");
-    Some(found)
-}
-
-/// `udp:192.0.2.10:5060`, or several; all of one host.
-fn reaches(desk: &Desk, node: &Node) -> Vec<Reach> {
-    let nodes = if node.text().is_some() { std::slice::from_ref(node) } else { members(desk, node, "`pf`") };
-    let mut found: Vec<Reach> = Vec::new();
-    for node in nodes {
-        let Some(written) = text(desk, node, "an address of the PF") else { continue };
-        let Some(reach) = reach(written) else {
-            desk.say(
-                Diagnostic::new("T0002", node.place, format!("`{written}` is no address of the PF"))
-                    .label("not an address")
-                    .help("write `udp:192.0.2.10:5060` (or tcp:, tls:; an IPv6 address stands in brackets)"),
-            );
-            continue;
-        };
-        if found.first().is_some_and(|first| first.address.ip() != reach.address.ip()) {
-            desk.say(
-                Diagnostic::new("T0002", node.place, "the addresses of the PF differ")
-                    .label("another host")
-                    .help("what comes from one address is the PF's: list one host, and make a target of the other"),
-            );
-        }
-        found.push(reach);
-    }
-    found
-}
-
-fn reach(written: &str) -> Option<Reach> {
-    let (word, address) = written.split_once(':')?;
-    let transport = TRANSPORTS.iter().find(|(known, _)| *known == word)?.1;
-    let address: SocketAddr = address.parse().ok()?;
-    (!address.ip().is_unspecified() && address.port() != 0).then_some(Reach { transport, address })
-}
-
-fn socket(desk: &Desk, node: &Node) -> Option<SocketAddr> {
-    let written = text(desk, node, "`msrp`")?;
-    let address = written.parse().ok();
-    if address.is_none() {
-        desk.say(
-            Diagnostic::new("T0002", node.place, format!("`{written}` is no address with a port"))
-                .label("not an address")
-                .help("write `192.0.2.10:2855`; an IPv6 address stands in brackets"),
-        );
-    }
-    address
-}
-
-/// An address that nobody else has.
-fn ip(desk: &Desk, node: &Node, role: &str, seen: &mut Vec<(IpAddr, Place, String)>) -> Option<IpAddr> {
-    let written = text(desk, node, "an address")?;
-    let Some(address) = written.parse::<IpAddr>().ok().filter(|address| !address.is_unspecified()) else {
-        desk.say(
-            Diagnostic::new("T0002", node.place, format!("`{written}` is no address of a host"))
-                .label("not an address")
-                .help("write `192.0.2.20` without a port: actors of ours take 5060, 5061 (TLS) and 2855 (MSRP)"),
-        );
-        return None;
-    };
-    if let Some((_, place, other)) = seen.iter().find(|(known, ..)| *known == address) {
-        desk.say(
-            Diagnostic::new("T0003", node.place, format!("{role} and {other} have the same address"))
-                .label("the same again")
-                .secondary(*place, "first here")
-                .help("every actor needs an address of its own, since who spoke is told by it; `ip address add` adds one"),
-        );
-    }
-    seen.push((address, node.place, role.to_owned()));
-    Some(address)
-}
-
-fn timers(desk: &Desk, node: &Node) -> Option<Timers> {
-    let fields = Fields::of(desk, node, "`timers`")?;
-    fields.known(desk, "`timers`", TIMER_FIELDS);
-    let usual = Timers::default();
-    let within = |name: &str, least: f64, most: f64| -> Option<f64> {
-        let node = fields.get(name)?;
-        let value: f64 = number(desk, node, &format!("`{name}`"))?;
-        if (least..=most).contains(&value) {
-            return Some(value);
-        }
-        desk.say(
-            Diagnostic::new("T0002", node.place, format!("`{name}` cannot be {value}"))
-                .label("out of range")
-                .help(format!("from {least} to {most}; times are in seconds")),
-        );
-        None
-    };
-    let span = |name: &str| within(name, 0.001, 3600.0).map(Duration::from_secs_f64);
-    Some(Timers {
-        t1: span("t1"),
-        t2: span("t2"),
-        t4: span("t4"),
-        speed: within("speed", 0.1, 100.0).unwrap_or(usual.speed),
-        patience: within("patience", 0.1, 1000.0).unwrap_or(usual.patience),
-        longest_wait: span("longest-wait").unwrap_or(usual.longest_wait),
-    })
-}
-
-fn tls(desk: &Desk, node: &Node) -> Option<TlsPaths> {
-    let fields = Fields::of(desk, node, "`tls`")?;
-    fields.known(desk, "`tls`", TLS_FIELDS);
-    let path = |name: &str| fields.get(name).and_then(|node| text(desk, node, &format!("`{name}`"))).map(PathBuf::from);
-    let mutual = fields.get("mutual").and_then(|node| flag(desk, node, "`mutual`"));
-    let found =
-        TlsPaths { certificate: path("certificate"), key: path("key"), trusted: path("trusted"), mutual: mutual.unwrap_or(false) };
-    if found.certificate.is_some() != found.key.is_some() {
-        desk.say(
-            Diagnostic::new("T0002", node.place, "`certificate` and `key` belong together")
-                .label("one of them is missing")
-                .help("name both, or neither: then a certificate is made for the run"),
-        );
-    }
-    Some(found)
-}
-
-fn control(desk: &Desk, node: &Node) -> Option<Control> {
-    let fields = Fields::of(desk, node, "`control`")?;
-    fields.known(desk, "`control`", CONTROL_FIELDS);
-    let command = |name: &str| -> Vec<String> {
-        let Some(node) = fields.get(name) else { return Vec::new() };
-        let words: Vec<String> = texts(desk, node, &format!("`{name}`")).into_iter().map(|(word, _)| word.to_owned()).collect();
-        if words.is_empty() && node.members().is_some() {
-            desk.say(
-                Diagnostic::new("T0002", node.place, format!("`{name}` names no program"))
-                    .label("empty")
-                    .help("write the program and its arguments: `[\"./reset.sh\", \"lab\"]`"),
-            );
-        }
-        words
-    };
-    let patience = fields.get("patience").and_then(|node| number::<f64>(desk, node, "`patience`"));
-    let patience = patience.filter(|seconds| (0.1..=3600.0).contains(seconds)).map(Duration::from_secs_f64);
-    Some(Control {
-        reset: command("reset"),
-        restart: command("restart"),
-        policy: command("policy"),
-        patience: patience.unwrap_or(PATIENCE),
-    })
-}
-
-fn users(desk: &Desk, node: &Node, target: &mut Target) {
-    let Some(fields) = Fields::of(desk, node, "`users`") else { return };
-    for entry in fields.entries {
-        let nodes =
-            if entry.value.text().is_some() { std::slice::from_ref(&entry.value) } else { members(desk, &entry.value, "a user") };
-        let uris: Vec<String> = nodes.iter().filter_map(|node| uri(desk, node, "a user's address")).collect();
-        target.names.push(("user", entry.key.text.clone(), entry.key.place));
-        target.users.insert(entry.key.text.clone(), uris);
-    }
-}
-
-fn groups(desk: &Desk, node: &Node, target: &mut Target) {
-    let Some(fields) = Fields::of(desk, node, "`groups`") else { return };
-    for entry in fields.entries {
-        target.names.push(("group", entry.key.text.clone(), entry.key.place));
-        if let Some(focus) = uri(desk, &entry.value, "a focus URI") {
-            target.groups.insert(entry.key.text.clone(), focus);
-        }
-    }
-}
-
-fn uri(desk: &Desk, node: &Node, what: &str) -> Option<String> {
-    let written = text(desk, node, what)?;
-    let fits = ["sip:", "sips:", "tel:"].iter().any(|scheme| written.len() > scheme.len() && written.starts_with(scheme));
-    if !fits {
-        desk.say(
-            Diagnostic::new("Y0050", node.place, format!("{what} is a SIP or TEL URI, not `{written}`"))
-                .label("not a URI")
-                .help("write `sip:bob@ims.example` or `tel:+15145550102`"),
-        );
-    }
-    fits.then(|| written.to_owned())
-}
-
-/// Users and groups are those of the suite.
-pub(super) fn check_names(desk: &Desk, target: &Target, suite: &Suite) {
-    for (kind, name, place) in &target.names {
-        let known: Vec<&str> = match *kind {
-            "user" => suite.defaults.identities.keys().map(String::as_str).collect(),
-            _ => suite.defaults.groups.keys().map(String::as_str).collect(),
-        };
-        if !known.contains(&name.as_str()) {
-            desk.say(Diagnostic::new("T0004", *place, format!("the suite has no {kind} `{name}`")).label("unknown").allowed(
-                "known are",
-                name,
-                known,
-            ));
-        }
-    }
+    texts(desk, node, "`expectations`").into_iter().map(|(path, _)| path.into()).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Look, configuration};
-    use super::*;
+    use std::time::Duration;
 
-    const GOOD: &str = "[targets.lab]\nversion = \"4.1\"\ntransport = \"tcp\"\nidentity = \"sip:pf@ims.example\"\n\
-        pics = \"lab.pics.yaml\"\nexpected-failures = \"lab.expect.yaml\"\nusers = { bob = [\"sip:b@ims.example\", \"tel:+1\"] }\n\
-        timers = { speed = 5, t1 = 0.5 }\ncontrol = { restart = [\"./ctl\", \"restart\"] }\n\n[targets.lab.addresses]\n\
-        pf = [\"udp:192.0.2.10:5060\", \"tcp:192.0.2.10:5070\"]\nmsrp = \"192.0.2.10:2855\"\ncore = \"192.0.2.20\"\n\
-        registrar = \"192.0.2.21\"\ncf = [\"192.0.2.30\"]\nclient = [\"192.0.2.40\", \"192.0.2.41\"]\n";
+    use super::super::{Look, configuration};
+
+    const GOOD: &str = "suite = \"scenarios/own\"\nrequired-version = \">=0.1\"\n\n[target.reference]\nkind = \"builtin\"\n\n\
+        [target.lab]\nkind = \"address\"\nversion = \"4.1\"\ntransport = \"tcp\"\nidentities = \"lab.identities.yaml\"\n\
+        pics = \"lab.pics.yaml\"\nexpectations = [\"lab.expect.yaml\"]\n\
+        timers = { speed = 5, t1 = 0.5 }\ncontrol = { restart = [\"./ctl\", \"restart\"] }\n\
+        roles = { pf = [\"udp:192.0.2.10:5060\", \"tcp:192.0.2.10:5070\"] }\nmsrp = \"192.0.2.10:2855\"\n\
+        listen = { core = \"192.0.2.20\", registrar = \"192.0.2.21\", cf = [\"192.0.2.30\"], client = [\"192.0.2.40\", \"192.0.2.41\"] }\n";
 
     fn complaints(text: &str) -> String {
         configuration("cpmcheck.toml", text.to_owned()).complaints(Look::Short)
@@ -491,28 +188,31 @@ mod tests {
     fn a_target_is_read_whole() {
         let read = configuration("cpmcheck.toml", GOOD.to_owned());
         assert_eq!(read.complaints(Look::Short), "");
+        assert!(read.value.suite.is_some() && read.value.target("reference").is_some_and(|target| target.built_in));
         let target = read.value.target("lab").expect("the target");
         assert_eq!(target.reach().map(|reach| reach.address.port()), Some(5070), "the address of the transport that is asked for");
         assert_eq!(target.addresses.ours().count(), 5);
         assert_eq!((target.timers.speed, target.timers.t1), (5.0, Some(Duration::from_millis(500))));
-        let mut defaults = Defaults::default();
-        defaults.identities.insert("bob".to_owned(), crate::suite::scenario::Identity::default());
-        target.adapt(&mut defaults);
-        assert_eq!((defaults.pf.as_str(), defaults.identities["bob"].aliases.len()), ("sip:pf@ims.example", 1));
+        assert_eq!(target.expectations.len(), 1);
     }
 
     #[test]
     fn every_mistake_is_told_with_its_place_and_how_to_mend_it() {
-        let text = GOOD.replace("version", "verison").replace("speed = 5", "speed = 0").replace("192.0.2.41", "192.0.2.40");
-        let text = text.replace("udp:192.0.2.10:5060", "192.0.2.10").replace("sip:b@", "b@");
+        let text =
+            GOOD.replace("version = \"4", "verison = \"4").replace("speed = 5", "speed = 0").replace("192.0.2.41", "192.0.2.40");
+        let text = text
+            .replace("udp:192.0.2.10:5060", "192.0.2.10")
+            .replace(">=0.1", ">=99")
+            .replace("\"192.0.2.20\"", "\"udp:192.0.2.20:5090\"");
         let said = complaints(&text);
         for part in [
-            "cpmcheck.toml:2:1: Y0003 error: unknown field `verison`",
+            "cpmcheck.toml:9:1: Y0003 error: unknown field `verison`",
             "did you mean `version`?",
             "T0002 error: `speed` cannot be 0",
             "T0003 error: client and client have the same address",
             "T0002 error: `192.0.2.10` is no address of the PF (write `udp:192.0.2.10:5060`",
-            "Y0050 error: a user's address is a SIP or TEL URI",
+            "T0002 error: `udp:192.0.2.20:5090` is no address of a host",
+            "cpmcheck.toml:2:20: T0015 error: this is cpmcheck",
         ] {
             assert!(said.contains(part), "{part} is missing:\n{said}");
         }
@@ -520,9 +220,22 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_no_toml_is_told() {
-        assert!(complaints("[targets.lab]\n").contains("target `lab` lacks `addresses`"));
-        assert!(complaints("[targets.lab\n").starts_with("cpmcheck.toml:1:"), "{}", complaints("[targets.lab\n"));
-        assert!(complaints("[targets.self]\naddresses = {}\n").contains("`self` is built in"));
+        let lacking = complaints("[target.lab]\nkind = \"address\"\n");
+        assert!(lacking.contains("target `lab` lacks `roles`") && lacking.contains("target `lab` lacks `listen`"), "{lacking}");
+        assert!(complaints("[target.lab]\n").contains("target `lab` lacks `kind`"));
+        assert!(complaints("[target.lab\n").starts_with("cpmcheck.toml:1:"), "{}", complaints("[target.lab\n"));
+        assert!(complaints("[target.\"self:udp\"]\nkind = \"address\"\n").contains("`self:udp` is built in"));
+        assert!(complaints("[target.lab]\nkind = \"builtin\"\n").contains("`lab` is not built in"));
         assert!(complaints(&GOOD.replace("\"tcp\"", "\"tls\"")).contains("no address for this transport"));
+    }
+
+    #[test]
+    fn what_is_not_offered_is_refused_with_the_reason() {
+        let text = "store = \".runs\"\n[target.acme]\nkind = \"exec\"\ncommand = [\"./acme\"]\n[profile.ci]\ntrace = \"on\"\n[[override]]\nfilter = \"tag:slow\"\n";
+        let said = complaints(text);
+        for part in ["1:1: T0014", "3:8: T0014 error: `exec` is not offered", "T0014 error: `profile`", "T0014 error: `override`"] {
+            assert!(said.contains(part), "{part} is missing:\n{said}");
+        }
+        assert_eq!(said.matches("error").count(), 4, "{said}");
     }
 }

@@ -8,9 +8,11 @@ use crate::suite::reader::{Desk, Fields, members, text, word};
 use crate::suite::yaml::Node;
 
 pub(super) const FIELDS: &[&str] = &["match", "expect", "because", "issue", "failure", "when", "until"];
-const FAILURE_FIELDS: &[&str] = &["step", "requirement", "contains"];
-const WHEN_FIELDS: &[&str] = &["target-version"];
-const EXPECTS: &[(&str, Expect)] =
+pub(super) const FAILURE_FIELDS: &[&str] = &["step", "requirement", "contains"];
+pub(super) const WHEN_FIELDS: &[&str] = &["target-version"];
+/// What stands where a person has to say why, until one did.
+pub const UNWRITTEN: &str = "TODO";
+pub(super) const EXPECTS: &[(&str, Expect)] =
     &[("fail", Expect::Fail), ("flaky", Expect::Flaky), ("warn", Expect::Warn), ("unsupported", Expect::Unsupported)];
 
 /// What is expected.
@@ -104,7 +106,7 @@ pub struct VersionTest {
 }
 
 /// Operators, the longer ones first.
-const OPERATORS: [&str; 5] = ["<=", ">=", "<", ">", "="];
+pub(super) const OPERATORS: [&str; 5] = ["<=", ">=", "<", ">", "="];
 
 impl VersionTest {
     /// Reads an operator and a version.
@@ -153,8 +155,12 @@ pub struct Entry {
     pub selector: String,
     /// Where that stands.
     pub place: Place,
+    /// Where the whole entry stands, from its first key on.
+    pub span: Place,
     /// What is expected of them.
     pub expect: Expect,
+    /// Where that stands.
+    pub expect_place: Place,
     /// Why.
     pub because: String,
     /// Where it is followed up.
@@ -181,7 +187,17 @@ fn entry(desk: &Desk, node: &Node) -> Option<Entry> {
         text(desk, node, &format!("`{name}`")).map(|text| (text.to_owned(), node.place))
     };
     let (selector, because, issue) = (needed("match"), needed("because"), needed("issue"));
+    for (name, value) in [("because", &because), ("issue", &issue)] {
+        if let Some((_, place)) = value.as_ref().filter(|(text, _)| text == UNWRITTEN) {
+            desk.say(
+                Diagnostic::new("T0016", *place, format!("`{name}` is still to be written"))
+                    .label("nobody has said it yet")
+                    .help("say why this failure is accepted and where it is followed up, or remove the entry"),
+            );
+        }
+    }
     if let Some((issue, place)) = &issue
+        && issue != UNWRITTEN
         && !issue.contains("://")
     {
         desk.say(
@@ -190,12 +206,13 @@ fn entry(desk: &Desk, node: &Node) -> Option<Entry> {
                 .help("write the address of the issue, `https://tracker.example/ACME-812`"),
         );
     }
-    let expect = fields.need(desk, "expect", WHAT).and_then(|node| word(desk, node, "`expect`", EXPECTS));
+    let expect = fields.need(desk, "expect", WHAT).and_then(|node| Some((word(desk, node, "`expect`", EXPECTS)?, node.place)));
     let failure = fields.get("failure").and_then(|node| failure(desk, node));
     let when = fields.get("when").and_then(|node| when(desk, node));
     let until = fields.get("until").and_then(|node| until(desk, node));
-    let (selector, place) = selector?;
-    Some(Entry { selector, place, expect: expect?, because: because?.0, issue: issue?.0, failure, when, until })
+    let ((selector, place), (expect, expect_place)) = (selector?, expect?);
+    let (because, issue, span) = (because?.0, issue?.0, node.place);
+    Some(Entry { selector, place, span, expect, expect_place, because, issue, failure, when, until })
 }
 
 fn failure(desk: &Desk, node: &Node) -> Option<Failure> {
@@ -260,6 +277,14 @@ mod tests {
         ] {
             assert!(said.contains(part), "{part} is missing:\n{said}");
         }
+    }
+
+    #[test]
+    fn a_reason_that_nobody_wrote_is_none() {
+        let text = "- match: a\n  expect: fail\n  because: TODO\n  issue: TODO\n";
+        let read = expectations("a.yaml", text.to_owned());
+        assert!(!read.is_usable() && read.value.len() == 1 && read.mistakes.iter().all(|mistake| mistake.code == "T0016"));
+        assert_eq!(read.mistakes.len(), 2);
     }
 
     #[test]

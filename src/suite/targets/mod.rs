@@ -1,16 +1,22 @@
 //! What a user writes about an implementation that is to be tested: where it is and how to reach it
-//! (`cpmcheck.toml`), what it claims (PICS), and which failures are expected of it.
+//! (`cpmcheck.toml`), who is who for it, what it claims (PICS), and which failures are expected of it.
 //!
 //! Each file is read whole; every mistake is told with its place, as those of scenarios are.
 
 mod config;
+pub mod edit;
 mod expectations;
+mod identities;
 mod pics;
+mod pixit;
+pub(super) mod schema;
 mod tables;
 
-pub use config::{Addresses, Configuration, Control, Reach, Target, Timers, TlsPaths};
-pub use expectations::{Date, Entry, Expect, Failure, VersionTest};
+pub use config::{BUILT_IN, Configuration, Target};
+pub use expectations::{Date, Entry, Expect, Failure, UNWRITTEN, VersionTest};
+pub use identities::Identities;
 pub use pics::Pics;
+pub use pixit::{Addresses, Control, Reach, Timers, TlsPaths};
 
 use super::Suite;
 use super::diagnostics::{Diagnostic, Look, Severity, render};
@@ -49,11 +55,9 @@ pub fn configuration(shown: &str, text: String) -> Document<Configuration> {
     document(shown, text, Form::Toml, config::read)
 }
 
-/// Checks what a configuration names against the suite: users and groups.
-pub fn check_names(target: &Target, suite: &Suite) -> Vec<Diagnostic> {
-    let desk = Desk::default();
-    config::check_names(&desk, target, suite);
-    desk.into_sorted()
+/// Reads a file of identities against the suite whose users and groups it speaks of.
+pub fn identities(shown: &str, text: String, suite: &Suite) -> Document<Identities> {
+    document(shown, text, Form::Yaml, |desk, tree| identities::read(desk, tree, suite))
 }
 
 /// Reads a PICS file against the suite whose features and requirements it speaks of.

@@ -12,7 +12,7 @@ use crate::suite::scenario::{Act, Scenario, Step};
 use crate::suite::yaml::{Entry, Node};
 
 pub(super) const FIELDS: &[&str] = &["roles", "features", "policies", "optional"];
-const ROLES: [Role; 4] = [Role::Client, Role::Pf, Role::Cf, Role::Core];
+pub(super) const ROLES: [Role; 4] = [Role::Client, Role::Pf, Role::Cf, Role::Core];
 
 /// What an implementation claims. What is not spoken of is claimed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
