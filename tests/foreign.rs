@@ -4,25 +4,57 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU8, Ordering};
+
+use certificates::Certificates;
+
+#[path = "common/certificates.rs"]
+mod certificates;
+
+/// The certificate of the PF, for the name by which the suite knows it.
+static CERTIFICATES: LazyLock<Certificates> = LazyLock::new(|| Certificates::make("foreign", "pf.home1.example"));
 
 #[test]
 fn scenarios_are_played_over_udp_around_a_pf_that_somebody_else_runs() {
-    played_over("udp", "restart/not-found");
+    played_over("udp", ["group/invitation-repeats-the-original", "group/large-message"]);
 }
 
 #[test]
 fn scenarios_are_played_over_tcp_around_a_pf_that_somebody_else_runs() {
-    played_over("tcp", "group/nothing-missed@silent");
+    played_over("tcp", ["group/reinvite-mirrored", "one-to-one/large-message"]);
 }
 
-fn played_over(transport: &str, picked: &str) {
+#[test]
+fn scenarios_are_played_over_tls_around_a_pf_whose_certificate_is_checked() {
+    played_over("tls", ["group/invitation-repeats-the-original", "one-to-one/first-message-of-the-sender"]);
+}
+
+/// Plays scenarios in which the PF stores what a lost device misses and delivers it.
+fn played_over(transport: &str, picked: [&str; 2]) {
     let lab = Lab::new(transport, Controlled::Fully);
-    let output = lab.run(&["group/leaves-voluntarily", picked]);
+    let run_file = lab.path("run.jsonl");
+    let output = lab.run(&[&picked[..], &["--trace", "on", "--reporter", &format!("jsonl={}", run_file.display())]].concat());
     let said = text(&output.stdout);
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
     assert!(said.contains("target lab 1.0") && said.contains("clock real"), "{said}");
     assert!(said.ends_with("\n2 passed, 0 failed\n"), "{said}");
+    let traces = fs::read_to_string(run_file).expect("the run file");
+    let of_sip = traces.lines().filter(|line| line.contains("\"protocol\":\"sip\""));
+    let token = format!("\"transport\":\"{}\"", transport.to_uppercase());
+    let over = of_sip.clone().filter(|line| line.contains(&token)).count();
+    // Requests that are too long for a datagram go over TCP (RFC 3261 18.1.1).
+    assert!(over > 10 && (transport == "udp" || over == of_sip.count()), "SIP goes over {transport}");
+}
+
+#[test]
+fn a_certificate_of_nobody_known_keeps_a_run_from_beginning() {
+    let lab = Lab::new("tls", Controlled::Not);
+    let other = &*certificates::OURS;
+    lab.write("authority.pem", &fs::read_to_string(other.authority()).expect("a certificate"));
+    let output = lab.run(&["group/invitation-repeats-the-original"]);
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(7) && said.contains("E0730"), "{said}");
 }
 
 #[test]
@@ -40,8 +72,7 @@ fn what_the_target_does_not_offer_is_not_applicable_with_the_reason() {
     let lab = Lab::new("udp", Controlled::Not);
     let xml = lab.dir.path().join("junit.xml");
     let reporter = format!("junit={}", xml.display());
-    let picked =
-        ["store/restart-keeps-notifications", "store/failed-commit", "store/limit-of-messages", "group/leaves-voluntarily"];
+    let picked = ["store/restart-keeps-notifications", "store/failed-commit", "store/limit-of-messages", "group/reinvite-mirrored"];
     let output = lab.run(&[&picked[..], &["--reporter", &reporter]].concat());
     let said = text(&output.stdout);
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
@@ -61,7 +92,7 @@ fn what_the_target_does_not_offer_is_not_applicable_with_the_reason() {
 fn a_target_that_is_not_there_is_no_failure_of_its_own() {
     let lab = Lab::new("udp", Controlled::Not);
     lab.control("stop");
-    let output = lab.run(&["group/leaves-voluntarily"]);
+    let output = lab.run(&["group/reinvite-mirrored"]);
     let said = text(&output.stderr);
     assert!(output.status.code() == Some(7) && said.contains("E0730") && said.contains("cpmcheck doctor --target lab"), "{said}");
     let output = lab.cpmcheck(&["doctor", "--target", "lab"]);
@@ -74,7 +105,7 @@ fn a_target_that_is_not_there_is_no_failure_of_its_own() {
 
 #[test]
 fn the_doctor_finds_everything_in_its_place() {
-    for (transport, own) in [("udp", "ok    pf msrp 127."), ("tls", "any certificate is taken")] {
+    for (transport, own) in [("udp", "ok    pf msrp 127."), ("tls", "OPTIONS is answered")] {
         let lab = Lab::new(transport, Controlled::Fully);
         let output = lab.cpmcheck(&["doctor", "--target", "lab"]);
         let said = text(&output.stdout);
@@ -105,11 +136,11 @@ fn a_target_that_nobody_named_is_a_wrong_flag() {
     let nowhere = tempfile::tempdir().expect("a folder");
     let output = command(nowhere.path(), &["run", "--target", "lab"]);
     assert!(output.status.code() == Some(2) && text(&output.stderr).contains("U0030"));
-    fs::write(nowhere.path().join("cpmcheck.toml"), "[targets.lab]\naddreses = {}\n").expect("a configuration");
+    fs::write(nowhere.path().join("cpmcheck.toml"), "[target.lab]\nkind = \"address\"\nrolls = {}\n").expect("a configuration");
     let output = command(nowhere.path(), &["run", "--target", "lab"]);
     let said = text(&output.stderr);
     assert!(
-        output.status.code() == Some(2) && said.contains("cpmcheck.toml:2:1") && said.contains("did you mean `addresses`?"),
+        output.status.code() == Some(2) && said.contains("cpmcheck.toml:3:1") && said.contains("did you mean `roles`?"),
         "{said}"
     );
 }
@@ -161,7 +192,8 @@ impl Lab {
         lab.write("ctl.sh", SCRIPT);
         let runnable = Command::new("chmod").arg("+x").arg(lab.path("ctl.sh")).status().expect("chmod");
         assert!(runnable.success());
-        lab.write("pf.toml", &lab.settings());
+        lab.write("pf.toml", &lab.settings(transport));
+        lab.write("authority.pem", &fs::read_to_string(CERTIFICATES.authority()).expect("a certificate"));
         lab.write("pics.yaml", "roles: [pf]\nfeatures: { group: true }\n");
         lab.write("cpmcheck.toml", &lab.configuration(transport, controlled));
         lab.control("start");
@@ -182,14 +214,21 @@ impl Lab {
     }
 
     /// What the PF is told: where it is, who is where, and that time goes five times faster.
-    fn settings(&self) -> String {
+    fn settings(&self, transport: &str) -> String {
         let at = |number| self.address(number);
+        // What names no transport goes as the first of these does.
+        let mut listen = [("udp", 5070), ("tcp", 5070), ("tls", 5071)];
+        listen.sort_by_key(|(own, _)| *own != transport);
+        let listen = listen.map(|(own, port)| format!("\"{own}:{}:{port}\"", at(1))).join(", ");
         format!(
-            "listen = [\"udp:{pf}:5070\", \"tcp:{pf}:5070\", \"tls:{pf}:5071\"]\nmsrp-listen = [\"{pf}:2855\"]\n\
+            "listen = [{listen}]\nmsrp-listen = [\"{media}{pf}:2855\"]\ntls = {{ certificate = \"{certificate}\", key = \"{key}\" }}\n\
              host = \"pf.home1.example\"\ncore = \"sip:scscf1.home1.example\"\nspeed = 5.0\n\
              policy = {{ \"group.unsubscribe-after-delivery\" = false }}\n\n[hosts]\n\"pf.home1.example\" = \"{pf}\"\n\
              \"scscf1.home1.example\" = \"{core}\"\n\"home1.example\" = \"{core}\"\n\"registrar.home1.example\" = \"{registrar}\"\n\
              \"cf.home1.example\" = \"{focus}\"\n\"librarian.home1.example\" = \"{librarian}\"\n",
+            certificate = CERTIFICATES.certificate(),
+            key = CERTIFICATES.key(),
+            media = if transport == "tls" { "tls:" } else { "" },
             pf = at(1),
             core = at(2),
             registrar = at(3),
@@ -208,11 +247,14 @@ impl Lab {
             Controlled::Not => "",
         };
         let port = if transport == "tls" { 5071 } else { 5070 };
+        let msrp = match transport {
+            "tls" => "transport = \"tls\"\ntls = { trusted = \"authority.pem\" }\n".to_owned(),
+            _ => format!("msrp = \"{}:2855\"\n", at(1)),
+        };
         format!(
-            "[targets.lab]\nversion = \"1.0\"\npics = \"pics.yaml\"\ntimers = {{ speed = 5, patience = 4 }}\n{control}\n[targets.lab.addresses]\n\
-             pf = \"{transport}:{}:{port}\"\n{}core = \"{}\"\nregistrar = \"{}\"\ncf = [\"{}\", \"{}\"]\nclient = [{}]\n",
+            "[target.lab]\nkind = \"address\"\nversion = \"1.0\"\npics = \"pics.yaml\"\ntimers = {{ speed = 5, patience = 4 }}\n{control}{msrp}\
+             roles = {{ pf = \"{transport}:{}:{port}\" }}\n\n[target.lab.listen]\ncore = \"{}\"\nregistrar = \"{}\"\ncf = [\"{}\", \"{}\"]\nclient = [{}]\n",
             at(1),
-            if transport == "tls" { String::new() } else { format!("msrp = \"{}:2855\"\n", at(1)) },
             at(2),
             at(3),
             at(4),

@@ -59,7 +59,8 @@ impl Tls {
             Some((chain, key)) => (read_chain(chain)?, read_key(key)?),
             None => made_for(own)?,
         };
-        let trusted = files.trusted.as_deref().map(roots).transpose()?.map(Arc::new);
+        let own = chain.first().cloned();
+        let trusted = files.trusted.as_deref().map(|path| roots(path, own.as_ref())).transpose()?.map(Arc::new);
         let server =
             ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(broken)?;
         let server = match &trusted {
@@ -71,7 +72,7 @@ impl Tls {
         };
         let server = server.with_single_cert(chain.clone(), key.clone_key()).map_err(broken)?;
         let verifier: Arc<dyn ServerCertVerifier> = match trusted {
-            Some(roots) => Arc::new(Known::new(roots, Arc::clone(&provider), known)?),
+            Some(roots) => Arc::new(Known::new(roots, Arc::clone(&provider), known, own)?),
             None => Arc::new(Anyone(Arc::clone(&provider))),
         };
         let client = ClientConfig::builder_with_provider(provider)
@@ -132,8 +133,11 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
     PrivateKeyDer::from_pem_file(path).map_err(|why| unreadable(path, &why))
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, Fault> {
+/// Whom we trust: those of the file, and ourselves, since several actors of one process speak to each
+/// other under one certificate.
+fn roots(path: &Path, own: Option<&CertificateDer<'static>>) -> Result<RootCertStore, Fault> {
     let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(own.cloned());
     for certificate in read_chain(path)? {
         roots.add(certificate).map_err(broken)?;
     }
@@ -148,19 +152,26 @@ fn broken(why: impl std::fmt::Display) -> Fault {
     Fault::Tls(why.to_string())
 }
 
-/// Takes a certificate that those whom we trust have signed for the address or one of its names.
+/// Takes a certificate that those whom we trust have signed for the address or one of its names, and
+/// our own: who has its key is an actor of this process, at whatever address.
 #[derive(Debug)]
 struct Known {
     signed: Arc<WebPkiServerVerifier>,
+    own: Option<CertificateDer<'static>>,
     names: BTreeMap<IpAddr, Vec<ServerName<'static>>>,
 }
 
 impl Known {
-    fn new(roots: Arc<RootCertStore>, provider: Arc<CryptoProvider>, known: &Names) -> Result<Self, Fault> {
+    fn new(
+        roots: Arc<RootCertStore>,
+        provider: Arc<CryptoProvider>,
+        known: &Names,
+        own: Option<CertificateDer<'static>>,
+    ) -> Result<Self, Fault> {
         let signed = WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(broken)?;
         // What is no name of DNS stands in no certificate.
         let dns = |names: &Vec<String>| names.iter().filter_map(|name| ServerName::try_from(name.clone()).ok()).collect();
-        Ok(Self { signed, names: known.iter().map(|(address, names)| (*address, dns(names))).collect() })
+        Ok(Self { signed, own, names: known.iter().map(|(address, names)| (*address, dns(names))).collect() })
     }
 }
 
@@ -173,6 +184,9 @@ impl ServerCertVerifier for Known {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.own.as_ref().is_some_and(|own| own == end_entity) {
+            return Ok(ServerCertVerified::assertion());
+        }
         let carries = |name: &ServerName<'_>| self.signed.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
         let known = match server_name {
             ServerName::IpAddress(address) => self.names.get(&IpAddr::from(*address)).map_or(&[][..], Vec::as_slice),
