@@ -217,9 +217,10 @@ impl Lab {
     fn settings(&self, transport: &str) -> String {
         let at = |number| self.address(number);
         // What names no transport goes as the first of these does.
-        let mut listen = [("udp", 5070), ("tcp", 5070), ("tls", 5071)];
-        listen.sort_by_key(|(own, _)| *own != transport);
-        let listen = listen.map(|(own, port)| format!("\"{own}:{}:{port}\"", at(1))).join(", ");
+        let listen = match transport {
+            "tls" => format!("\"tls:{}:5071\"", at(1)),
+            _ => format!("\"udp:{pf}:5070\", \"tcp:{pf}:5070\"", pf = at(1)),
+        };
         format!(
             "listen = [{listen}]\nmsrp-listen = [\"{media}{pf}:2855\"]\ntls = {{ certificate = \"{certificate}\", key = \"{key}\" }}\n\
              host = \"pf.home1.example\"\ncore = \"sip:scscf1.home1.example\"\nspeed = 5.0\n\

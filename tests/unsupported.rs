@@ -31,10 +31,13 @@ fn what_nobody_declared_fails() {
 
 #[test]
 fn what_is_declared_true_fails_and_the_feature_is_named() {
-    let output = Lab::new().claiming("features: { register: true }\n").run(&["--reporter", "junit=junit.xml"]);
+    let lab = Lab::new().claiming("features: { register: true }\n");
+    let output = lab.run(&["--reporter", "junit=junit.xml"]);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("UNSUP! group/pass") && said.contains("feature register is declared true"), "{said}");
+    let xml = std::fs::read_to_string(lab.dir.path().join("junit.xml")).expect("the report");
+    assert!(xml.contains("<failure") && xml.contains("feature register is declared true"), "{xml}");
 }
 
 #[test]

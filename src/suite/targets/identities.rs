@@ -109,7 +109,6 @@ fn uri(desk: &Desk, node: &Node, what: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::{Look, identities};
-    use super::*;
     use crate::suite::load;
     use crate::suite::source::Sources;
 
