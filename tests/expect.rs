@@ -92,6 +92,14 @@ fn a_dry_run_shows_the_difference_and_writes_nothing() {
 }
 
 #[test]
+fn where_nothing_fails_nothing_is_written() {
+    let lab = Lab::of(&["pass"]);
+    let output = lab.expect(&["update"]);
+    assert!(output.status.success() && err(&output).contains("nothing to add") && out(&output).is_empty(), "{}", out(&output));
+    assert!(!lab.path("expect.yaml").exists());
+}
+
+#[test]
 fn what_differs_between_runs_becomes_flaky() {
     let lab = Lab::of(&["pass", "waver"]);
     let files = lab.runs_that_differ();

@@ -116,7 +116,11 @@ fn list(args: &ListArgs, console: &Console) -> Result<Exit, Exit> {
     let register = &survey.chosen.register;
     let head = ["entry", "match", "expect", "matches now", "until", "issue", "reason"];
     console.print(&table(&head, register.entries().iter().map(row), console.width()));
-    console.talk(&register.banner(loaded.suite.scenarios.len()));
+    if register.is_empty() {
+        console.talk("no failure is expected\n");
+    } else {
+        console.talk(&register.banner(loaded.suite.scenarios.len()));
+    }
     let mut usable = true;
     for document in &survey.documents {
         console.talk(&document.complaints(Look::Full { colour: true }));
@@ -155,7 +159,9 @@ fn update(args: &UpdateArgs, console: &Console) -> Result<Exit, Exit> {
         let wavering: Vec<&Entry> = of_file(&update.wavering, number).filter_map(|entry| document.value.get(entry)).collect();
         texts.push(edit::reword(&text_of(document), &wavering, Expect::Flaky));
     }
-    texts[0] = edit::append(&case.headed(&texts[0]), &first.value, &update.drafts);
+    if !update.drafts.is_empty() {
+        texts[0] = edit::append(&case.headed(&texts[0]), &first.value, &update.drafts);
+    }
     let changed = case.write(&texts, &|number, read| {
         let added = if number == 0 { update.drafts.len() } else { 0 };
         read == case.survey.documents[number].value.len() + added
