@@ -97,6 +97,9 @@ pub(in crate::pf) struct Turn {
     pub(in crate::pf) waiting: VecDeque<SenderId>,
     /// The one whose messages are being delivered.
     pub(in crate::pf) delivering: Option<SenderId>,
+    /// The user came back while the PF was cancelling its invitation, or before it had noticed that the
+    /// Client was gone: a trigger is due once it has.
+    pub(in crate::pf) again: bool,
 }
 
 /// All 1-1 state of the PF.

@@ -46,6 +46,7 @@ pub(in crate::pf) const SECOND_ANSWER: Clause = Clause::of("DGC-1.1-17");
 /// The user is available: every sender with stored messages is served.
 pub(in crate::pf) fn trigger(core: &mut Core, now: Instant, user: UserId) {
     let Some(turn) = core.one.turns.get(&user) else { return };
+    let early = turn.delivering.is_some_and(|sender| is_failing(core, sender));
     let mut waiting: Vec<SenderId> = turn.senders.clone();
     waiting.retain(|sender| is_due(core, *sender));
     arrange(core, &mut waiting);
@@ -56,8 +57,16 @@ pub(in crate::pf) fn trigger(core: &mut Core, now: Instant, user: UserId) {
     }
     if let Some(turn) = core.one.turns.get_mut(&user) {
         turn.waiting = waiting.into();
+        turn.again = early;
     }
     next(core, now, user);
+}
+
+/// Whether the delivery of this sender will come to nothing: its INVITE is withdrawn, or its leg has
+/// no connection.
+fn is_failing(core: &Core, sender: SenderId) -> bool {
+    let shelf = Shelf::Sender(sender);
+    delivery::is_withdrawn(core, shelf) || core.schedule.runs(Alarm::NoConnection(Place::Delivery(shelf)))
 }
 
 fn is_due(core: &Core, sender: SenderId) -> bool {
@@ -181,8 +190,7 @@ pub(in crate::pf) fn on_over(core: &mut Core, now: Instant, sender: SenderId, en
             core.because(STOPS_BY_POLICY, "the policy ends the delivery on this error too");
             true
         }
-        Ending::Refused { status: 487, .. } | Ending::Lost | Ending::Left(Departure::Lost) => true,
-        Ending::Refused { .. } | Ending::Left(_) | Ending::Replaced => false,
+        Ending::Refused { .. } | Ending::Lost | Ending::Left(_) | Ending::Replaced => has_vanished(ending),
     };
     if let Ending::Refused { status, retry_after } = ending {
         plan_retry(core, now, sender, status, retry_after.unwrap_or_default());
@@ -191,11 +199,20 @@ pub(in crate::pf) fn on_over(core: &mut Core, now: Instant, sender: SenderId, en
     if turn.delivering == Some(sender) {
         turn.delivering = None;
     }
+    if std::mem::take(&mut turn.again) && has_vanished(ending) {
+        core.note("the user came back while the delivery failed");
+        return trigger(core, now, user);
+    }
     if stop {
         turn.waiting.clear();
     }
     next(core, now, user);
     follow(core, now, sender);
+}
+
+/// Whether nobody was there any more: the INVITE was withdrawn, or the Client is gone.
+const fn has_vanished(ending: Ending) -> bool {
+    matches!(ending, Ending::Refused { status: 487, .. } | Ending::Lost | Ending::Left(Departure::Lost))
 }
 
 /// Everything of the sender is delivered: the PF notifies of it for a Client that does not.
@@ -256,6 +273,7 @@ pub(in crate::pf) fn follow(core: &mut Core, now: Instant, sender: SenderId) {
 pub(in crate::pf) fn on_deregistered(core: &mut Core, now: Instant, user: UserId) {
     let Some(turn) = core.one.turns.get_mut(&user) else { return };
     turn.waiting.clear();
+    turn.again = false;
     let (delivering, senders) = (turn.delivering, turn.senders.clone());
     for sender in &senders {
         core.one[*sender].follows = false;
@@ -629,6 +647,40 @@ mod tests {
         world.register(600_000, None);
         let (_, invite) = pick_up(&mut world);
         assert_eq!(carried(&invite).as_deref(), Some("one"));
+    }
+
+    #[test]
+    fn a_register_that_overtakes_the_487_is_a_trigger_for_all_senders_once_that_is_there() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one"]);
+        world.wrote(CAROL, &["two"]);
+        world.register(600_000, None);
+        let (invite, _, _) = world.request(BOB, "INVITE");
+        world.answer(BOB, invite, 180);
+        world.register(0, None);
+        assert!(matches!(world.event(BOB), Some(crate::endpoint::Event::Cancelled { .. })));
+        world.register(600_000, None);
+        world.assert_quiet(BOB);
+        world.answer(BOB, invite, 487);
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(carried(&invite).as_deref(), Some("one"));
+        world.completed();
+        let (_, invite) = pick_up(&mut world);
+        assert_eq!(carried(&invite).as_deref(), Some("two"));
+    }
+
+    #[test]
+    fn a_register_that_comes_before_the_loss_is_noticed_is_a_trigger_once_it_is() {
+        let mut world = away(&[]);
+        world.wrote(ALICE, &["one", "two"]);
+        world.register(600_000, None);
+        let (session, _) = pick_up(&mut world);
+        assert_eq!(world.read(BOB, 0), "two");
+        world.break_media(&session);
+        world.register(600_000, None);
+        world.pass(Duration::from_secs(2));
+        let (_, invite) = world.skip_to_request(BOB, "INVITE");
+        assert_eq!(carried(&invite).as_deref(), Some("two"));
     }
 
     #[test]
