@@ -80,12 +80,19 @@ pub struct TransportLayer {
     outputs: VecDeque<Output>,
 }
 
+/// Host and port of a Via. A node that does not listen there, as one with TLS alone, has no port to
+/// name: over a stream the answer comes back on the connection of its request.
+fn sent_by(host: &str, port: u16) -> String {
+    let host = bracketed(host);
+    if port == 0 { host.into_owned() } else { format!("{host}:{port}") }
+}
+
 impl TransportLayer {
     /// The transport layer of a node without connections.
     pub fn new(config: Config) -> Self {
         Self {
-            sent_by: format!("{}:{}", bracketed(&config.host), config.sip.port()),
-            secure_sent_by: format!("{}:{}", bracketed(&config.host), config.sips.port()),
+            sent_by: sent_by(&config.host, config.sip.port()),
+            secure_sent_by: sent_by(&config.host, config.sips.port()),
             config,
             links: BTreeMap::new(),
             by_hop: BTreeMap::new(),
@@ -368,6 +375,17 @@ mod tests {
             Some("SIP/2.0/UDP 10.0.0.9;rport=4000;branch=z9hG4bK1;received=10.0.0.9, SIP/2.0/UDP c")
         );
         assert_eq!(via("SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1").value("Via"), Some("SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1"));
+    }
+
+    #[test]
+    fn a_node_that_listens_for_tls_alone_names_no_port_of_plain_sip() {
+        let config = layer().config().clone();
+        let sip = SocketAddr::new(config.sip.ip(), 0);
+        let layer = TransportLayer::new(Config { sip, ..config });
+        let port =
+            |via: String| via.split([' ', ';']).nth(1).and_then(|sent_by| sent_by.split_once(':')).map(|(_, port)| port.to_owned());
+        assert_eq!(port(layer.via(Transport::Tcp, "z9hG4bK1")), None);
+        assert_eq!(port(layer.via(Transport::Tls, "z9hG4bK1")).as_deref(), Some("5061"));
     }
 
     #[test]
