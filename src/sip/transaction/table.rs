@@ -306,7 +306,7 @@ impl Transactions {
 }
 
 fn client_key(message: &Message) -> Option<ClientKey> {
-    let branch = message.branch()?.to_ascii_lowercase();
+    let branch = message.via().ok()?.branch()?.to_ascii_lowercase();
     Some(ClientKey { branch, method: Method::of(message.cseq().ok()?.method) })
 }
 
@@ -319,7 +319,7 @@ fn server_key(request: &Message, method: Option<&str>) -> ServerKey {
         Some(other) => other,
         None => "",
     };
-    let branch = match request.branch() {
+    let branch = match via.and_then(|via| via.branch()) {
         Some(branch) => branch.to_ascii_lowercase(),
         None => format!("{} {}", request.call_id().unwrap_or_default(), request.cseq().map_or(0, |cseq| cseq.number)),
     };

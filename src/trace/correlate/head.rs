@@ -32,11 +32,11 @@ impl<'a> Head<'a> {
             call_id: message.call_id(),
             cseq,
             via,
-            branch: message.branch(),
+            branch: via.and_then(|via| via.branch()),
             from,
-            from_tag: message.from_tag().filter(|_| from.is_some()),
+            from_tag: from.and_then(|from| from.tag()),
             to,
-            to_tag: message.to_tag().filter(|_| to.is_some()),
+            to_tag: to.and_then(|to| to.tag()),
             contact: message.contact().ok(),
         }
     }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::OnceLock;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -147,34 +146,12 @@ pub struct HeaderField<'a> {
 }
 
 /// A decoded SIP message. Cloning shares the bytes.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     raw: Raw,
     head: Head,
     body: Span,
-    marks: OnceLock<Box<Marks>>,
 }
-
-/// By what transactions and dialogs know a message, read when it is first asked for: every layer that
-/// it passes asks again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Marks {
-    /// Of the topmost Via.
-    branch: Option<Span>,
-    from_tag: Option<Span>,
-    to_tag: Option<Span>,
-    /// The number of CSeq and its method.
-    cseq: Option<(u32, Span)>,
-}
-
-impl PartialEq for Message {
-    fn eq(&self, other: &Self) -> bool {
-        // What was read of it so far is no part of it.
-        self.raw == other.raw && self.head == other.head && self.body == other.body
-    }
-}
-
-impl Eq for Message {}
 
 impl Message {
     /// Decodes one whole message, as a datagram holds it: leading empty lines are skipped, the
@@ -216,7 +193,7 @@ impl Message {
     /// The message whose head was scanned already and whose body ends at `end`.
     pub(super) fn assemble(bytes: Bytes, head: Head, end: usize) -> Self {
         let body = Span::of(head.end()..end);
-        Self { raw: Raw::of(bytes), head, body, marks: OnceLock::new() }
+        Self { raw: Raw::of(bytes), head, body }
     }
 
     /// The bytes of the message again, put together from its parts: empty lines before it, start
@@ -388,19 +365,14 @@ impl Message {
         self.typed(Name::To, header::NameAddr::parse)
     }
 
-    /// The branch of the topmost Via; `None` also where that is malformed.
-    pub fn branch(&self) -> Option<&str> {
-        self.marks().branch.map(|span| self.text(span))
-    }
-
     /// The tag of From.
     pub fn from_tag(&self) -> Option<&str> {
-        self.marks().from_tag.map(|span| self.text(span))
+        header::tag_of(self.value(Name::From)?)
     }
 
     /// The tag of To.
     pub fn to_tag(&self) -> Option<&str> {
-        self.marks().to_tag.map(|span| self.text(span))
+        header::tag_of(self.value(Name::To)?)
     }
 
     /// The first Contact.
@@ -418,10 +390,7 @@ impl Message {
     ///
     /// When it is missing or malformed.
     pub fn cseq(&self) -> Result<header::CSeq<'_>, Fault> {
-        match self.marks().cseq {
-            Some((number, method)) => Ok(header::CSeq { number, method: self.text(method) }),
-            None => self.typed(Name::CSeq, header::CSeq::parse),
-        }
+        self.typed(Name::CSeq, header::CSeq::parse)
     }
 
     /// Call-ID; compared byte by byte.
@@ -451,29 +420,6 @@ impl Message {
     fn typed<'a, T>(&'a self, name: Name, parse: impl Fn(&'a str) -> Result<T, Fault>) -> Result<T, Fault> {
         let slot = self.slot(name).ok_or(Fault::new("sip-header-missing", 0, "a mandatory header field"))?;
         parse(header::first(self.text(slot.value))).map_err(|fault| fault.at(slot.value.range().start))
-    }
-
-    fn marks(&self) -> &Marks {
-        self.marks.get_or_init(|| {
-            let tag = |name| self.value(name).and_then(header::tag_of).map(|tag| self.span(tag));
-            let cseq = self.typed(Name::CSeq, header::CSeq::parse).ok();
-            Box::new(Marks {
-                branch: self.via().ok().and_then(|via| via.branch()).map(|branch| self.span(branch)),
-                from_tag: tag(Name::From),
-                to_tag: tag(Name::To),
-                cseq: cseq.map(|cseq| (cseq.number, self.span(cseq.method))),
-            })
-        })
-    }
-
-    /// Where a part of this message stands in it.
-    fn span(&self, part: &str) -> Span {
-        // What is empty may stand anywhere.
-        if part.is_empty() {
-            return Span::default();
-        }
-        let start = part.as_ptr().addr() - self.bytes().as_ptr().addr();
-        Span::of(start..start + part.len())
     }
 
     /// What all Content-Length fields agree on.
