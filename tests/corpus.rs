@@ -1,8 +1,10 @@
-//! The public torture messages and call flows (RFC 4475, RFC 5118 and others), which are not part of
-//! this project: they are read from `CPMCHECK_CORPUS`, or from `../shared/corpus` beside the project.
+//! What `inspect` says of the public torture messages and call flows.
+
+#[path = "common/corpus.rs"]
+mod corpus;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use cpmcheck::engine::Transport;
@@ -13,12 +15,6 @@ struct Entry {
     file: String,
     class: String,
     treatment: String,
-}
-
-fn folder() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
-    let folder = std::env::var_os("CPMCHECK_CORPUS").map_or_else(beside, PathBuf::from);
-    folder.join("MANIFEST.tsv").is_file().then_some(folder)
 }
 
 fn entries(folder: &Path) -> Vec<Entry> {
@@ -60,7 +56,7 @@ fn say(text: &str) {
 
 #[test]
 fn every_message_of_the_corpus_is_treated_as_its_manifest_says() {
-    let Some(folder) = folder() else {
+    let Some(folder) = corpus::folder() else {
         say("NOT CHECKED: there is no corpus of SIP messages (set CPMCHECK_CORPUS, or put it at ../shared/corpus)");
         return;
     };

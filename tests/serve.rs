@@ -2,6 +2,8 @@
 
 #[path = "common/certificates.rs"]
 mod certificates;
+#[path = "common/corpus.rs"]
+mod corpus;
 #[path = "serve/hostile.rs"]
 mod hostile;
 #[path = "serve/secure.rs"]
@@ -10,6 +12,8 @@ mod secure;
 mod server;
 #[path = "serve/together.rs"]
 mod together;
+#[path = "serve/torture.rs"]
+mod torture;
 
 use std::io::Write;
 use std::net::TcpListener;

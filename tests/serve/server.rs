@@ -29,6 +29,11 @@ impl Server {
         Self::launch(ip, settings, command().args(["serve", "pf", "--log", "error"]))
     }
 
+    /// The same in another part than the PF's.
+    pub(crate) fn start_as(part: &str, settings: &str) -> Self {
+        Self::launch("127.0.0.1", settings, command().args(["serve", part, "--log", "error"]))
+    }
+
     /// The same with a log of everything in JSON.
     pub(crate) fn start_logging(ip: &str, settings: &str) -> Self {
         Self::launch(ip, settings, command().args(["serve", "pf", "--log", "debug", "--log-format", "json"]).stderr(Stdio::piped()))
