@@ -42,9 +42,14 @@ pub(crate) fn ends(packet: &[u8]) -> &[u8] {
     &packet[12..24]
 }
 
+/// Whether an IPv4 packet is a TCP segment.
+pub(crate) fn is_segment(packet: &[u8]) -> bool {
+    packet[9] == 6
+}
+
 /// How many bytes a TCP segment in an IPv4 packet carries; none in any other packet.
 pub(crate) fn carried(packet: &[u8]) -> usize {
-    if packet[9] == 6 { packet.len() - 20 - usize::from(packet[32] >> 4) * 4 } else { 0 }
+    if is_segment(packet) { packet.len() - 20 - usize::from(packet[32] >> 4) * 4 } else { 0 }
 }
 
 pub(crate) fn joined(blocks: impl IntoIterator<Item = Vec<u8>>) -> Bytes {
