@@ -7,7 +7,7 @@ use crate::wire::sip::{Builder, Method};
 pub(super) fn request(profile: &Profile, method: &Method, request: Builder) -> Builder {
     match method {
         Method::Register => request
-            .push("Contact", format!("<{}:5060>", profile.uri))
+            .push("Contact", ["<", &profile.uri, ">"])
             .push("Expires", REGISTRATION_EXPIRES)
             .push("P-Visited-Network-ID", "home1.example"),
         Method::Invite

@@ -406,7 +406,7 @@ mod tests {
         world.register(600_000, None);
         let (first, _, refused) = world.request(BOB, "MESSAGE");
         assert_eq!(refused.request_uri(), Some(USER));
-        assert_eq!(refused.value(Name::Route), Some("<sip:scscf1.home1.example:5060;lr>"));
+        assert_eq!(refused.value(Name::Route), Some("<sip:scscf1.home1.example;lr>"));
         assert_eq!(refused.values(Name::AcceptContact).count(), 2);
         world.answer(BOB, first, 500);
         world.assert_quiet(BOB);

@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(invite.value(Name::PAssertedIdentity), Some("<sip:rcse-standfw@home1.example>"));
         assert_eq!(invite.value(Name::Contact), Some("<sip:pf.home1.example:5060;transport=tcp>"));
         assert_eq!(invite.value(Name::UserAgent), Some("CPM-serv/OMA2.0"));
-        assert_eq!(invite.value(Name::Route), Some("<sip:scscf1.home1.example:5060;lr>"));
+        assert_eq!(invite.value(Name::Route), Some("<sip:scscf1.home1.example;lr>"));
         assert_eq!(invite.value(Name::ConversationId), Some("conversation-9"));
         let instance = format!("*;+sip.instance=\"<{PHONE}>\";require;explicit");
         assert!(invite.values(Name::AcceptContact).any(|value| value == instance));

@@ -220,7 +220,7 @@ impl World {
         let mut register = Builder::request("REGISTER", "sip:pf.home1.example")
             .push("From", "<sip:scscf1.home1.example>")
             .push("To", format!("<{user}>"))
-            .push("Contact", "<sip:scscf1.home1.example:5060>")
+            .push("Contact", "<sip:scscf1.home1.example>")
             .push("Expires", expires);
         if let Some(device) = device {
             let inner =
