@@ -168,9 +168,9 @@ pub enum Value {
     /// A text that this expression matches.
     Matches(regex::Regex),
     /// A number below this.
-    LessThan(f64),
+    LessThan(Bound),
     /// A number above this.
-    GreaterThan(f64),
+    GreaterThan(Bound),
     /// No element fits all of these.
     None(Vec<Key>),
     /// The first element fits all of these.
@@ -195,6 +195,17 @@ pub enum Value {
         /// What decides them.
         seed: u64,
     },
+}
+
+/// What a number is compared with.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Bound {
+    /// A number.
+    Number(f64),
+    /// What a variable of a rule (`$v`) holds. While it is not bound, or holds no number, nothing fits.
+    Variable(String),
+    /// As written in a scenario, with `${variable}` in it. While that is no number, nothing fits.
+    Text(String),
 }
 
 /// One demand of a pattern.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::ast::{AnyOf, Codes, Key, Pattern, Value, What};
+use super::ast::{AnyOf, Bound, Codes, Key, Pattern, Value, What};
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,6 +35,16 @@ impl fmt::Display for Value {
             Self::SameAs { id, path } => write!(f, "same as {id}.{path}"),
             Self::Variable(name) | Self::Bind(name) | Self::BindLatest(name) => write!(f, "${name}"),
             Self::Generate { bytes, seed } => write!(f, "{bytes} made bytes (seed {seed})"),
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::Text(text) => f.write_str(text),
         }
     }
 }

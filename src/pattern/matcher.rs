@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::ast::{Key, Path, Place, Value};
+use super::ast::{Bound, Key, Path, Place, Value};
 use super::bindings::Bindings;
 use super::env::{Env, substitute};
 use super::grammar::Grammar;
@@ -204,8 +204,8 @@ impl Judge<'_> {
             Value::OneOf(choices) => !items.is_empty() && choices.iter().any(|choice| self.fits(choice, observed, bindings)),
             Value::Contains(inner) => self.contains(inner, observed),
             Value::Matches(expression) => items.iter().any(|item| expression.is_match(item)),
-            Value::LessThan(bound) => items.iter().any(|item| number(item).is_some_and(|number| number < *bound)),
-            Value::GreaterThan(bound) => items.iter().any(|item| number(item).is_some_and(|number| number > *bound)),
+            Value::LessThan(bound) => self.compare(bound, items, |number, bound| number < bound),
+            Value::GreaterThan(bound) => self.compare(bound, items, |number, bound| number > bound),
             Value::SameAs { id, path } => {
                 self.env.values_of(id, path).is_some_and(|other| !other.is_empty() && self.same_texts(&other, observed))
             }
@@ -224,6 +224,16 @@ impl Judge<'_> {
             // Their elements were judged one by one.
             Value::None(_) | Value::First(_) => false,
         }
+    }
+
+    /// Whether some item is a number that stands so to the bound. Without one nothing does.
+    fn compare(&self, bound: &Bound, items: &[Cow<'_, str>], holds: impl Fn(f64, f64) -> bool) -> bool {
+        let bound = match bound {
+            Bound::Number(number) => Some(*number),
+            Bound::Variable(name) => self.env.variable(name).and_then(|value| number(&value)),
+            Bound::Text(text) => number(&substitute(text, self.env)),
+        };
+        bound.is_some_and(|bound| items.iter().filter_map(|item| number(item)).any(|number| holds(number, bound)))
     }
 
     fn is_single(&self, observed: &Values<'_>) -> bool {
@@ -296,6 +306,7 @@ fn number(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::super::ast::Key;
+    use super::super::env::Names;
     use super::super::testing::{bob, invite, key};
     use super::*;
     use crate::wire::sip::Message;
@@ -330,7 +341,7 @@ mod tests {
         assert!(!fits(&message, &[("Referred-By", Value::Not(Box::new(text("sip:a@b"))))]));
         assert!(fits(&message, &[("Referred-By", Value::None(vec![key("Referred-By.uri", Value::Present)]))]));
         assert!(!fits(&message, &[("Referred-By", Value::First(vec![key("Referred-By.uri", Value::Present)]))]));
-        assert!(!fits(&message, &[("Expires", Value::LessThan(5.0))]));
+        assert!(!fits(&message, &[("Expires", Value::LessThan(Bound::Number(5.0)))]));
     }
 
     #[test]
@@ -363,6 +374,42 @@ mod tests {
         let keys = [key("Conversation-ID", Value::Bind("c".into())), key("Session-Expires.value", Value::BindLatest("e".into()))];
         let bindings = Matcher::of(&keys).matches(&View::sip(&message), &bob()).unwrap();
         assert_eq!((bindings.get("c"), bindings.get("e")), (Some("abc"), Some("1800")));
+    }
+
+    /// Names, and one variable.
+    struct Knowing(Names, &'static str);
+
+    impl Env for Knowing {
+        fn names(&self) -> &Names {
+            &self.0
+        }
+
+        fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
+            (name == "v").then_some(Cow::Borrowed(self.1))
+        }
+
+        fn values_of(&self, _: &str, _: &Path) -> Option<Vec<String>> {
+            None
+        }
+    }
+
+    #[test]
+    fn numbers_compare_with_the_number_that_a_variable_holds() {
+        let message = invite(&["Expires: 600"], "");
+        let fits = |bound: Bound, held| {
+            let keys = |value| Matcher::of(&[key("Expires", value)]);
+            let env = Knowing(bob(), held);
+            let [less, greater] = [Value::LessThan(bound.clone()), Value::GreaterThan(bound)].map(keys);
+            [less, greater].map(|matcher| matcher.matches(&View::sip(&message), &env).is_some())
+        };
+        for (held, expected) in
+            [("601", [true, false]), ("600", [false, false]), ("599.5", [false, true]), ("soon", [false, false])]
+        {
+            assert_eq!(fits(Bound::Variable("v".to_owned()), held), expected, "{held}");
+            assert_eq!(fits(Bound::Text("${v}".to_owned()), held), expected, "{held}");
+        }
+        assert_eq!(fits(Bound::Variable("w".to_owned()), "599"), [false, false], "nothing binds it");
+        assert_eq!(fits(Bound::Text("${w}".to_owned()), "599"), [false, false], "nobody saved it");
     }
 
     #[test]

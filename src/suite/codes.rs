@@ -202,7 +202,12 @@ pub const CODES: &[Code] = &[
         "A span is a number and a unit: `100ms`, `5s`, `2m`, `1h`. In a rule it may be an expression over bound \
          numbers, which counts seconds.",
     ),
-    code("Y0025", "not a number, or out of range", "The field takes a number."),
+    code(
+        "Y0025",
+        "not a number, or out of range",
+        "The field takes a number. What a number of a message is compared with (`less-than`, `greater-than`) may also \
+         be the number that a variable holds: `$v` in a rule, `\"${v}\"` in a scenario.",
+    ),
     code("Y0026", "not a regular expression", "The text after `matches:` cannot be read as a regular expression."),
     code(
         "Y0027",

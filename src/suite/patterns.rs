@@ -11,7 +11,7 @@ use super::reader::{self, Desk};
 use super::scenario::{Actor, Defaults};
 use super::scope::{Filler, Scope};
 use super::yaml::{Entry, Kind, Node, Text};
-use crate::pattern::ast::{Answers, AnyOf, End, Key, Path, Pattern, Place, Role, Value};
+use crate::pattern::ast::{Answers, AnyOf, Bound, End, Key, Path, Pattern, Place, Role, Value};
 use crate::pattern::{PREFIXES, PathFault, Wanted, wanted};
 use crate::wire::sip::{Method, Name};
 
@@ -382,8 +382,8 @@ impl Patterns<'_> {
                 Some(Value::OneOf(members.iter().filter_map(|member| self.value(path, member, false)).collect()))
             }
             "matches" => self.expression(node),
-            "less-than" => reader::number(self.desk, node, "`less-than`").map(Value::LessThan),
-            "greater-than" => reader::number(self.desk, node, "`greater-than`").map(Value::GreaterThan),
+            "less-than" => self.bound(node, "`less-than`").map(Value::LessThan),
+            "greater-than" => self.bound(node, "`greater-than`").map(Value::GreaterThan),
             "none" => Some(Value::None(self.inner(path, node))),
             "first" => Some(Value::First(self.inner(path, node))),
             "same-as" => self.same_as(node),
@@ -394,6 +394,19 @@ impl Patterns<'_> {
                 self.desk.say(reader::unknown_field(entry, "a value", VALUE_WORDS));
                 None
             }
+        }
+    }
+
+    /// A number, or the variable that holds one: `$v` in a rule, `"${v}"` in a scenario.
+    fn bound(&self, node: &Node, what: &str) -> Option<Bound> {
+        let text = node.text().unwrap_or("");
+        if let Some(name) = variable(text) {
+            self.check_variable(name, node.place);
+            return Some(Bound::Variable(name.to_owned()));
+        }
+        match &self.ends {
+            Ends::Actors { .. } if text.contains("${") => Some(Bound::Text(text.to_owned())),
+            Ends::Actors { .. } | Ends::Roles => reader::number(self.desk, node, what).map(Bound::Number),
         }
     }
 

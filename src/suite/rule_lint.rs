@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::catalogue::{Rule, Trigger};
 use super::diagnostics::Diagnostic;
 use super::reader::Desk;
-use crate::pattern::ast::{AnyOf, Key, Place, Span, Value};
+use crate::pattern::ast::{AnyOf, Bound, Key, Place, Span, Value};
 
 #[derive(Default)]
 struct Uses {
@@ -54,7 +54,9 @@ impl Uses {
 
     fn value(&mut self, value: &Value, place: Place) {
         match value {
-            Value::Variable(name) => self.read.push((name.clone(), place)),
+            Value::Variable(name) | Value::LessThan(Bound::Variable(name)) | Value::GreaterThan(Bound::Variable(name)) => {
+                self.read.push((name.clone(), place))
+            }
             Value::Bind(name) | Value::BindLatest(name) => {
                 self.bound.insert(name.clone());
             }

@@ -212,14 +212,15 @@ fn keys(words: &[&str], word: impl Fn(&str) -> Option<(Value, &'static str)>) ->
 
 fn value() -> Value {
     let inner = json!({ "type": "object", "additionalProperties": reference("value") });
+    let bound = json!({ "anyOf": [{ "type": "number" }, { "type": "string", "pattern": "^\\$" }] });
     let word = |word: &str| {
         Some(match word {
             "not" => (reference("value"), "A value is there and differs."),
             "one-of" => (list(&reference("value")), "A value is there and is one of these."),
             "contains" => (reference("value"), "A text that holds this text; a list that holds this element."),
             "matches" => (json!({ "type": "string", "format": "regex" }), "A text that this expression matches."),
-            "less-than" => (json!({ "type": "number" }), "A number below this."),
-            "greater-than" => (json!({ "type": "number" }), "A number above this."),
+            "less-than" => (bound.clone(), "A number below this, or below what a variable holds."),
+            "greater-than" => (bound.clone(), "A number above this, or above what a variable holds."),
             "none" => (inner.clone(), "No element fits all of these."),
             "first" => (inner.clone(), "The first element fits all of these."),
             "same-as" => (text(), "Equal to the value of another message: the identifier of a step, a dot, a path."),

@@ -1,6 +1,7 @@
 //! Dialogs (RFC 3261 12, 15): sequence numbers, remote target, route set, the end.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Invariant, PATIENCE, Report, Seen};
 use crate::time::Instant;
@@ -23,6 +24,9 @@ const TAGS: Invariant = Invariant::must(
     "the local and remote tags of the dialog in From and To, each on its side",
 );
 
+/// How long what left before a BYE came may be under way: T1, which RFC 3261 17.1.1.1 takes a round trip to last.
+const CROSSING: Duration = Duration::from_millis(500);
+
 pub(super) const ALL: &[&Invariant] = &[&CSEQ, &REMOTE_TARGET, &ROUTE_SET, &BYE_BEFORE_ACK, &AFTER_BYE, &TAGS];
 
 #[derive(Clone, Debug, Default)]
@@ -37,6 +41,8 @@ struct Dialog {
     unacknowledged: Option<Instant>,
     /// Whether the IUT ended it: by a BYE of its own, or by its answer to one.
     ended: bool,
+    /// When the peer's BYE came.
+    bye_came: Option<Instant>,
     has_subscription: bool,
 }
 
@@ -44,16 +50,22 @@ struct Dialog {
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     all: BTreeMap<Symbol, Dialog>,
+    /// How late what the IUT sends may be by the machine's fault.
+    late: Duration,
 }
 
 impl State {
+    pub(super) fn new(late: Duration) -> Self {
+        Self { late, ..Self::default() }
+    }
+
     pub(super) fn sip(&mut self, seen: &Seen<'_>, head: &Head<'_>, report: &mut Report) {
         let Some(symbol) = seen.facts.dialog else { return };
         let dialog = self.all.entry(symbol).or_default();
         dialog.has_subscription |= seen.facts.subscription.is_some();
         match (head.message.is_request(), seen.sent) {
-            (true, true) => dialog.request_sent(seen, head, report),
-            (true, false) => dialog.request_received(head),
+            (true, true) => dialog.request_sent(seen, head, self.late, report),
+            (true, false) => dialog.request_received(seen, head),
             (false, sent) => {
                 let request = seen.facts.answers.and_then(|event| seen.message(event));
                 if let Some(request) = request {
@@ -82,7 +94,7 @@ fn equivalent(one: &str, two: &str) -> bool {
 }
 
 impl Dialog {
-    fn request_sent(&mut self, seen: &Seen<'_>, head: &Head<'_>, report: &mut Report) {
+    fn request_sent(&mut self, seen: &Seen<'_>, head: &Head<'_>, late: Duration, report: &mut Report) {
         let (method, in_dialog) = (head.method, head.to_tag.is_some());
         // A CANCEL and the ACK of a refusal belong to their INVITE (RFC 3261 9.1, 17.1.1.3).
         let own_transaction = method != "CANCEL" && !(method == "ACK" && is_ack_of_refusal(seen, head));
@@ -109,7 +121,7 @@ impl Dialog {
             report.broken(&TAGS, seen.number, "another From tag");
         }
         self.target_and_route(seen, head.message, report);
-        if self.ended && method != "ACK" && !self.has_subscription {
+        if self.is_over(seen.at, late) && method != "ACK" && !self.has_subscription {
             report.broken(&AFTER_BYE, seen.number, method);
         }
         if method == "BYE" {
@@ -118,6 +130,12 @@ impl Dialog {
             }
             self.ended = true;
         }
+    }
+
+    /// Whether the IUT must know by now that the session has ended. Until it answers a BYE, what it sends
+    /// may have crossed it, but no longer than that takes.
+    fn is_over(&self, now: Instant, late: Duration) -> bool {
+        self.ended || self.bye_came.is_some_and(|came| now.since(came) > CROSSING + late)
     }
 
     fn target_and_route(&self, seen: &Seen<'_>, message: &Message, report: &mut Report) {
@@ -137,22 +155,23 @@ impl Dialog {
         }
     }
 
-    fn request_received(&mut self, head: &Head<'_>) {
+    fn request_received(&mut self, seen: &Seen<'_>, head: &Head<'_>) {
         if is_target_refresh(head.method) {
             self.remote_target = contact(head).or(self.remote_target.take());
         }
         if head.to_tag.is_none() {
             self.route_set = Some(routes(head.message, Name::RecordRoute));
         }
-        if head.method == "ACK" {
-            self.unacknowledged = None;
+        match head.method {
+            "ACK" => self.unacknowledged = None,
+            "BYE" => self.bye_came = self.bye_came.or(Some(seen.at)),
+            _ => {}
         }
     }
 
     fn response(&mut self, seen: &Seen<'_>, head: &Head<'_>, request: &Message, sent: bool) {
         let status = head.message.status().unwrap_or(0);
         let method = request.method_token().unwrap_or("");
-        // Until it answers, what leaves may have crossed the BYE.
         if sent && method == "BYE" && status >= 200 {
             self.ended = true;
         }

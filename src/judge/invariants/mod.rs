@@ -160,7 +160,7 @@ pub(super) struct Run {
 impl Run {
     /// Invariants whose deadlines may be missed by `late`.
     pub(super) fn new(late: Duration) -> Self {
-        Self { transactions: transaction::State::new(late), ..Self::default() }
+        Self { transactions: transaction::State::new(late), dialogs: dialog::State::new(late), ..Self::default() }
     }
 
     /// Sees the event at `at`.

@@ -239,6 +239,18 @@ fn what_leaves_before_a_bye_is_answered_has_crossed_it() {
 }
 
 #[test]
+fn nothing_crosses_an_unanswered_bye_for_longer_than_t1() {
+    for (after, crosses) in [(500, true), (501, false)] {
+        let mut tape = session();
+        tape.ask("bob.phone", "pf", "BYE", FROM_BOB);
+        // A millisecond has gone by with the BYE.
+        tape.wait(after - 1);
+        altered(&mut tape, "INFO", |info| info);
+        assert_eq!(broken(&tape).contains("nothing-after-bye"), !crosses, "{after} ms after the BYE");
+    }
+}
+
+#[test]
 fn the_callee_hangs_up_after_the_ack_only() {
     let mut tape = session();
     let asked = rejoin(&mut tape, |invite| invite.body("application/sdp", sdp("bob.phone", "pf")));

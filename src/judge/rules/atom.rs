@@ -9,7 +9,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::judge::Record;
-use crate::pattern::ast::{Answers, Codes, End, Key, Path, Pattern, Role, Value, What};
+use crate::pattern::ast::{Answers, Bound, Codes, End, Key, Path, Pattern, Role, Value, What};
 use crate::pattern::{Bindings, Env, Matcher, Names, Reader, View};
 use crate::trace::correlate::Facts;
 use crate::trace::event::{Content, Kind, Party};
@@ -360,17 +360,13 @@ pub(super) fn reads(value: &Value) -> bool {
     match value {
         Value::Variable(_) | Value::SameAs { .. } => true,
         Value::Literal(text) => text.contains("${"),
+        Value::LessThan(bound) | Value::GreaterThan(bound) => !matches!(bound, Bound::Number(_)),
         Value::Not(inner) | Value::Contains(inner) => reads(inner),
         Value::List(values) | Value::OneOf(values) => values.iter().any(reads),
         Value::None(keys) | Value::First(keys) => keys.iter().any(|key| reads(&key.value)),
-        Value::Absent
-        | Value::Present
-        | Value::Matches(_)
-        | Value::LessThan(_)
-        | Value::GreaterThan(_)
-        | Value::Bind(_)
-        | Value::BindLatest(_)
-        | Value::Generate { .. } => false,
+        Value::Absent | Value::Present | Value::Matches(_) | Value::Bind(_) | Value::BindLatest(_) | Value::Generate { .. } => {
+            false
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod moves;
 mod trigger;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -257,7 +258,7 @@ impl Cell {
         if shape.is_bounded() {
             self.doubt_crossed(shape, moment, docket.result);
         } else {
-            self.end_all(shape, &format!("#{} came first", moment.number()), docket.result);
+            self.end_all(shape, format_args!("#{} came first", moment.number()), docket.result);
         }
         self.rearm(shape, moment.now(), moment.scale, docket);
     }
@@ -270,7 +271,7 @@ impl Cell {
         self.parts_variables = Variables::default();
     }
 
-    fn end_all(&mut self, shape: &Shape, why: &str, result: &mut RuleResult) {
+    fn end_all(&mut self, shape: &Shape, why: fmt::Arguments<'_>, result: &mut RuleResult) {
         for id in self.live.ids() {
             let Some(instance) = self.live.remove(id, &shape.picks) else { continue };
             self.end_instance(shape, &instance, why, result);
@@ -300,7 +301,7 @@ impl Cell {
     }
 
     /// The instance's time is up in good order: its scope ended, or its `until` came.
-    fn end_instance(&self, shape: &Shape, instance: &Instance, why: &str, result: &mut RuleResult) {
+    fn end_instance(&self, shape: &Shape, instance: &Instance, why: fmt::Arguments<'_>, result: &mut RuleResult) {
         if instance.owes_then {
             result.breach(breach_missing(shape, instance, why));
         } else if instance.owes_count && !self.count_is_enough(shape, instance) {
@@ -336,7 +337,7 @@ impl Cell {
     }
 }
 
-pub(super) fn breach_missing(shape: &Shape, instance: &Instance, why: &str) -> Breach {
+pub(super) fn breach_missing(shape: &Shape, instance: &Instance, why: fmt::Arguments<'_>) -> Breach {
     let link = shape.rule.duty.then.get(instance.step);
     let before = shape.rule.duty.before.as_ref().map(|before| format!(" before {before}")).unwrap_or_default();
     Breach {

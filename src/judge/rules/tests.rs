@@ -444,6 +444,49 @@ fn the_latest_binding_replaces_the_one_before() {
     assert_eq!(outcome(rule, &tape), Outcome::Violated);
 }
 
+/// A BYE of bob under another number.
+fn bye_number(tape: &mut Tape, cseq: u32) {
+    tape.ask("bob.phone", "pf", "BYE", In { cseq, ..CLIENT });
+}
+
+#[test]
+fn a_number_may_be_compared_with_what_was_bound() {
+    let rule = "per: [dialog]\nwhen: [ { client -> pf BYE: { CSeq.number: { bind: n } } }, { client -> pf BYE: { CSeq.number: { greater-than: $n } } } ]\nmust: { CSeq.number: { less-than: $n } }";
+    let mut tape = session();
+    bye_number(&mut tape, 7);
+    bye_number(&mut tape, 6);
+    bye_number(&mut tape, 7);
+    assert_eq!(outcome(rule, &tape), Outcome::Violated, "7 comes after 6, and is not less");
+    let mut tape = session();
+    bye_number(&mut tape, 7);
+    bye_number(&mut tape, 7);
+    bye_number(&mut tape, 6);
+    assert_eq!(outcome(rule, &tape), Outcome::NotTriggered, "nothing grows");
+}
+
+#[test]
+fn the_newest_of_numbered_messages_is_told_from_those_that_come_late() {
+    let rule = "per: [dialog]\nwhen: { any: [ { client -> pf BYE: { Call-ID: { not: $call, bind-latest: call }, CSeq.number: { bind-latest: n } } }, { client -> pf BYE: { Call-ID: $call, CSeq.number: { greater-than: $n, bind-latest: n } } } ] }\nmust: { Reason: absent }";
+    let mut tape = session();
+    bye_number(&mut tape, 8);
+    lost(&mut tape);
+    assert_eq!(outcome(rule, &tape), Outcome::Satisfied, "7 is late");
+    let mut tape = session();
+    bye_number(&mut tape, 6);
+    lost(&mut tape);
+    assert_eq!(outcome(rule, &tape), Outcome::Violated, "7 is newer than 6");
+}
+
+#[test]
+fn a_bound_that_is_no_number_fits_nothing() {
+    let rule = "per: [dialog]\nwhen: [ { client -> pf INVITE: { CSeq.method: { bind: n } } }, { client -> pf BYE: {} } ]\nnever: { any: [ { pf -> client 2xx: { answers: BYE, CSeq.number: { greater-than: $n } } }, { pf -> client 2xx: { answers: BYE, CSeq.number: { less-than: $n } } } ] }";
+    let mut tape = session();
+    tape.ask("bob.phone", "pf", "INVITE", CLIENT);
+    let asked = bye(&mut tape);
+    tape.answer(asked, "pf", "bob.phone", 200, "");
+    assert_eq!(outcome(rule, &tape), Outcome::Satisfied);
+}
+
 #[test]
 fn triggers_count_inside_their_scope_only() {
     let rule = "per: [group, user]\nwhile: { after: { client -> pf BYE: {} }, until: { client -> pf INVITE: {} } }\nwhen: { pf -> client MSRP SEND: {} }\nmust: { msrp.content-type: text/plain }";

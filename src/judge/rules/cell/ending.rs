@@ -20,7 +20,7 @@ impl Cell {
                 if self.closes == Some(at) {
                     self.shut();
                     if !shape.is_bounded() {
-                        self.end_all(shape, &format!("by {at}"), docket.result);
+                        self.end_all(shape, format_args!("by {at}"), docket.result);
                     }
                     self.rearm(shape, at, scale, docket);
                 }
@@ -41,9 +41,9 @@ impl Cell {
                 }
                 let Some(instance) = self.live.remove(id, &shape.picks) else { return };
                 if instance.owes_then {
-                    result.breach(breach_missing(shape, &instance, &format!("by {at}")));
+                    result.breach(breach_missing(shape, &instance, format_args!("by {at}")));
                 } else {
-                    self.end_instance(shape, &instance, &format!("by {at}"), result);
+                    self.end_instance(shape, &instance, format_args!("by {at}"), result);
                 }
             }
         }

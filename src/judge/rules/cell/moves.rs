@@ -104,7 +104,7 @@ impl Cell {
                 if instance.owes_count {
                     let Some(mut instance) = self.live.remove(id, &shape.picks) else { return };
                     instance.owes_then = false;
-                    return self.end_instance(shape, &instance, &format!("#{} came first", moment.number()), result);
+                    return self.end_instance(shape, &instance, format_args!("#{} came first", moment.number()), result);
                 }
                 self.settle(shape, id, result);
             }
@@ -113,8 +113,8 @@ impl Cell {
                 if self.live.get(id).is_some_and(|instance| instance.owes_then)
                     && let Some(instance) = self.live.remove(id, &shape.picks)
                 {
-                    let why = format!("#{} came first", moment.number());
-                    result.breach(Breach { event: Some(moment.number()), ..breach_missing(shape, &instance, &why) });
+                    let missing = breach_missing(shape, &instance, format_args!("#{} came first", moment.number()));
+                    result.breach(Breach { event: Some(moment.number()), ..missing });
                 }
             }
             Slot::Never => self.forbidden(shape, id, moment, result),
