@@ -4,7 +4,7 @@ use crate::sip::dialog::DialogId;
 use crate::sip::session::is_too_small;
 use crate::sip::transaction::TransactionId;
 use crate::wire::sip::header::{self, CSeq};
-use crate::wire::sip::{Builder, FieldValue, Method, Name, reason_phrase};
+use crate::wire::sip::{Builder, FieldValue, Method, Name, Scheme, reason_phrase};
 
 use super::Endpoint;
 use super::transport::{bracketed, with_to_tag};
@@ -111,6 +111,14 @@ impl Endpoint {
         let known = |option: &str| supported.iter().any(|supported| supported.eq_ignore_ascii_case(option));
         let unknown: Vec<&str> = request.elements(Name::Require).filter(|option| !known(option)).collect();
         (!unknown.is_empty()).then(|| self.response(transaction, 420).push("Unsupported", unknown.join(", ")))
+    }
+
+    /// The refusal of a Request-URI whose scheme no one here knows: 416 (RFC 3261 8.2.2.1). `None` when
+    /// the scheme is known.
+    pub fn unsupported_scheme(&self, transaction: TransactionId) -> Option<Builder> {
+        let request = self.transactions.request(transaction)?;
+        let is_unknown = request.target().is_ok_and(|uri| uri.scheme == Scheme::Other);
+        is_unknown.then(|| self.response(transaction, 416))
     }
 
     /// The refusal of a body that is none of `accepted`: 415 with Accept (RFC 3261 8.2.3).

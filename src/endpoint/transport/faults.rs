@@ -23,8 +23,21 @@ pub(super) fn fault_of(message: &Message) -> Option<(u16, &'static str)> {
         Some((400, "no Call-ID"))
     } else {
         let is_own = |method| !message.is_request() || message.method_token() == Some(method);
-        (!message.cseq().is_ok_and(|cseq| is_own(cseq.method))).then_some((400, "no valid CSeq"))
+        let has_cseq = message.cseq().is_ok_and(|cseq| is_own(cseq.method));
+        if has_cseq {
+            has_doubled(message).then_some((400, "a field twice that may be there once"))
+        } else {
+            Some((400, "no valid CSeq"))
+        }
     }
+}
+
+/// Whether one of the fields that name transaction and dialog is there more than once (RFC 4475 3.3.9).
+fn has_doubled(message: &Message) -> bool {
+    const SINGLE: [Name; 4] = [Name::From, Name::To, Name::CallId, Name::CSeq];
+    let single = message.fields().filter(|field| SINGLE.contains(&field.name)).count();
+    // Each is there: the faults above come first.
+    single != SINGLE.len()
 }
 
 /// What of a broken request is needed to answer it: its start line and the fields to be copied.
@@ -43,4 +56,37 @@ pub(super) fn salvage(data: &[u8]) -> Option<Message> {
     }
     kept.extend_from_slice(b"\r\n");
     Message::decode(kept.into()).ok().filter(Message::is_request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WELL: &str = "OPTIONS sip:b@b.example SIP/2.0\nVia: SIP/2.0/UDP a.example;branch=z9hG4bKa\nFrom: <sip:a@a.example>;tag=1\n\
+                        To: <sip:b@b.example>\nCall-ID: 1@a.example\nCSeq: 1 OPTIONS\n\n";
+
+    fn status(text: &str) -> Option<u16> {
+        let message = Message::decode(text.replace('\n', "\r\n").into()).expect("a message");
+        fault_of(&message).map(|(status, _)| status)
+    }
+
+    #[test]
+    fn a_message_goes_no_further_without_what_names_its_transaction_and_dialog_once() {
+        assert_eq!(status(WELL), None);
+        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+            let line = WELL.lines().find(|line| line.starts_with(name)).expect("each is there");
+            assert_eq!(status(&WELL.replace(&format!("{line}\n"), "")), Some(400), "no {name}");
+            let doubled = status(&WELL.replace(line, &format!("{line}\n{line}")));
+            assert_eq!(doubled, (name != "Via").then_some(400), "{name} twice");
+        }
+        assert_eq!(status(&WELL.replace("1 OPTIONS", "1 INVITE")), Some(400));
+    }
+
+    #[test]
+    fn another_version_is_told_so_even_where_the_via_has_it_too() {
+        let other = WELL.replace("SIP/2.0", "SIP/7.0");
+        assert_eq!(status(&other), Some(505));
+        let message = Message::decode(other.replace('\n', "\r\n").into()).expect("a message");
+        assert!(message.via().is_ok(), "the answer finds its way");
+    }
 }

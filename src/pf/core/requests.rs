@@ -29,13 +29,14 @@ impl Core {
         }
     }
 
-    /// What a request is refused with whatever it asks for: it demands what the PF does not know, or
-    /// may not be passed on any more.
+    /// What a request is refused with whatever it asks for: it is for a resource of an unknown kind,
+    /// demands what the PF does not know, or may not be passed on any more.
     fn refusal(&self, transaction: TransactionId, message: &Message) -> Option<Builder> {
         const UNDERSTOOD: [&str; 2] = ["timer", "recipient-list-invite"];
         let passed_on = matches!(message.method(), Some(Method::Invite | Method::Message)) && !message.has_to_tag();
         let tired = passed_on.then(|| self.endpoint.too_many_hops(transaction)).flatten();
-        self.endpoint.bad_extension(transaction, &UNDERSTOOD).or(tired)
+        let unknown = self.endpoint.unsupported_scheme(transaction);
+        unknown.or_else(|| self.endpoint.bad_extension(transaction, &UNDERSTOOD)).or(tired)
     }
 
     pub(super) fn on_invite(&mut self, now: Instant, transaction: TransactionId, message: &Message) {

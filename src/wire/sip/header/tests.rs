@@ -13,6 +13,7 @@ fn a_via_is_read_in_every_spelling() {
     for text in [
         "SIP/2.0/UDP [2001:db8::1]:5070;rport;branch=z9hG4bKx",
         "sip / 2.0 / UDP\r\n  [2001:db8::1]:5070 ;rport ; branch = z9hG4bKx",
+        "SIP/7.0/UDP [2001:db8::1]:5070;rport;branch=z9hG4bKx",
     ] {
         let via = Via::parse(text).expect("a Via");
         assert_eq!((via.transport, via.host.0, via.port, via.branch()), ("UDP", "[2001:db8::1]", Some(5070), Some("z9hG4bKx")));
@@ -20,9 +21,17 @@ fn a_via_is_read_in_every_spelling() {
     }
     let via = Via::parse("SIP/2.0/TCP a;received=2001:db8::9;rport=40112").expect("a Via");
     assert_eq!((via.rport(), via.received()), (Some(Some(40112)), "2001:db8::9".parse().ok()));
-    for text in
-        ["", "SIP/2.0", "SIP/2.0/", "SIP/2.0/UDP", "SIP/2.0/ UDP", "SIP/3.0/UDP a", "SIP/2.0/UDP a:99999", "SIP/2.0/UDP \u{e4}"]
-    {
+    for text in [
+        "",
+        "SIP/2.0",
+        "SIP/2.0/",
+        "SIP/2.0/UDP",
+        "SIP/2.0/ UDP",
+        "SIP//UDP a",
+        "HTTP/2.0/UDP a",
+        "SIP/2.0/UDP a:99999",
+        "SIP/2.0/UDP \u{e4}",
+    ] {
         assert!(Via::parse(text).is_err(), "{text:?}");
     }
 }

@@ -51,7 +51,8 @@ impl<'a> Via<'a> {
     }
 }
 
-/// Reads `SIP / 2.0 / transport LWS` and returns the transport and where sent-by starts.
+/// Reads `SIP / 2.0 / transport LWS` and returns the transport and where sent-by starts. The version may
+/// be any: whoever asks in another one has to be told so (505), and by this Via.
 fn slash_words(text: &str) -> Option<(&str, usize)> {
     // Nearly every Via is written without white space around its slashes.
     let transport = match text.strip_prefix("SIP/2.0/") {
@@ -67,6 +68,6 @@ fn slash_words(text: &str) -> Option<(&str, usize)> {
 fn transport_at(text: &str) -> Option<usize> {
     let first = memchr::memchr(b'/', text.as_bytes())?;
     let second = first + 1 + memchr::memchr(b'/', &text.as_bytes()[first + 1..])?;
-    let is_sip = text[..first].trim_ascii().eq_ignore_ascii_case("SIP") && text[first + 1..second].trim_ascii() == "2.0";
+    let is_sip = text[..first].trim_ascii().eq_ignore_ascii_case("SIP") && !text[first + 1..second].trim_ascii().is_empty();
     is_sip.then(|| text.len() - text[second + 1..].trim_ascii_start().len())
 }
