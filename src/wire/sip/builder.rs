@@ -98,14 +98,17 @@ impl Builder {
     }
 
     /// A response with the fields that RFC 3261 8.2.6.2 copies from the request: Via, From, To,
-    /// Call-ID, CSeq, and Record-Route for a response that can open a dialog (12.1.1).
+    /// Call-ID, CSeq, and Record-Route for a response that can open a dialog (12.1.1). What may be there
+    /// once and is there again is not copied again.
     pub fn response_to(request: &Message, status: u16) -> Self {
         let mut response = Self::response(status, reason_phrase(status));
         let opens = status > 100 && status < 300 && !request.has_to_tag();
-        let is_copied = |name| {
-            matches!(name, Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq) || (opens && name == Name::RecordRoute)
-        };
+        let is_single = |name| matches!(name, Name::From | Name::To | Name::CallId | Name::CSeq);
+        let is_copied = |name| name == Name::Via || is_single(name) || (opens && name == Name::RecordRoute);
         for field in request.fields_where(is_copied) {
+            if is_single(field.name) && response.fields.iter().any(|line| line.name == field.name) {
+                continue;
+            }
             let line = response.write(field.name, field.name.canonical(), field.value);
             response.fields.push(line);
         }
@@ -461,6 +464,17 @@ mod tests {
             assert_eq!(odd.head_in(&odd.encode()), None, "{odd:?}");
         }
         assert!(request().head_in(&request().encode()).is_some());
+    }
+
+    #[test]
+    fn a_response_has_once_what_may_be_there_once() {
+        let request = ["Via: SIP/2.0/TCP a", "Via: SIP/2.0/TCP b", "Call-ID: 1", "i: 2", "CSeq: 1 OPTIONS", "CSeq: 2 OPTIONS"];
+        let request = format!("OPTIONS sip:a@b.example SIP/2.0\r\n{}\r\n\r\n", request.join("\r\n"));
+        let request = Message::decode(request.into()).expect("a request");
+        let response = Builder::response_to(&request, 400).to_message().expect("a response");
+        let count = |name| response.values(name).count();
+        assert_eq!((count(Name::Via), count(Name::CallId), count(Name::CSeq)), (2, 1, 1));
+        assert_eq!(response.call_id(), Some("1"));
     }
 
     proptest! {
