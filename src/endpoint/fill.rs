@@ -3,7 +3,7 @@
 use crate::sip::dialog::DialogId;
 use crate::sip::session::is_too_small;
 use crate::sip::transaction::TransactionId;
-use crate::wire::sip::header::{self, CSeq};
+use crate::wire::sip::header::{self, CSeq, Via};
 use crate::wire::sip::{Builder, FieldValue, Method, Name, Scheme, reason_phrase};
 
 use super::Endpoint;
@@ -74,6 +74,16 @@ impl Endpoint {
                 request.push_first("Via", via)
             }
         }
+    }
+
+    /// Names in the Via of a prepared request the transport that it goes by as it is now: what was
+    /// altered may have got another next hop, or got too long for a datagram, or short enough.
+    #[must_use]
+    pub fn with_transport(&self, request: Builder) -> Builder {
+        let branch = request.value("Via").and_then(|via| Via::parse(via).ok()?.branch().map(str::to_owned));
+        let (Some(branch), Some(hop)) = (branch, self.transport.next_hop(&request)) else { return request };
+        let (fresh, _) = self.transport.push_via(request.clone().set_first("Via", None::<String>), hop, &branch);
+        request.set_first("Via", fresh.value("Via").map(str::to_owned))
     }
 
     /// The Contact of this node where its user gives none.

@@ -16,7 +16,7 @@ use crate::pattern::ast::Role;
 use crate::time::Instant;
 use crate::trace::tap::{SIP_PORTS, Tap};
 use crate::wire::msrp::FailureReport;
-use crate::wire::sip::{Message, Method, Name};
+use crate::wire::sip::{Builder, Message, Method, Name};
 
 const BOB: &str = "sip:+15145550102@home1.example";
 const FOCUS: &str = "sip:gc-7f3a9c@cf.home1.example";
@@ -217,6 +217,23 @@ fn a_focus_invites_exchanges_messages_and_hangs_up() {
     world.run(20, &[focus]);
     let gone = world.act(focus, |actor, _| actor.endpoint().dialog(here.expect("a dialog")).is_none());
     assert!(gone);
+}
+
+#[test]
+fn a_request_goes_by_the_transport_that_its_last_size_asks_for() {
+    let mut world = World::over(Transport::Udp, &Settings::default());
+    let (focus, pf) = (world.focus, world.pf);
+    let mut sent = |drafted: usize, altered: usize| {
+        let body = |draft: Builder, size| draft.body("text/plain", "x".repeat(size));
+        world.act(focus, |actor, now| {
+            let mut draft = actor.draft_request(&Method::Message, Aim::Outside(BOB.to_owned())).expect("a draft");
+            draft.message = body(body(draft.message, drafted), altered);
+            actor.send(now, draft).expect("sent")
+        });
+        let (_, message) = request(&world.run(10, &[]), pf, "MESSAGE");
+        message.via().expect("a Via").transport.to_owned()
+    };
+    assert_eq!((sent(10, 10).as_str(), sent(10, 1300).as_str()), ("UDP", "TCP"));
 }
 
 #[test]

@@ -48,9 +48,21 @@ pub struct Draft {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Subject {
-    Request { dialog: Option<DialogId>, method: Method, target: String },
-    Response { transaction: TransactionId, status: u16 },
-    Ack { invite: TransactionId, dialog: DialogId },
+    Request {
+        dialog: Option<DialogId>,
+        method: Method,
+        target: String,
+        /// The Via that it was drafted with.
+        via: String,
+    },
+    Response {
+        transaction: TransactionId,
+        status: u16,
+    },
+    Ack {
+        invite: TransactionId,
+        dialog: DialogId,
+    },
 }
 
 /// Why an actor cannot do what the script says.

@@ -36,7 +36,7 @@ impl Scripted {
                 request.body(sdp::MEDIA_TYPE, media.offer(&self.place, templates::offers_group_state(&self.profile, &target)));
         }
         let message = self.endpoint.prepare(request);
-        Draft { message, of: Subject::Request { dialog: None, method: method.clone(), target }, media }
+        Draft { of: subject(&message, None, method, target), message, media }
     }
 
     fn draft_inside(&mut self, method: &Method, dialog: DialogId) -> Result<Draft, Refusal> {
@@ -60,7 +60,7 @@ impl Scripted {
             request = request.body(sdp::MEDIA_TYPE, media.offer(&self.place, templates::takes_group_state(&self.profile, None)));
         }
         let message = self.endpoint.prepare_in(dialog, request).ok_or(Refusal::NoDialog)?;
-        Ok(Draft { message, of: Subject::Request { dialog: Some(dialog), method: method.clone(), target: String::new() }, media })
+        Ok(Draft { of: subject(&message, Some(dialog), method, String::new()), message, media })
     }
 
     fn new_media(&mut self) -> Media {
@@ -74,13 +74,16 @@ impl Scripted {
     ///
     /// When the draft is none of a request.
     pub fn send(&mut self, now: Instant, draft: Draft) -> Result<TransactionId, Refusal> {
-        let Subject::Request { dialog, method, target } = draft.of else { return Err(Refusal::WrongDraft) };
+        let Subject::Request { dialog, method, target, via } = draft.of else { return Err(Refusal::WrongDraft) };
         let mut message = templates::address(draft.message, &target);
         let own = |id: DialogId| self.endpoint.dialog(id).is_some_and(|own| message.value("Call-ID") == Some(own.call_id.as_str()));
         let dialog = dialog.filter(|id| own(*id));
         let mut media = draft.media;
         if let Some(media) = &mut media {
             message = note_description(media, message, true);
+        }
+        if message.value("Via") == Some(&via) {
+            message = self.endpoint.with_transport(message);
         }
         let transaction = self.endpoint.send_as_is(now, dialog, message);
         match (media, dialog) {
@@ -330,6 +333,12 @@ impl Scripted {
         let sent = self.draft_inside(method, dialog).and_then(|draft| self.send(now, draft));
         debug_assert!(!matches!(sent, Err(Refusal::WrongDraft)), "a request was drafted");
     }
+}
+
+/// What a drafted request is.
+fn subject(drafted: &Builder, dialog: Option<DialogId>, method: &Method, target: String) -> Subject {
+    let via = drafted.value("Via").unwrap_or_default().to_owned();
+    Subject::Request { dialog, method: method.clone(), target, via }
 }
 
 /// Takes note of the description that a message carries; a changed one gets its next version.
