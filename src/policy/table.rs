@@ -380,7 +380,7 @@ pub(super) const KNOBS: &[Knob] = &[
         name: "report.notes-as",
         kind: Kind::Choice(&["warning", "failure"]),
         default: "warning",
-        doc: "What a broken NOTE of the text makes of a run: a warning, or a failure as a broken SHALL does",
+        doc: "What a broken NOTE of the text makes of a run: a warning, or a failure as a broken SHALL does; no message changes with it, so scenarios that break nothing end alike",
         reading: Some("AMB-49"),
     },
     Knob {
