@@ -6,7 +6,7 @@ use super::super::atom::Atom;
 use super::super::instance::{Instance, Scope};
 use super::super::outcome::{Breach, RuleResult, unordered};
 use super::super::shape::{Shape, Slot};
-use super::{Cell, Hit, Moment, breach_missing};
+use super::{Cell, Hit, Moment, Progress, breach_missing};
 
 impl Cell {
     /// The instances that a hit concerns: for most patterns all of them at once, or those that a
@@ -60,9 +60,15 @@ impl Cell {
     /// An `unless` that reads variables ends the chains that bound them to what it names.
     fn forget_chains(&mut self, atom: &Atom, moment: &Moment<'_>) {
         let latest = &self.latest;
+        // An identifier alone tells most chains from what is named, without a look at the message.
+        let named = atom.join.as_ref().map(|(reader, name)| (name, moment.first(*reader)));
+        let may_fit = |progress: &Progress| match &named {
+            Some((name, value)) => value.as_deref() == progress.variables.get(name).or_else(|| latest.get(name)),
+            None => true,
+        };
         self.progress.retain(|progress| {
             let scope = Scope { names: moment.names, own: &progress.variables, latest };
-            progress.variables.is_empty() || atom.matches_instance(moment.occurrence, &scope, None).is_none()
+            progress.variables.is_empty() || !may_fit(progress) || atom.matches_instance(moment.occurrence, &scope, None).is_none()
         });
     }
 
