@@ -7,8 +7,8 @@ mod tshark;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
+use std::sync::{LazyLock, Mutex};
 
 use bytes::Bytes;
 use cpmcheck::capture::{Assignment, Encapsulation, Remarks, read, write};
@@ -52,17 +52,19 @@ fn pool(stop: &AtomicBool) -> Pool<'_> {
     Pool { threads: cores(), order: Order::Id, seed: SUITE.defaults.seed, max_fail: None, stop }
 }
 
-/// What comes of work on each outcome, in their order; all cores share it.
+/// What comes of work on each outcome, in their order; all cores share it, and the longest is begun first.
 fn of_each<T: Send>(outcomes: &[&'static Outcome], work: impl Fn(&'static Outcome) -> T + Sync) -> Vec<T> {
-    let share = outcomes.len().div_ceil(cores().get()).max(1);
-    std::thread::scope(|scope| {
-        let work = &work;
-        let begun: Vec<_> = outcomes
-            .chunks(share)
-            .map(|chunk| scope.spawn(move || chunk.iter().map(|outcome| work(outcome)).collect::<Vec<_>>()))
-            .collect();
+    let mut queue: Vec<usize> = (0..outcomes.len()).collect();
+    queue.sort_by_key(|at| outcomes[*at].trace.events.len());
+    let queue = Mutex::new(queue);
+    let next = || queue.lock().expect("no work panics").pop();
+    let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
+        let worker = || std::iter::from_fn(&next).map(|at| (at, work(outcomes[at]))).collect::<Vec<_>>();
+        let begun: Vec<_> = (0..cores().get()).map(|_| scope.spawn(worker)).collect();
         begun.into_iter().flat_map(|begun| begun.join().expect("no work panics")).collect()
-    })
+    });
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn all() -> Vec<&'static Outcome> {
