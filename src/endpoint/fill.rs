@@ -109,9 +109,12 @@ impl Endpoint {
         response.push_some("Allow", allow).push("Server", &self.config().agent)
     }
 
-    /// The refusal of a method that this node does not take: 405 with Allow (RFC 3261 8.2.1).
-    pub fn method_not_allowed(&self, transaction: TransactionId) -> Builder {
-        self.response(transaction, 405)
+    /// The refusal of a method that this node does not take: 405 with Allow (RFC 3261 8.2.1). `None` when
+    /// it takes it.
+    pub fn method_not_allowed(&self, transaction: TransactionId) -> Option<Builder> {
+        let method = self.transactions.request(transaction)?.method_token()?;
+        let is_taken = self.config().allow.split(',').any(|taken| taken.trim() == method);
+        (!is_taken).then(|| self.response(transaction, 405))
     }
 
     /// The refusal of extensions in Require that are not in `supported`: 420 with Unsupported

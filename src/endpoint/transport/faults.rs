@@ -13,32 +13,26 @@ pub(in crate::endpoint) fn with_to_tag(response: Builder, tag: &str) -> Builder 
 
 /// The status and the reason for which a message goes no further (RFC 3261 8.1.1, 8.2).
 pub(super) fn fault_of(message: &Message) -> Option<(u16, &'static str)> {
+    let is_own = |method| !message.is_request() || message.method_token() == Some(method);
     if !message.version().eq_ignore_ascii_case("SIP/2.0") {
         Some((505, "another SIP version"))
-    } else if message.via().is_err() {
+    } else if !message.via().is_ok_and(|via| via.version == "2.0") {
         Some((400, "no valid Via"))
     } else if message.from().is_err() || message.to().is_err() {
         Some((400, "no valid From or To"))
     } else if message.call_id().is_none_or(str::is_empty) {
         Some((400, "no Call-ID"))
+    } else if !message.cseq().is_ok_and(|cseq| is_own(cseq.method)) {
+        Some((400, "no valid CSeq"))
+    } else if SINGLE.iter().any(|name| message.values(*name).nth(1).is_some()) {
+        Some((400, "a field twice that may be there once"))
     } else {
-        let is_own = |method| !message.is_request() || message.method_token() == Some(method);
-        let has_cseq = message.cseq().is_ok_and(|cseq| is_own(cseq.method));
-        if has_cseq {
-            has_doubled(message).then_some((400, "a field twice that may be there once"))
-        } else {
-            Some((400, "no valid CSeq"))
-        }
+        None
     }
 }
 
-/// Whether one of the fields that name transaction and dialog is there more than once (RFC 4475 3.3.9).
-fn has_doubled(message: &Message) -> bool {
-    const SINGLE: [Name; 4] = [Name::From, Name::To, Name::CallId, Name::CSeq];
-    let single = message.fields().filter(|field| SINGLE.contains(&field.name)).count();
-    // Each is there: the faults above come first.
-    single != SINGLE.len()
-}
+/// The fields that every request has once (RFC 3261 8.1.1, RFC 4475 3.3.9).
+const SINGLE: [Name; 5] = [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards];
 
 /// What of a broken request is needed to answer it: its start line and the fields to be copied.
 pub(super) fn salvage(data: &[u8]) -> Option<Message> {
@@ -62,8 +56,8 @@ pub(super) fn salvage(data: &[u8]) -> Option<Message> {
 mod tests {
     use super::*;
 
-    const WELL: &str = "OPTIONS sip:b@b.example SIP/2.0\nVia: SIP/2.0/UDP a.example;branch=z9hG4bKa\nFrom: <sip:a@a.example>;tag=1\n\
-                        To: <sip:b@b.example>\nCall-ID: 1@a.example\nCSeq: 1 OPTIONS\n\n";
+    const WELL: &str = "OPTIONS sip:b@b.example SIP/2.0\nVia: SIP/2.0/UDP a.example;branch=z9hG4bKa\nMax-Forwards: 70\n\
+                        From: <sip:a@a.example>;tag=1\nTo: <sip:b@b.example>\nCall-ID: 1@a.example\nCSeq: 1 OPTIONS\n\n";
 
     fn status(text: &str) -> Option<u16> {
         let message = Message::decode(text.replace('\n', "\r\n").into()).expect("a message");
@@ -73,13 +67,16 @@ mod tests {
     #[test]
     fn a_message_goes_no_further_without_what_names_its_transaction_and_dialog_once() {
         assert_eq!(status(WELL), None);
-        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+        for name in ["Via", "Max-Forwards", "From", "To", "Call-ID", "CSeq"] {
             let line = WELL.lines().find(|line| line.starts_with(name)).expect("each is there");
-            assert_eq!(status(&WELL.replace(&format!("{line}\n"), "")), Some(400), "no {name}");
+            // Who leaves Max-Forwards out is served (RFC 3261 16.3).
+            let owed = (name != "Max-Forwards").then_some(400);
+            assert_eq!(status(&WELL.replace(&format!("{line}\n"), "")), owed, "no {name}");
             let doubled = status(&WELL.replace(line, &format!("{line}\n{line}")));
             assert_eq!(doubled, (name != "Via").then_some(400), "{name} twice");
         }
         assert_eq!(status(&WELL.replace("1 OPTIONS", "1 INVITE")), Some(400));
+        assert_eq!(status(&WELL.replace("SIP/2.0/UDP", "SIP/3.0/UDP")), Some(400));
     }
 
     #[test]

@@ -24,19 +24,20 @@ impl Core {
             Some(Method::Subscribe) => participants_information::handle(self, now, transaction, message),
             Some(Method::Message) => standalone_message::start(self, now, transaction, message),
             Some(Method::Options) => self.reply(now, transaction, 200),
-            Some(Method::Notify | Method::Bye | Method::Update | Method::Prack) => self.reply(now, transaction, 481),
-            _ => self.reply(now, transaction, 405),
+            _ => self.reply(now, transaction, 481),
         }
     }
 
-    /// What a request is refused with whatever it asks for: it is for a resource of an unknown kind,
-    /// demands what the PF does not know, or may not be passed on any more.
+    /// What a request is refused with whatever it asks for, inspected in the order of RFC 3261 8.2: its
+    /// method is not taken, it is for a resource of an unknown kind, demands what the PF does not know,
+    /// or may not be passed on any more.
     fn refusal(&self, transaction: TransactionId, message: &Message) -> Option<Builder> {
         const UNDERSTOOD: [&str; 2] = ["timer", "recipient-list-invite"];
         let passed_on = matches!(message.method(), Some(Method::Invite | Method::Message)) && !message.has_to_tag();
         let tired = passed_on.then(|| self.endpoint.too_many_hops(transaction)).flatten();
-        let unknown = self.endpoint.unsupported_scheme(transaction);
-        unknown.or_else(|| self.endpoint.bad_extension(transaction, &UNDERSTOOD)).or(tired)
+        let endpoint = &self.endpoint;
+        let refused = endpoint.method_not_allowed(transaction).or_else(|| endpoint.unsupported_scheme(transaction));
+        refused.or_else(|| endpoint.bad_extension(transaction, &UNDERSTOOD)).or(tired)
     }
 
     pub(super) fn on_invite(&mut self, now: Instant, transaction: TransactionId, message: &Message) {
@@ -68,8 +69,7 @@ impl Core {
             (Some(Method::Bye), None) => deferred_handling::on_late_bye(self, now, transaction, dialog, message),
             (Some(Method::Options), _) => self.reply(now, transaction, 200),
             (Some(Method::Message), Some(_)) => self.forward_message(now, transaction, message),
-            (Some(Method::Info), Some(_)) => self.reply(now, transaction, 200),
-            (_, None) => self.reply(now, transaction, 481),
+            (Some(Method::Notify), _) | (_, None) => self.reply(now, transaction, 481),
             _ => self.reply(now, transaction, 405),
         }
     }

@@ -151,7 +151,8 @@ pub(in crate::pf) fn on_request(core: &mut Core, now: Instant, asked: Transactio
         }
         Some(Method::Invite | Method::Update) => one_to_one_modification::start(core, now, asked, place, message),
         Some(Method::Message) => core.forward_message(now, asked, message),
-        Some(Method::Options | Method::Info) => core.reply(now, asked, 200),
+        Some(Method::Options) => core.reply(now, asked, 200),
+        Some(Method::Notify) => core.reply(now, asked, 481),
         _ => core.reply(now, asked, 405),
     }
 }

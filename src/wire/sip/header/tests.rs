@@ -10,12 +10,13 @@ fn separators_inside_quotes_and_brackets_do_not_split() {
 
 #[test]
 fn a_via_is_read_in_every_spelling() {
-    for text in [
-        "SIP/2.0/UDP [2001:db8::1]:5070;rport;branch=z9hG4bKx",
-        "sip / 2.0 / UDP\r\n  [2001:db8::1]:5070 ;rport ; branch = z9hG4bKx",
-        "SIP/7.0/UDP [2001:db8::1]:5070;rport;branch=z9hG4bKx",
+    for (text, version) in [
+        ("SIP/2.0/UDP [2001:db8::1]:5070;rport;branch=z9hG4bKx", "2.0"),
+        ("sip / 2.0 / UDP\r\n  [2001:db8::1]:5070 ;rport ; branch = z9hG4bKx", "2.0"),
+        ("SIP/7.0/UDP [2001:db8::1]:5070;rport;branch=z9hG4bKx", "7.0"),
     ] {
         let via = Via::parse(text).expect("a Via");
+        assert_eq!(via.version, version);
         assert_eq!((via.transport, via.host.0, via.port, via.branch()), ("UDP", "[2001:db8::1]", Some(5070), Some("z9hG4bKx")));
         assert_eq!(via.rport(), Some(None));
     }

@@ -98,6 +98,9 @@ impl Check<'_, '_> {
             if via.host.ip().is_some_and(|ip| ip.is_multicast() || ip == std::net::IpAddr::from([255, 255, 255, 255])) {
                 self.warning("RFC 3261 18.1.1", "sent-by is no address of one host");
             }
+            if via.version != "2.0" {
+                self.error(format!("the version is {:?}, not 2.0", via.version));
+            }
             if via.params.get("ttl").is_some_and(|ttl| !fits(ttl, 255)) {
                 self.error("ttl is no number up to 255");
             }

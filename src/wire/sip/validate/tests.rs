@@ -88,6 +88,7 @@ fn each_malformed_field_is_named() {
     for (line, code) in [
         ("Via: SIP/2.0/TCP b.example;;branch=z9hG4bKb", "sip-via"),
         ("Via: SIP/2.0/TCP b.example;branch=z9hG4bK", "sip-via"),
+        ("Via: SIP/3.0/TCP b.example;branch=z9hG4bKb", "sip-via"),
         ("Via: SIP/2.0/TCP 999.1.1.1;branch=z9hG4bKb", "sip-via"),
         ("Route: sip:a@b.example;lr", "sip-route"),
         ("Contact: sip:a@b.example?Subject=x", "sip-contact"),
