@@ -4,8 +4,14 @@
 mod certificates;
 #[path = "common/corpus.rs"]
 mod corpus;
+#[cfg(unix)]
+#[path = "serve/drain.rs"]
+mod drain;
 #[path = "serve/hostile.rs"]
 mod hostile;
+#[cfg(unix)]
+#[path = "crash/peers.rs"]
+mod peers;
 #[path = "serve/secure.rs"]
 mod secure;
 #[path = "serve/server.rs"]

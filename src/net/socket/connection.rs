@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant as RealInstant;
 
+use super::drain::Work;
 use super::queue::Queue;
 use super::stream::{Line, Stream};
 use super::{Arrival, Limits, Sockets, Wire, listen};
@@ -47,8 +48,8 @@ impl Complaint {
 }
 
 impl Connection {
-    fn new(peer: SocketAddr, limits: &Limits) -> Self {
-        let queue = Arc::new(Queue::new(limits.pause_at));
+    fn new(peer: SocketAddr, limits: &Limits, work: &Work) -> Self {
+        let queue = Arc::new(Queue::new(limits.pause_at, work.clone()));
         let heard = RealInstant::now();
         Self { queue, task: None, peer, up: false, left: false, heard, unfinished: None, stalled: None }
     }
@@ -70,11 +71,6 @@ impl Connection {
     /// Bytes came.
     pub(super) fn heard(&mut self) {
         self.heard = RealInstant::now();
-    }
-
-    /// Whether bytes wait to be written.
-    pub(super) fn is_busy(&self) -> bool {
-        self.queue.level().0 > 0
     }
 
     /// Ends it after what waits, unless it is given up already.
@@ -131,7 +127,7 @@ impl<E: Engine> Sockets<E> {
         let connection = ConnectionId(2 * node.accepted + 1);
         node.accepted += 1;
         tracing::debug!(target: "socket", node = %node.name, %peer, %local, "accepted");
-        node.connections.insert(connection, Connection::new(peer, &self.limits));
+        node.connections.insert(connection, Connection::new(peer, &self.limits, &self.work));
         self.start(id, connection, stream);
         self.feed(id, Input::Accepted { connection, local, peer })
     }
@@ -149,15 +145,16 @@ impl<E: Engine> Sockets<E> {
         let (scratch, inbox) = (self.scratch.clone(), self.sender.clone());
         let Some(own) = self.nodes[id.0 as usize].connections.get_mut(&connection) else { return };
         let line = Line { node: id, connection, queue: Arc::clone(&own.queue), scratch, inbox };
+        let share = self.work.begin();
         own.up = true;
         own.heard();
-        own.task = Some(tokio::spawn(line.run(stream)).abort_handle());
+        own.task = Some(tokio::spawn(line.run(stream, share)).abort_handle());
     }
 
     pub(super) fn connect(&mut self, id: NodeId, connection: ConnectionId, transport: Transport, peer: SocketAddr) {
         let node = &mut self.nodes[id.0 as usize];
         let source = listen::source_for(peer, node.addresses.iter().map(SocketAddr::ip));
-        let mut own = Connection::new(peer, &self.limits);
+        let mut own = Connection::new(peer, &self.limits, &self.work);
         let tls = if transport == Transport::Tls { self.tls.clone() } else { None };
         let possible = transport != Transport::Tls || tls.is_some();
         let full = node.connections.len() >= self.limits.connections;

@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::mpsc::{Receiver, Sender};
 
+use super::drain::Share;
 use super::stream::Stream;
 use super::tls::Tls;
 use super::{Arrival, Fault, Wire};
@@ -55,11 +56,16 @@ pub(super) fn bind_tcp(transport: Transport, address: SocketAddr) -> Result<TcpL
     bind().map_err(|cause| Fault::Bind { transport, address, cause })
 }
 
-/// Reads datagrams until the driver is gone.
-pub(super) async fn read_datagrams(node: NodeId, local: SocketAddr, socket: Arc<UdpSocket>, inbox: Sender<Arrival>) {
+/// Reads datagrams until the driver is gone or wants no more.
+pub(super) async fn read_datagrams(node: NodeId, local: SocketAddr, socket: Arc<UdpSocket>, inbox: Sender<Arrival>, share: Share) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
-        match socket.recv_from(&mut buffer).await {
+        let read = tokio::select! {
+            biased;
+            read = socket.recv_from(&mut buffer) => read,
+            () = share.last_call() => return,
+        };
+        match read {
             Ok((size, peer)) => {
                 let data = Bytes::copy_from_slice(&buffer[..size]);
                 let input = Input::Datagram { local, peer, data };
@@ -74,8 +80,8 @@ pub(super) async fn read_datagrams(node: NodeId, local: SocketAddr, socket: Arc<
 }
 
 /// Writes datagrams until the driver is gone.
-pub(super) async fn write_datagrams(socket: Arc<UdpSocket>, mut waiting: Receiver<(SocketAddr, Bytes)>) {
-    while let Some((peer, data)) = waiting.recv().await {
+pub(super) async fn write_datagrams(socket: Arc<UdpSocket>, mut waiting: Receiver<(SocketAddr, Bytes, Share)>) {
+    while let Some((peer, data, _share)) = waiting.recv().await {
         if let Err(fault) = socket.send_to(&data, peer).await {
             tracing::debug!(target: "socket", %peer, %fault, "a datagram could not be sent");
         }

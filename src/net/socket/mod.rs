@@ -10,6 +10,7 @@
 
 mod clock;
 mod connection;
+mod drain;
 mod fault;
 mod limits;
 mod listen;
@@ -25,7 +26,6 @@ mod weather;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
@@ -45,6 +45,7 @@ use crate::engine::{BatchId, Closure, CommitOutcome, ConnectionId, Engine, Input
 use crate::time::Instant;
 use crate::trace::event::{Event, Kind};
 use connection::Connection;
+use drain::{Share, Work};
 use stream::{Scratch, Stream};
 use watch::Watch;
 use weather::Weather;
@@ -84,7 +85,7 @@ enum Wire {
 /// bytes leave in the order in which an engine put them out, over whichever socket.
 struct Datagrams {
     local: SocketAddr,
-    out: Sender<(SocketAddr, Bytes)>,
+    out: Sender<(SocketAddr, Bytes, Share)>,
 }
 
 /// One engine and its sockets.
@@ -120,6 +121,7 @@ pub struct Sockets<E> {
     scratch: Scratch,
     sender: Sender<Arrival>,
     inbox: Receiver<Arrival>,
+    work: Work,
     committed: (UnboundedSender<Outcome>, UnboundedReceiver<Outcome>),
     nodes: Vec<Node<E>>,
     watch: Watch,
@@ -144,6 +146,7 @@ impl<E: Engine> Sockets<E> {
             scratch: Scratch::default(),
             sender,
             inbox,
+            work: Work::default(),
             committed: mpsc::unbounded_channel(),
             nodes: Vec::new(),
             watch: Watch::log(),
@@ -212,7 +215,8 @@ impl<E: Engine> Sockets<E> {
         for (local, socket) in bound.datagrams {
             let socket = Arc::new(socket);
             let (out, waiting) = mpsc::channel(OUTBOX);
-            tasks.push(tokio::spawn(listen::read_datagrams(id, local, Arc::clone(&socket), self.sender.clone())).abort_handle());
+            let reader = listen::read_datagrams(id, local, Arc::clone(&socket), self.sender.clone(), self.work.begin());
+            tasks.push(tokio::spawn(reader).abort_handle());
             tasks.push(tokio::spawn(listen::write_datagrams(socket, waiting)).abort_handle());
             datagrams.push(Datagrams { local, out });
         }
@@ -445,29 +449,10 @@ impl<E: Engine> Sockets<E> {
             tracing::warn!(target: "socket", %peer, "no UDP socket leads there");
             return;
         };
-        if socket.out.try_send((peer, data)).is_err() {
+        if socket.out.try_send((peer, data, self.work.begin())).is_err() {
             // As if it had been lost on the way: the transaction repeats it, or gives up.
             tracing::debug!(target: "socket", %peer, "a datagram was dropped: too many wait");
         }
-    }
-
-    /// Stops accepting, then waits until nothing is left to be written or committed, or `patience`
-    /// is over. What arrives on open connections meanwhile is still served.
-    pub async fn drain(&mut self, patience: Duration) {
-        for node in &mut self.nodes {
-            node.listening.iter().for_each(AbortHandle::abort);
-        }
-        let end = self.clock.now() + patience.mul_f64(self.clock.rate());
-        while self.is_busy() && self.step(Some(end)).await.is_some() {}
-    }
-
-    fn is_busy(&self) -> bool {
-        let busy = |node: &Node<E>| {
-            let unsent = node.datagrams.iter().any(|own| own.out.capacity() < OUTBOX);
-            node.committing > 0 || unsent || node.connections.values().any(Connection::is_busy)
-        };
-        let held = self.weather.as_ref().is_some_and(|weather| !weather.is_empty());
-        held || !self.inbox.is_empty() || !self.committed.1.is_empty() || self.nodes.iter().any(busy)
     }
 }
 

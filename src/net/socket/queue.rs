@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
+use super::drain::{Share, Work};
 use crate::engine::Closure;
 
 /// Small messages are joined up to this many bytes, so that they do not go in packets of their own.
@@ -25,6 +26,8 @@ pub(super) enum Next {
 struct State {
     waiting: VecDeque<Bytes>,
     bytes: usize,
+    /// As long as bytes wait that the peer is to get.
+    unwritten: Option<Share>,
     ending: Option<Closure>,
     /// Grows with every byte that the peer took.
     written: u64,
@@ -35,14 +38,15 @@ struct State {
 pub(super) struct Queue {
     state: Mutex<State>,
     pause_at: usize,
+    driver: Work,
     work: Notify,
     relief: Notify,
     ended: Notify,
 }
 
 impl Queue {
-    pub(super) fn new(pause_at: usize) -> Self {
-        Self { state: Mutex::default(), pause_at, work: Notify::new(), relief: Notify::new(), ended: Notify::new() }
+    pub(super) fn new(pause_at: usize, driver: Work) -> Self {
+        Self { state: Mutex::default(), pause_at, driver, work: Notify::new(), relief: Notify::new(), ended: Notify::new() }
     }
 
     /// Nothing panics while the lock is held, so a poisoned one is as good as any.
@@ -55,6 +59,7 @@ impl Queue {
         let mut state = self.state();
         state.bytes += data.len();
         state.waiting.push_back(data);
+        state.unwritten.get_or_insert_with(|| self.driver.begin());
         self.work.notify_one();
         state.bytes
     }
@@ -65,6 +70,7 @@ impl Queue {
         if how != Closure::Finished {
             state.waiting.clear();
             state.bytes = 0;
+            state.unwritten = None;
         }
         state.ending = Some(how);
         self.work.notify_one();
@@ -124,6 +130,14 @@ impl Queue {
         Some(Next::Write(joined.freeze()))
     }
 
+    /// What was taken out so far is on its way to the peer.
+    pub(super) fn flushed(&self) {
+        let mut state = self.state();
+        if state.waiting.is_empty() {
+            state.unwritten = None;
+        }
+    }
+
     /// The peer took this many bytes.
     pub(super) fn wrote(&self, bytes: usize) {
         let mut state = self.state();
@@ -160,7 +174,7 @@ mod tests {
 
     #[test]
     fn small_messages_are_joined_and_large_ones_are_not_copied() {
-        let queue = Queue::new(10);
+        let queue = Queue::new(10, Work::default());
         let large = Bytes::from(vec![b'x'; JOINED]);
         queue.push(Bytes::from_static(b"one "));
         queue.push(Bytes::from_static(b"two"));
@@ -172,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_finish_comes_after_what_waits_and_a_reset_at_once() {
-        let queue = Queue::new(10);
+        let queue = Queue::new(10, Work::default());
         queue.push(Bytes::from_static(b"last words"));
         queue.end(Closure::Finished);
         assert!(written(&queue).is_some());

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::Sender;
 use tokio_rustls::TlsStream;
 
+use super::drain::Share;
 use super::queue::{Next, Queue};
 use super::{Arrival, Wire};
 use crate::engine::{Closure, ConnectionId, Input};
@@ -117,9 +118,9 @@ impl Line {
     }
 
     /// Moves bytes until the connection ends, and tells how it did.
-    pub(super) async fn run(self, stream: Stream) {
+    pub(super) async fn run(self, stream: Stream, share: Share) {
         let (mut reader, mut writer) = tokio::io::split(stream);
-        let ended = self.carry(&mut reader, &mut writer).await;
+        let ended = self.carry(&mut reader, &mut writer, share).await;
         if ended == Closure::Finished {
             // Whatever the outcome, the connection is over.
             let _ = tokio::time::timeout(LINGER, self.part(&mut reader, &mut writer)).await;
@@ -134,8 +135,8 @@ impl Line {
 
     /// Moves bytes in both directions until our side has ended. When the peer ends its side first, the
     /// driver ends ours once the engine has dealt with what came before: that is still answered.
-    async fn carry(&self, reader: &mut ReadHalf<Stream>, writer: &mut WriteHalf<Stream>) -> Closure {
-        let (reading, writing, overdue) = (self.read_all(reader), self.write_all(writer), self.queue.overdue(LINGER));
+    async fn carry(&self, reader: &mut ReadHalf<Stream>, writer: &mut WriteHalf<Stream>, share: Share) -> Closure {
+        let (reading, writing, overdue) = (self.read_all(reader, share), self.write_all(writer), self.queue.overdue(LINGER));
         tokio::pin!(reading, writing, overdue);
         let peer = tokio::select! {
             how = &mut reading => how,
@@ -155,10 +156,16 @@ impl Line {
         }
     }
 
-    async fn read_all(&self, reader: &mut ReadHalf<Stream>) -> Closure {
+    /// Reads until the peer has ended its side. Once the driver wants no more, that is not noticed.
+    async fn read_all(&self, reader: &mut ReadHalf<Stream>, share: Share) -> Closure {
         loop {
             self.queue.relieved().await;
-            match self.scratch.read(reader).await {
+            let read = tokio::select! {
+                biased;
+                read = self.scratch.read(reader) => read,
+                () = share.last_call() => break,
+            };
+            match read {
                 Ok(data) if data.is_empty() => return Closure::Finished,
                 Ok(data) => self.tell(Input::Received { connection: self.connection, data }).await,
                 // TLS without close_notify: the TCP connection ended in good order.
@@ -166,6 +173,8 @@ impl Line {
                 Err(_) => return Closure::Reset,
             }
         }
+        drop(share);
+        std::future::pending().await
     }
 
     async fn write_all(&self, writer: &mut WriteHalf<Stream>) -> Closure {
@@ -191,7 +200,9 @@ impl Line {
             data.advance(written);
             self.queue.wrote(written);
         }
-        writer.flush().await
+        writer.flush().await?;
+        self.queue.flushed();
+        Ok(())
     }
 
     /// Ends our side, then reads what the peer still says: to close a socket with unread bytes would

@@ -67,7 +67,10 @@ impl Watch {
             Input::Received { connection, data } => {
                 tracing::debug!(target: "wire", node = %name, connection = connection.0, "<- {}", first_line(data));
             }
-            Input::Accepted { .. } | Input::Connected { .. } | Input::Closed { .. } | Input::Committed { .. } | Input::Timeout => {}
+            Input::Committed { batch, outcome } => {
+                tracing::debug!(target: "store", node = %name, batch = batch.0, ?outcome, "committed");
+            }
+            Input::Accepted { .. } | Input::Connected { .. } | Input::Closed { .. } | Input::Timeout => {}
         }
     }
 
@@ -84,7 +87,10 @@ impl Watch {
             Output::Send { connection, data } => {
                 tracing::debug!(target: "wire", node = %name, connection = connection.0, "-> {}", first_line(data));
             }
-            Output::Connect { .. } | Output::Close { .. } | Output::Commit { .. } | Output::Note(_) => {}
+            Output::Commit { batch, writes } => {
+                tracing::debug!(target: "store", node = %name, batch = batch.0, writes = writes.len(), "commit");
+            }
+            Output::Connect { .. } | Output::Close { .. } | Output::Note(_) => {}
         }
     }
 

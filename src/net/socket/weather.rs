@@ -172,8 +172,9 @@ impl Weather {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.due.is_empty()
+    /// Whether anything is on its way; a limit of patience is not.
+    pub(super) fn is_carrying(&self) -> bool {
+        self.due.values().any(|underway| !matches!(underway.held, Held::Patience(..)))
     }
 }
 
