@@ -70,6 +70,14 @@ fn show(entries: &[Entry], console: &Console) {
     let head = ["requirement", "level", "clause", "coverage", "tamper", "scenarios"];
     console.print(&table(&head, entries.iter().map(row), console.width()));
     console.print(&format!("\n {}\n", coverage::summary(entries, Coverage::Proven)));
+    // In the table there is no room for a whole reason.
+    let exempt: Vec<_> = entries.iter().filter_map(|entry| Some((&entry.id, entry.untestable.as_ref()?))).collect();
+    if !exempt.is_empty() {
+        console.print(&format!(" {} of {} without a rule\n", exempt.len(), count(entries.len(), "requirement")));
+    }
+    for (id, why) in exempt {
+        console.print(&format!("   {id}  {why}\n"));
+    }
 }
 
 fn update(loaded: &Loaded, entries: &[Entry], console: &Console) -> Exit {

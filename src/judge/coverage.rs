@@ -189,7 +189,7 @@ fn rank(line: &str) -> (usize, usize) {
     (level, caught.unwrap_or(0))
 }
 
-/// `SHALL 71/77 shown   SHOULD 5/6   2 requirements have no scenario`.
+/// `SHALL 71/77 shown   SHOULD 5/6 shown   2 without a scenario   1 linked alone`.
 pub fn summary(entries: &[Entry], at_least: Coverage) -> String {
     let mut parts = Vec::new();
     for wanted in [Level::Shall, Level::Should, Level::Note, Level::May] {
@@ -200,9 +200,11 @@ pub fn summary(entries: &[Entry], at_least: Coverage) -> String {
         let reached = of.iter().filter(|entry| entry.coverage >= at_least).count();
         parts.push(format!("{} {reached}/{} {}", level(wanted), of.len(), at_least.name()));
     }
-    let bare = entries.iter().filter(|entry| entry.coverage == Coverage::None && entry.untestable.is_none()).count();
-    if bare > 0 {
-        parts.push(format!("{bare} without a scenario"));
+    let at = |level: Coverage| entries.iter().filter(|entry| entry.coverage == level && entry.untestable.is_none()).count();
+    for (count, what) in [(at(Coverage::None), "without a scenario"), (at(Coverage::Linked), "linked alone")] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
     }
     parts.join("   ")
 }
