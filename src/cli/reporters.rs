@@ -12,6 +12,7 @@ use crate::judge::outcome::{Outcome, Reasons, Skip, Totals};
 use crate::report::jsonl::{Hash, Keep, Opening, Writer};
 use crate::report::junit;
 use crate::suite::Suite;
+use crate::suite::source::Sources;
 
 /// A reporter as the command line names it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,9 +83,9 @@ impl Files {
     }
 
     /// Adds an outcome. A fault is kept for the end, so that the run goes on.
-    pub(super) fn add(&mut self, outcome: &Outcome) {
+    pub(super) fn add(&mut self, outcome: &Outcome, sources: &Sources) {
         for run in &mut self.runs {
-            if let Err(error) = run.add(outcome) {
+            if let Err(error) = run.add(outcome, sources) {
                 self.fault.get_or_insert(error);
             }
         }

@@ -386,7 +386,7 @@ impl Session<'_> {
             failed.fetch_add(usize::from(outcome.gate.fails()), Ordering::Relaxed);
             bar.tell(done.load(Ordering::Relaxed), failed.load(Ordering::Relaxed), &outcome.name());
             bar.aside(|| self.show(&outcome));
-            files.add(&outcome);
+            files.add(&outcome, &self.loaded.suite.sources);
             outcomes.push(outcome);
         });
         bar.finish();

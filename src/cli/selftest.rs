@@ -117,7 +117,7 @@ impl Check<'_> {
         totals.count(&outcome);
         let reasons = Reasons::of(&totals);
         let xml = junit::render(std::slice::from_ref(&outcome), &[], job.seed, "reference").unwrap_or_default();
-        let lines = run_file(std::slice::from_ref(&outcome), job.seed);
+        let lines = run_file(std::slice::from_ref(&outcome), &suite.sources, job.seed);
         let reports = [
             ("verdict", outcome.gate == Gate::Fail),
             ("exit code", reasons.exit() == Code::Conformance),
@@ -146,7 +146,8 @@ impl Check<'_> {
     fn determinism(&self) -> bool {
         let jobs = self.jobs();
         let (one, two) = (self.outcomes(&jobs, self.pool), self.outcomes(&jobs, self.pool));
-        let same = run_file(&one, self.pool.seed) == run_file(&two, self.pool.seed);
+        let sources = &self.loaded.suite.sources;
+        let same = run_file(&one, sources, self.pool.seed) == run_file(&two, sources, self.pool.seed);
         let differ = differences(&one, &two, |one, two| one.trace == two.trace && one.findings == two.findings);
         let text = if same && differ.is_empty() {
             format!("{} twice, byte for byte", count(one.len(), "run"))
@@ -227,7 +228,7 @@ fn describe(trial: &Trial<'_>) -> String {
 }
 
 /// The run file of outcomes, with every trace.
-fn run_file(outcomes: &[Outcome], seed: u64) -> String {
+fn run_file(outcomes: &[Outcome], sources: &Sources, seed: u64) -> String {
     let names: Vec<String> = outcomes.iter().map(Outcome::name).collect();
     let opening =
         Opening { title: "selftest", suite_hash: "", selected: &names, seed, target: "reference", speed: None, filtered: false };
@@ -235,7 +236,7 @@ fn run_file(outcomes: &[Outcome], seed: u64) -> String {
     outcomes.iter().for_each(|outcome| totals.count(outcome));
     let write = || {
         let mut writer = Writer::begin(Vec::new(), Keep::On, &opening)?;
-        outcomes.iter().try_for_each(|outcome| writer.add(outcome))?;
+        outcomes.iter().try_for_each(|outcome| writer.add(outcome, sources))?;
         writer.finish(&totals, &Reasons::of(&totals), true, None)
     };
     write().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()

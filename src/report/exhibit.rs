@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use super::terminal::level_name;
 use crate::judge::expect::headline;
+use crate::judge::outcome::Outcome;
 use crate::judge::verdict::{Certainty, Finding};
+use crate::pattern::ast::Place;
+use crate::suite::source::Sources;
 use crate::trace::Trace;
 use crate::trace::correlate::Correlation;
 use crate::trace::event::Kind;
@@ -20,6 +23,15 @@ pub struct Exhibit<'a> {
     pub findings: &'a [Finding],
     /// By event: the step that sent or awaited it, `group/missed.yaml:12`.
     pub steps: BTreeMap<u32, String>,
+}
+
+/// The steps that sent or awaited the events of an outcome.
+pub fn steps_of(outcome: &Outcome, sources: &Sources) -> BTreeMap<u32, String> {
+    let written = |(event, place): (&u32, &Place)| {
+        let (path, line, _) = sources.locate(*place);
+        (*event, format!("{path}:{line}"))
+    };
+    outcome.steps.iter().map(written).collect()
 }
 
 impl Exhibit<'_> {

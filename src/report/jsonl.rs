@@ -3,7 +3,8 @@
 //! ```text
 //! header           tool, suite, seed, clock
 //! scenario-start   per outcome: identifier, variant, seed, policy, address book
-//!   message connection fault note flow-ended     what happened, in order; only if kept
+//!   message connection fault note flow-ended     what happened, in order, and
+//!                                                in which step; only if kept
 //!   check                                        one finding
 //! scenario-end     verdict, gate, rules
 //! footer           counts, exit code with every reason, whether it is complete, hash of the stream

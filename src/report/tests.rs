@@ -402,7 +402,7 @@ fn run_file(outcomes: &[Outcome]) -> String {
     let (totals, reasons) = totals(outcomes);
     let mut writer = Writer::begin(Vec::new(), Keep::On, &opening).expect("memory");
     for outcome in outcomes {
-        writer.add(outcome).expect("memory");
+        writer.add(outcome, &suite().sources).expect("memory");
     }
     String::from_utf8(writer.finish(&totals, &reasons, true, None).expect("memory")).expect("text")
 }

@@ -10,7 +10,7 @@ use crate::cli::load::{SuiteArgs, count};
 use crate::cli::{Console, Exit};
 use crate::judge::outcome::Outcome;
 use crate::judge::verdict::Finding;
-use crate::report::exhibit::Exhibit;
+use crate::report::exhibit::{Exhibit, steps_of};
 use crate::report::jsonl::StoredOutcome;
 use crate::report::{json, mermaid, plantuml, svg};
 use crate::suite::Suite;
@@ -91,17 +91,13 @@ struct Piece {
 
 impl Piece {
     fn of_stored(outcome: StoredOutcome) -> Option<Self> {
-        let StoredOutcome { gate, findings, trace, .. } = outcome;
-        Some(Self { trace: trace?, verdict: gate, findings, steps: BTreeMap::new() })
+        let StoredOutcome { gate, findings, steps, trace, .. } = outcome;
+        Some(Self { trace: trace?, verdict: gate, findings, steps })
     }
 
     fn of_played(outcome: Outcome, suite: &Suite) -> Self {
-        let place = |place| {
-            let (path, line, _) = suite.sources.locate(place);
-            format!("{path}:{line}")
-        };
-        let Outcome { gate, findings, steps, trace, .. } = outcome;
-        let steps = steps.into_iter().map(|(event, written)| (event, place(written))).collect();
+        let steps = steps_of(&outcome, &suite.sources);
+        let Outcome { gate, findings, trace, .. } = outcome;
         Self { trace, verdict: gate.name().to_owned(), findings, steps }
     }
 

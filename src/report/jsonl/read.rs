@@ -1,6 +1,7 @@
 //! Reads run files, so that a stored run can be shown and judged again.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub struct StoredOutcome {
     pub gate: String,
     /// What was found.
     pub findings: Vec<Finding>,
+    /// By event: the step that sent or awaited it.
+    pub steps: BTreeMap<u32, String>,
     /// The trace, if it was kept.
     pub trace: Option<Trace>,
 }
@@ -147,7 +150,9 @@ fn take(value: &Value, kind: &str, open: &mut Option<StoredOutcome>, stored: &mu
         ("scenario-start", Some(_)) => return Err("a scenario begins inside another one".to_owned()),
         (_, Some(outcome)) => {
             let trace = outcome.trace.as_mut().ok_or("an event stands in a scenario whose trace was left out")?;
-            trace.events.push(event(value, kind)?);
+            let event = event(value, kind)?;
+            outcome.steps.extend(value["step"].as_str().map(|step| (event.number, step.to_owned())));
+            trace.events.push(event);
         }
         (_, None) => return Err(format!("`{kind}` stands outside of a scenario")),
     }
@@ -160,7 +165,7 @@ fn started(value: &Value, virtual_clock: bool) -> Result<StoredOutcome, String> 
     let requirements = strings(&value["requirements"]);
     let trace = header.map(|header| Trace { header: Header { virtual_clock, ..header }, ..Trace::default() });
     let repetition = value["repetition"].as_u64().unwrap_or(1);
-    Ok(StoredOutcome { scenario, variant, repetition, requirements, gate: String::new(), findings: Vec::new(), trace })
+    Ok(StoredOutcome { scenario, variant, repetition, requirements, trace, ..StoredOutcome::default() })
 }
 
 fn finding(value: &Value) -> Result<Finding, String> {

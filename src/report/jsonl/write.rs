@@ -11,6 +11,8 @@ use super::{Hash, SCHEMA};
 use crate::engine::Closure;
 use crate::judge::outcome::{CleanUp, Comparison, Expected, Outcome, Reasons, Totals};
 use crate::judge::verdict::Finding;
+use crate::report::exhibit::steps_of;
+use crate::suite::source::Sources;
 use crate::trace::Header;
 use crate::trace::event::{AddressBook, Content, Event, Kind, Link, Party};
 
@@ -91,17 +93,18 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
-    /// Adds an outcome.
+    /// Adds an outcome; `sources` hold the steps that its events belong to.
     ///
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn add(&mut self, outcome: &Outcome) -> io::Result<()> {
+    pub fn add(&mut self, outcome: &Outcome, sources: &Sources) -> io::Result<()> {
         let kept = self.keep.keeps(outcome);
         self.put(&start(outcome, kept))?;
         if kept {
+            let steps = steps_of(outcome, sources);
             for event in &outcome.trace.events {
-                self.put(&event_line(event))?;
+                self.put(&event_line(event, steps.get(&event.number)))?;
             }
         }
         for finding in &outcome.findings {
@@ -189,7 +192,7 @@ fn book(book: &AddressBook) -> Value {
     })
 }
 
-fn event_line(event: &Event) -> Value {
+fn event_line(event: &Event, step: Option<&String>) -> Value {
     let mut line = Map::new();
     line.insert("type".to_owned(), json!(kind_name(&event.kind)));
     line.insert("n".to_owned(), json!(event.number));
@@ -221,6 +224,9 @@ fn event_line(event: &Event) -> Value {
             }
         }
         Kind::FlowEnded => {}
+    }
+    if let Some(step) = step {
+        line.insert("step".to_owned(), json!(step));
     }
     Value::Object(line)
 }
