@@ -168,3 +168,42 @@ fn a_run_is_exported_in_every_form_and_its_capture_gets_its_verdict() {
     std::fs::write(&path, "neither").expect("it is written");
     cpmcheck().args(["judge", "--suite", &folder]).arg(&path).assert().code(3);
 }
+
+#[test]
+fn a_stored_run_is_exported_with_the_steps_of_its_scenario() {
+    let dir = suite(&["pass"]);
+    let out = tempfile::tempdir().expect("a folder beside the suite");
+    let path = |name: &str| out.path().join(name).to_str().expect("a path of text").to_owned();
+    let file = path("run.jsonl");
+    let reporter = format!("jsonl={file}");
+    run(dir.path(), &[&UNCOMPARED[..], &["--trace", "on", "--reporter", &reporter]].concat()).assert().code(0);
+    for end in ["pcapng", "json", "svg"] {
+        let export = path(&format!("one.{end}"));
+        cpmcheck().args(["trace", "export", &file, "-o", &export]).assert().success();
+        let bytes = std::fs::read(export).expect("an export");
+        assert!(String::from_utf8_lossy(&bytes).contains("group/pass.yaml:6"), "{end}");
+    }
+}
+
+#[test]
+fn the_skew_of_a_judgement_is_told_and_has_a_unit() {
+    let dir = suite(&["pass"]);
+    let folder = dir.path().to_str().expect("a path of text").to_owned();
+    let out = tempfile::tempdir().expect("a folder beside the suite");
+    let path = out.path().join("one.pcapng");
+    let path = path.to_str().expect("a path of text");
+    cpmcheck().args(["trace", "export", "group/pass", "--suite", &folder, "-o", path]).assert().success();
+    let judged = |skew: &[&str]| {
+        let output = cpmcheck().args(["judge", "--suite", &folder, path]).args(skew).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for (skew, told) in [(&[][..], false), (&["--skew", "0"], false), (&["--skew", "5ms"], true)] {
+        let said = judged(skew);
+        assert_eq!(said.contains("  skew        5ms: events of different connections"), told, "{said}");
+    }
+    assert!(judged(&["--skew", "5ms", "--format", "json"]).contains("\"skew-us\": 5000"));
+    for wrong in ["5", "61s", "soon", "-1ms"] {
+        cpmcheck().args(["judge", "--suite", &folder, path, &format!("--skew={wrong}")]).assert().code(2);
+    }
+}

@@ -8,16 +8,20 @@ use serde_json::{Value, json};
 
 use super::knobs::policies;
 use super::load::{Loaded, SuiteArgs, count};
-use super::trace::{judge_stored, print_findings, verdict_exit};
+use super::trace::{Manner, judge_stored, print_findings, verdict_exit};
 use super::{Console, Exit};
 use crate::capture::{self, Assignment};
 use crate::judge::verdict::Verdict;
+use crate::policy::span;
 use crate::report::escape::visible;
 use crate::report::json::finding;
 use crate::report::jsonl;
 use crate::run::field::{Judged, Terms, judge};
 use crate::suite::Suite;
 use crate::trace::event::Kind;
+
+/// Clocks that are further apart tell nothing at all.
+const LARGEST_SKEW: Duration = Duration::from_secs(60);
 
 /// Arguments of `judge`.
 #[derive(clap::Args, Debug)]
@@ -37,10 +41,10 @@ pub(super) struct Args {
     /// The scenario that was played, whose claims then count
     #[arg(long, value_name = "ID")]
     scenario: Option<String>,
-    /// Milliseconds below which events of different connections have no order [default: 20, none for
-    /// a simulated run]
-    #[arg(long, value_name = "MS")]
-    skew: Option<u64>,
+    /// How far apart events of different connections have an order, up to a minute: `5ms`, `0`
+    /// [default: 20ms, 0 for a simulated run]
+    #[arg(long, value_name = "TIME", value_parser = skew)]
+    skew: Option<Duration>,
     /// A broken SHOULD fails as a SHALL does
     #[arg(long, env = "CPMCHECK_STRICT", hide_env = true)]
     strict: bool,
@@ -59,6 +63,13 @@ enum Format {
     Json,
 }
 
+/// Reads a skew; without a unit only none at all is clear.
+fn skew(text: &str) -> Result<Duration, String> {
+    let bare = text.bytes().all(|byte| byte.is_ascii_digit()) && text != "0";
+    let span = span(text).filter(|span| !bare && *span <= LARGEST_SKEW);
+    span.ok_or_else(|| "a time of at most a minute with its unit: `5ms`, `1s`".to_owned())
+}
+
 /// Judges every file.
 pub(super) fn run(args: &Args, console: &Console) -> Exit {
     match judge_all(args, console) {
@@ -73,7 +84,7 @@ fn judge_all(args: &Args, console: &Console) -> Result<Exit, Exit> {
         policy: policies("--policy", &args.policy, console)?,
         pics: args.pics.iter().cloned().collect(),
         scenario: args.scenario.clone(),
-        skew: args.skew.map(Duration::from_millis),
+        skew: args.skew,
         strict: args.strict,
     };
     let known = |named: &String| suite.scenario(named.split('@').next().unwrap_or(named)).is_some();
@@ -98,7 +109,7 @@ fn judge_file(path: &Path, suite: &Suite, terms: &Terms, args: &Args, console: &
             .map_err(|_| "it is no text".to_owned())
             .and_then(|text| jsonl::read(text).map_err(|fault| fault.to_string()));
         return match stored {
-            Ok(stored) => Ok(judge_stored(&stored, None, suite, args.strict, console)),
+            Ok(stored) => Ok(judge_stored(&stored, None, suite, Manner { strict: args.strict, skew: args.skew }, console)),
             Err(why) => {
                 console.talk(&format!("error[R0003]: {} is neither a capture nor a run file: {why}\n", path.display()));
                 Err(Exit::Input)
@@ -136,6 +147,9 @@ fn show(path: &Path, judged: &Judged, strict: bool, console: &Console) {
     for note in &imported.notes {
         console.print(&format!("  note        {}\n", visible(note)));
     }
+    if !judged.skew.is_zero() {
+        console.print(&format!("  skew        {:?}: events of different connections that are closer have no order\n", judged.skew));
+    }
     if !judged.pending.is_empty() {
         console.print(&format!(
             "  open        {} still undecided at the end: {}\n",
@@ -163,6 +177,7 @@ fn object(path: &Path, judged: &Judged) -> Value {
         "findings": judged.findings.iter().map(finding).collect::<Vec<_>>(),
         "roles": imported.roles,
         "notes": imported.notes,
+        "skew-us": u64::try_from(judged.skew.as_micros()).unwrap_or(u64::MAX),
         "complete": imported.trace.complete,
     })
 }

@@ -4,12 +4,13 @@ mod export;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::load::{Loaded, SuiteArgs, count};
 use super::{Console, Exit};
-use crate::judge::Judge;
 use crate::judge::outcome::Outcome;
 use crate::judge::verdict::{Finding, Verdict, verdict_of};
+use crate::judge::{Judge, Setup};
 use crate::report::escape::visible;
 use crate::report::jsonl::{Stored, StoredOutcome, read};
 use crate::report::ladder as render;
@@ -151,16 +152,28 @@ fn check(args: &CheckArgs, console: &Console) -> Result<Exit, Exit> {
         return Err(Exit::Usage);
     };
     let Loaded { suite, .. } = args.suite.load(console)?;
-    Ok(judge_stored(&stored, name.as_deref(), &suite, args.strict, console))
+    Ok(judge_stored(&stored, name.as_deref(), &suite, Manner { strict: args.strict, skew: None }, console))
+}
+
+/// How a run file is judged again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// Whether a broken SHOULD fails as a SHALL does.
+    pub(super) strict: bool,
+    /// The skew, in place of what was played by.
+    pub(super) skew: Option<Duration>,
 }
 
 /// Judges the traces of a run file, or the named one, by the present catalogue.
-pub(super) fn judge_stored(stored: &Stored, name: Option<&str>, suite: &Suite, strict: bool, console: &Console) -> Exit {
+pub(super) fn judge_stored(stored: &Stored, name: Option<&str>, suite: &Suite, manner: Manner, console: &Console) -> Exit {
+    let Manner { strict, skew } = manner;
     let complete = stored.complete;
     if !stored.suite_hash.is_empty() && stored.suite_hash != super::reporters::suite_hash(suite) {
         console.talk("note: the run was made with another text of the suite; it is judged by the present one\n");
     }
-    let judge = Judge::new(&suite.catalogue.requirements, crate::run::names(&suite.defaults), patience(stored.speed));
+    let usual = patience(stored.speed);
+    let setup = Setup { skew: skew.unwrap_or(usual.skew), ..usual };
+    let judge = Judge::new(&suite.catalogue.requirements, crate::run::names(&suite.defaults), setup);
     let mut worst = Verdict::None;
     let mut judged = 0;
     for outcome in stored.outcomes.iter().filter(|outcome| name.is_none_or(|name| outcome.name() == name)) {
@@ -174,8 +187,9 @@ pub(super) fn judge_stored(stored: &Stored, name: Option<&str>, suite: &Suite, s
         console.print(&format!("{verdict:<12} {}\n", visible(&outcome.name())));
         print_findings(&findings, strict, console);
     }
+    let apart = if setup.skew.is_zero() { String::new() } else { format!(" with a skew of {:?}", setup.skew) };
     console.talk(&format!(
-        "{} judged by rules and invariants; expectations are judged only while a scenario runs\n",
+        "{} judged by rules and invariants{apart}; expectations are judged only while a scenario runs\n",
         count(judged, "trace")
     ));
     verdict_exit(worst, judged, complete, console)

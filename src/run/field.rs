@@ -49,6 +49,8 @@ pub struct Judged {
     pub satisfied: Vec<String>,
     /// Requirements whose rule was still open at the end.
     pub pending: Vec<String>,
+    /// By which skew it was judged.
+    pub skew: Duration,
 }
 
 /// Reads a capture and judges it.
@@ -80,7 +82,7 @@ pub fn judge(suite: &Suite, data: &Bytes, terms: &Terms) -> Result<Judged, captu
     let (satisfied, pending) = (with(Outcome::Satisfied), with(Outcome::Pending));
     let is_empty = !imported.trace.events.iter().any(|event| matches!(event.kind, Kind::Message { .. }));
     let verdict = if is_empty { Verdict::None } else { verdict_of(&findings, terms.strict) };
-    Ok(Judged { imported, findings, verdict, satisfied, pending })
+    Ok(Judged { imported, findings, verdict, satisfied, pending, skew })
 }
 
 /// The value of every knob: the suite's, then the capture's, then the asker's.
