@@ -1,10 +1,12 @@
 //! SIGTERM in the middle of work: what is under way ends well, and the next process goes on from there.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use crate::server::{PATIENCE, Server, command, options};
 
 /// How often the log is looked at while the peers are served.
 const LOOK: Duration = Duration::from_millis(10);
-/// Requests that a peer has open at any time.
+/// Requests and messages that a peer has open at any time.
 const OPEN: usize = 32;
 
 #[test]
@@ -49,6 +51,36 @@ fn sigterm_lets_a_commit_under_way_end_and_keeps_the_session_and_what_is_stored(
     world.peers.register();
     let arrived = [1, 2, 3].map(|_| world.until(|seen| matches!(seen, Seen::Arrived(_))));
     assert_eq!(arrived, [1, 2, 3].map(Seen::Arrived));
+}
+
+#[test]
+fn sigterm_in_steady_traffic_ends_it_soon_and_nothing_acknowledged_is_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut world = World::new();
+    let config = folder.path().join("pf.toml");
+    let usual = world.peers.configuration(&folder.path().join("pf.store"));
+    std::fs::write(&config, format!("drain = 600.0\n{usual}")).expect("the configuration");
+    let pf = Pf::start(&config);
+    let media = world.lose_bob();
+    let mut written: Vec<String> = (0..OPEN).map(|number| world.peers.write(media, number as u64)).collect();
+    let mut accepted = BTreeSet::new();
+    while let Seen::Accepted(message) = world.until(|seen| matches!(seen, Seen::Accepted(_) | Seen::Lost)) {
+        accepted.extend(written.iter().position(|own| *own == message));
+        written.push(world.peers.write(media, written.len() as u64));
+        if accepted.len() == 5 * OPEN {
+            terminate(&pf.child);
+        }
+    }
+    assert!(accepted.len() >= 5 * OPEN, "{accepted:?}");
+    assert_eq!(pf.ended(), Some(0));
+
+    let _pf = Pf::start(&config);
+    world.until(|seen| matches!(seen, Seen::Connected(FOCUS, _)));
+    world.peers.register();
+    while !accepted.is_empty() {
+        let Seen::Arrived(number) = world.until(|seen| matches!(seen, Seen::Arrived(_))) else { unreachable!() };
+        accepted.remove(&usize::try_from(number).expect("a number of ours"));
+    }
 }
 
 #[test]
@@ -109,12 +141,18 @@ enum Seen {
     Subscribed,
     /// A message of the focus was taken over.
     Accepted(String),
+    /// The media of the focus are gone.
+    Lost,
     /// A message reached Bob.
     Arrived(u64),
 }
 
+/// The addresses of the peers are those of this process: one world at a time has them.
+static ADDRESSES: Mutex<()> = Mutex::new(());
+
 struct World {
     peers: Peers,
+    _addresses: MutexGuard<'static, ()>,
     invited: Option<(TransactionId, MsrpId)>,
     bob: Option<DialogId>,
     /// What nobody has waited for yet.
@@ -123,7 +161,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { peers: Peers::new(1), invited: None, bob: None, seen: Vec::new() }
+        let addresses = ADDRESSES.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { peers: Peers::new(1), _addresses: addresses, invited: None, bob: None, seen: Vec::new() }
     }
 
     /// The focus has a session with Bob, and Bob is lost: the PF holds it. Returns the media of the focus.
@@ -197,7 +236,8 @@ impl World {
                 Peers::number_of(&incoming.body).map(Seen::Arrived)
             }
             msrp::Event::Sent { message_id, outcome: msrp::Outcome::Accepted } => Some(Seen::Accepted(message_id)),
-            msrp::Event::Sent { .. } | msrp::Event::Lost | msrp::Event::Report { .. } => None,
+            msrp::Event::Lost => (node == FOCUS).then_some(Seen::Lost),
+            msrp::Event::Sent { .. } | msrp::Event::Report { .. } => None,
         }
     }
 }
