@@ -243,12 +243,12 @@ fn violation(code: &'static str, offset: usize, rfc: &'static str, message: Stri
     Violation { code, level: Level::Error, offset, rfc, message }
 }
 
-/// A field value on one line: each fold becomes one space.
+/// A field value on one line: each fold, with the blanks around it, becomes one space.
 pub(super) fn unfold(value: &str) -> String {
     if !value.contains('\n') {
         return value.to_owned();
     }
-    value.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+    value.lines().map(|line| line.trim_matches([' ', '\t'])).collect::<Vec<_>>().join(" ")
 }
 
 /// Undoes a transfer encoding; data that does not decode, or of another encoding, is given as it is.

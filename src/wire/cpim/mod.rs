@@ -388,6 +388,13 @@ mod tests {
     }
 
     #[test]
+    fn a_folded_value_that_starts_with_a_control_character_is_built_again_alike() {
+        let message = read("Subject:\u{b}  \n   later\r\n\r\n");
+        let built = Builder::of(&message).encode();
+        assert_eq!(Builder::of(&Cpim::decode(built.clone()).unwrap()).encode(), built);
+    }
+
+    #[test]
     fn what_the_builder_writes_is_without_fault() {
         let bytes = Builder::new("sip:a@b.example", "sip:c@d.example")
             .date_time("2012-01-17T10:01:05Z")
