@@ -80,6 +80,14 @@ impl Connection {
         }
     }
 
+    /// Ends it as the driver ends.
+    pub(super) fn conclude(&self) {
+        match &self.task {
+            Some(_) if self.up => self.queue.leave(),
+            _ => self.abandon(),
+        }
+    }
+
     /// Ends it without ceremony.
     pub(super) fn abandon(&self) {
         if let Some(task) = &self.task {

@@ -3,7 +3,7 @@
 //! ```text
 //! readers   --last call-->  read what is there, then no more
 //! engines   --------------  commit it and answer
-//! writers   ---all done-->  the driver, which asks whether that was all
+//! writers   ---all done-->  the driver, which asks whether that was all, and ends the connections
 //! ```
 
 use std::sync::Arc;
@@ -13,8 +13,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
+use super::connection::Connection;
 use super::{Node, Sockets, Weather};
 use crate::engine::Engine;
+use crate::time::Instant;
 
 /// What the tasks of a driver have in hand.
 #[derive(Clone, Debug)]
@@ -75,9 +77,9 @@ impl Drop for Share {
 }
 
 impl<E: Engine> Sockets<E> {
-    /// Stops accepting and reading, then waits until what has come is committed and answered, and all
-    /// of that is written, or `patience` is over. A peer that has not been read from is not answered:
-    /// it says the same again to whoever comes after.
+    /// Stops accepting and reading, waits until what has come is committed and answered and all of that
+    /// is written, and ends the connections; all of it within `patience`. A peer that has not been read
+    /// from is not answered: it says the same again to whoever comes after.
     pub async fn drain(&mut self, patience: Duration) {
         for node in &mut self.nodes {
             node.listening.iter().for_each(AbortHandle::abort);
@@ -92,6 +94,25 @@ impl<E: Engine> Sockets<E> {
                 },
                 // That the last byte is written is nothing that happens to an engine.
                 () = work.done() => {}
+            }
+        }
+        self.part(end).await;
+    }
+
+    /// Ends every connection so that what was said last arrives. No engine is told: its sessions are
+    /// to go on when it is back.
+    async fn part(&mut self, end: Instant) {
+        for node in &mut self.nodes {
+            std::mem::take(&mut node.connections).values().for_each(Connection::conclude);
+        }
+        let (work, late) = (self.work.clone(), tokio::time::sleep_until(self.clock.at(end)));
+        tokio::pin!(late);
+        while work.is_in_hand() {
+            tokio::select! {
+                () = work.done() => {}
+                // Whatever it is, it comes too late.
+                Some(_) = self.inbox.recv() => {}
+                () = &mut late => return,
             }
         }
     }

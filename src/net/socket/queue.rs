@@ -29,6 +29,8 @@ struct State {
     /// As long as bytes wait that the peer is to get.
     unwritten: Option<Share>,
     ending: Option<Closure>,
+    /// As long as the driver waits for the connection to end.
+    leaving: Option<Share>,
     /// Grows with every byte that the peer took.
     written: u64,
 }
@@ -76,6 +78,17 @@ impl Queue {
         self.work.notify_one();
         self.relief.notify_one();
         self.ended.notify_one();
+    }
+
+    /// Ends the connection after what waits, as the last thing that the driver does with it.
+    pub(super) fn leave(&self) {
+        self.state().leaving = Some(self.driver.begin());
+        self.end(Closure::Finished);
+    }
+
+    /// Whether the driver is about to end.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.state().leaving.is_some()
     }
 
     /// Waits until this side has ended the connection and the peer has had `grace` to take what

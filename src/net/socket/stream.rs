@@ -20,6 +20,8 @@ use crate::net::NodeId;
 
 /// How long an ended connection waits for the peer to take what is left, and to end its side.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a driver that ends listens to a peer that says nothing.
+const QUIET: Duration = Duration::from_millis(200);
 /// How much is read at a time.
 const READ: usize = 64 * 1024;
 
@@ -209,7 +211,12 @@ impl Line {
     /// be a reset, and could take back what was just sent.
     async fn part(&self, reader: &mut ReadHalf<Stream>, writer: &mut WriteHalf<Stream>) -> io::Result<()> {
         writer.shutdown().await?;
-        while !self.scratch.read(reader).await?.is_empty() {}
-        Ok(())
+        loop {
+            let read = self.scratch.read(reader);
+            let said = if self.queue.is_leaving() { tokio::time::timeout(QUIET, read).await?? } else { read.await? };
+            if said.is_empty() {
+                return Ok(());
+            }
+        }
     }
 }
