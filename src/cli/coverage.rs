@@ -71,7 +71,7 @@ fn show(entries: &[Entry], console: &Console) {
     console.print(&table(&head, entries.iter().map(row), console.width()));
     console.print(&format!("\n {}\n", coverage::summary(entries, Coverage::Proven)));
     // In the table there is no room for a whole reason.
-    let exempt: Vec<_> = entries.iter().filter_map(|entry| Some((&entry.id, entry.untestable.as_ref()?))).collect();
+    let exempt = coverage::exempt(entries);
     if !exempt.is_empty() {
         console.print(&format!(" {} of {} without a rule\n", exempt.len(), count(entries.len(), "requirement")));
     }

@@ -189,6 +189,11 @@ fn rank(line: &str) -> (usize, usize) {
     (level, caught.unwrap_or(0))
 }
 
+/// The requirements without a rule, each with the reason.
+pub fn exempt(entries: &[Entry]) -> Vec<(&str, &str)> {
+    entries.iter().filter_map(|entry| Some((entry.id.as_str(), entry.untestable.as_deref()?))).collect()
+}
+
 /// `SHALL 71/77 shown   SHOULD 5/6 shown   2 without a scenario   1 linked alone`.
 pub fn summary(entries: &[Entry], at_least: Coverage) -> String {
     let mut parts = Vec::new();

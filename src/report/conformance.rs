@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::markdown::{code, link, table, text};
 use super::terminal::level_name;
-use crate::judge::coverage::{Coverage, Entry, summary};
+use crate::judge::coverage::{self, Coverage, Entry, summary};
 use crate::judge::outcome::Outcome;
 use crate::judge::revision::Revision;
 use crate::suite::Suite;
@@ -83,7 +83,7 @@ fn scenario(id: &str, suite: &Suite, root: &str) -> String {
 }
 
 fn exempt(entries: &[Entry]) -> String {
-    let exempt: Vec<_> = entries.iter().filter_map(|entry| Some((&entry.id, entry.untestable.as_ref()?))).collect();
+    let exempt = coverage::exempt(entries);
     if exempt.is_empty() {
         return String::new();
     }

@@ -70,7 +70,8 @@ impl Core {
             (Some(Method::Options), _) => self.reply(now, transaction, 200),
             (Some(Method::Message), Some(_)) => self.forward_message(now, transaction, message),
             (Some(Method::Notify), _) | (_, None) => self.reply(now, transaction, 481),
-            _ => self.reply(now, transaction, 405),
+            // Methods that the PF takes, and Allow names, but not inside this dialog.
+            _ => self.reply(now, transaction, 403),
         }
     }
 

@@ -153,7 +153,8 @@ pub(in crate::pf) fn on_request(core: &mut Core, now: Instant, asked: Transactio
         Some(Method::Message) => core.forward_message(now, asked, message),
         Some(Method::Options) => core.reply(now, asked, 200),
         Some(Method::Notify) => core.reply(now, asked, 481),
-        _ => core.reply(now, asked, 405),
+        // Methods that the PF takes, and Allow names, but not inside this dialog.
+        _ => core.reply(now, asked, 403),
     }
 }
 
