@@ -48,6 +48,8 @@ pub(crate) fn malformed(path: &Path) -> String {
 /// The method or status code of each message, as we read it.
 pub(crate) fn told(trace: &Trace) -> Vec<String> {
     let word = |content: &Content| match content {
+        // To a dissector of SIP 2.0 another version is none, nor what follows it in a stream.
+        Content::Sip(message) if !message.version().ends_with("/2.0") => "broken".to_owned(),
         Content::Sip(message) => match message.status() {
             Some(code) => code.to_string(),
             None => message.method_token().unwrap_or_default().to_owned(),
