@@ -30,6 +30,10 @@ const NOTES: &str = "report.notes-as";
 /// How many events back bodies are kept as they were decoded; who looks farther decodes again.
 const RECENT: usize = 64;
 
+/// How many events wait to be weighed together. The court is much code: called for an event between
+/// two steps of a simulation, it would find little of itself in the processor's caches.
+const DOCKET: usize = 128;
+
 /// How many events a trace of one scenario mostly has.
 const USUAL: usize = 128;
 
@@ -96,6 +100,7 @@ impl Judge {
             contents: Vec::with_capacity(USUAL),
             names: self.names.clone(),
             learnt: Vec::new(),
+            weighed: 0,
             rules: rules::Run::new(&self.rules, &opening.iut, Arc::clone(&opening.active), self.setup),
             invariants: invariants::Run::new(self.setup.late),
             notes_bind: opening.notes_bind,
@@ -147,6 +152,8 @@ pub struct Session<'j> {
     contents: Vec<Contents>,
     names: Names,
     learnt: Vec<(String, String)>,
+    /// How many events the rules and invariants have seen.
+    weighed: usize,
     rules: rules::Run,
     invariants: invariants::Run,
     /// Whether a NOTE binds like a SHALL (AMB-49).
@@ -154,24 +161,41 @@ pub struct Session<'j> {
 }
 
 impl Session<'_> {
-    /// Weighs what was added to `events` since the last call.
+    /// Reads what was added to `events` since the last call, and weighs it by the time that
+    /// [`finish`](Self::finish) is called.
     pub fn advance(&mut self, events: &[Event]) {
         for at in self.facts.len()..events.len() {
-            let head = Head::of_event(&events[at]);
-            let facts = self.correlator.push_read(&events[at], head.as_ref());
+            let facts = self.correlator.push(&events[at]);
             self.facts.push(facts);
             self.contents.push(Contents::default());
-            if let Some(past) = at.checked_sub(RECENT) {
-                self.contents[past] = Contents::default();
+            let learnt = self.correlator.learnt_uris();
+            if !learnt.is_empty() {
+                // What came before was said without knowing them.
+                self.weigh(events, at);
             }
-            for (group, uri) in self.correlator.learnt_uris() {
+            for (group, uri) in learnt {
                 self.names.add_address(&group, uri.clone());
                 self.learnt.push((group, uri));
             }
-            let record = Record { events, facts: &self.facts, contents: &self.contents };
-            self.rules.event(&self.judge.rules, record, at, &self.names);
-            self.invariants.event(record, at, head.as_ref());
+            if self.facts.len() - self.weighed >= DOCKET {
+                self.weigh(events, self.facts.len());
+            }
         }
+    }
+
+    /// Shows the events before `end` to the rules and the invariants.
+    fn weigh(&mut self, events: &[Event], end: usize) {
+        for at in self.weighed..end {
+            let record = Record { events, facts: &self.facts[..=at], contents: &self.contents[..=at] };
+            self.rules.event(&self.judge.rules, record, at, &self.names);
+        }
+        for at in self.weighed..end {
+            let record = Record { events, facts: &self.facts[..=at], contents: &self.contents[..=at] };
+            self.invariants.event(record, at, Head::of_event(&events[at]).as_ref());
+        }
+        let past = self.weighed.saturating_sub(RECENT)..end.saturating_sub(RECENT);
+        self.contents[past].fill(Contents::default());
+        self.weighed = end;
     }
 
     /// What is known of each event so far.
@@ -202,6 +226,7 @@ impl Session<'_> {
     /// Weighs the rest of `events` and says what became of everything.
     pub fn finish(mut self, events: &[Event], ended: Instant, complete: bool) -> Judgement {
         self.advance(events);
+        self.weigh(events, events.len());
         let ended = events.last().map_or(ended, |event| event.at.max(ended));
         let mut results = self.rules.finish(&self.judge.rules, ended, complete).into_iter();
         let requirements = self.judge.requirements.iter().map(|entry| {

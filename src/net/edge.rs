@@ -15,6 +15,9 @@ use crate::time::Instant;
 use crate::trace::event::{Event, Kind, Link};
 use crate::trace::tap::Tap;
 
+/// How many events a record of one scenario mostly has.
+const USUAL: usize = 128;
+
 /// What becomes of a message at the edge.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
@@ -80,7 +83,15 @@ pub struct Edge {
 impl Edge {
     /// An edge whose connections `tap` follows.
     pub fn new(tap: Tap) -> Self {
-        Self { tap, filter: None, events: Vec::new(), cut: Vec::new(), admitted: VecDeque::new(), held: Vec::new(), closed: false }
+        Self {
+            tap,
+            filter: None,
+            events: Vec::with_capacity(USUAL),
+            cut: Vec::new(),
+            admitted: VecDeque::new(),
+            held: Vec::new(),
+            closed: false,
+        }
     }
 
     /// Puts a filter in place.

@@ -225,13 +225,8 @@ impl Correlator {
 
     /// Takes the next event.
     pub fn push(&mut self, event: &Event) -> Facts {
-        self.push_read(event, Head::of_event(event).as_ref())
-    }
-
-    /// Takes the next event, of which the head was read already.
-    pub(crate) fn push_read(&mut self, event: &Event, head: Option<&Head<'_>>) -> Facts {
-        match (&event.kind, head) {
-            (Kind::Message { link, sent, .. }, Some(head)) => self.sip(event.number, link, *sent, head),
+        match (&event.kind, Head::of_event(event)) {
+            (Kind::Message { link, sent, .. }, Some(head)) => self.sip(event.number, link, *sent, &head),
             (kind, _) => self.other(event.number, kind),
         }
     }
