@@ -129,7 +129,7 @@ fn judged(file: &File, suite: &Suite, judge: &Judge) -> Judgement {
     let by_device = file.blocks.iter().any(|(title, _)| title.contains("bob.tablet"));
     let header = Header {
         scenario: "by hand".to_owned(),
-        book: book(suite, by_device),
+        book: book(suite, by_device).into(),
         policy: std::sync::Arc::new(knobs.collect()),
         ..Header::default()
     };

@@ -93,7 +93,7 @@ fn header(labels: &Labels, book: AddressBook) -> Header {
         variant: labels.variant.clone(),
         seed: labels.seed,
         iut: Party::new(Role::Pf, "pf"),
-        book,
+        book: Arc::new(book),
         policy: Arc::new(labels.policy.clone()),
         pics: labels.pics.clone(),
         virtual_clock: labels.virtual_clock,

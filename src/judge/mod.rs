@@ -231,8 +231,7 @@ impl Session<'_> {
         let mut results = self.rules.finish(&self.judge.rules, ended, complete).into_iter();
         let requirements = self.judge.requirements.iter().map(|entry| {
             // Rules are numbered in the order of their requirements.
-            let mut rules = SmallVec::new();
-            (0..entry.rules).for_each(|_| rules.extend(results.next()));
+            let rules = results.by_ref().take(entry.rules).collect();
             RequirementResult { id: Arc::clone(&entry.id), clause: Arc::clone(&entry.clause), level: entry.level, rules }
         });
         let requirements: Vec<_> = requirements.collect();

@@ -135,7 +135,7 @@ mod tests {
         let mut trace = Trace::default();
         let nodes =
             [("10.0.2.1:5060", Role::Client, "bob"), ("10.0.1.1:5060", Role::Cf, "focus"), ("10.0.0.1:5060", Role::Pf, "pf")];
-        trace.header.book.nodes =
+        std::sync::Arc::make_mut(&mut trace.header.book).nodes =
             nodes.iter().map(|(address, role, name)| (address.parse().expect("an address"), Party::new(*role, name))).collect();
         trace.events = vec![event(0, "10.0.1.1:5060", "10.0.0.1:5060", false), event(1, "10.0.0.1:5060", "10.0.2.1:5060", true)];
         let (marks, ignored) = ([(1, "✗ expected 404".to_owned())].into(), []);

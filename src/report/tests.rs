@@ -428,7 +428,7 @@ fn nasty(text: &str) -> Outcome {
     header.scenario = outcome.scenario.clone();
     header.variant = outcome.variant.clone();
     header.policy = Arc::new([(named(), named())].into());
-    for (_, party) in &mut header.book.nodes {
+    for (_, party) in &mut Arc::make_mut(&mut header.book).nodes {
         if party.role == Role::Cf {
             *party = Party::on(Role::Cf, &name, text);
         }

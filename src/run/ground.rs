@@ -98,7 +98,7 @@ pub(super) struct Ground {
     /// What the core is told about its surroundings.
     pub(super) core: CoreSettings,
     /// By what the trace is read.
-    pub(super) book: AddressBook,
+    pub(super) book: Arc<AddressBook>,
     /// Every knob and its value.
     pub(super) knobs: Arc<BTreeMap<String, String>>,
 }
@@ -126,7 +126,7 @@ impl Ground {
             policy: Policy::of(&values),
             commits: commit_plan(&values),
             core: CoreSettings { uri: CORE_URI.to_owned(), pf: PF_URI.to_owned(), users, cancel_others: true },
-            book: book(land, defaults, &homes),
+            book: Arc::new(book(land, defaults, &homes)),
             knobs: Arc::new(knobs.collect()),
             homes,
         }
@@ -142,7 +142,7 @@ impl Ground {
         let mut hosts = Hosts::clone(&self.hosts);
         hosts.set_port(PF_HOST, address.port());
         self.hosts = Arc::new(hosts);
-        self.book.nodes.insert(0, (address, Party::new(Role::Pf, "pf")));
+        Arc::make_mut(&mut self.book).nodes.insert(0, (address, Party::new(Role::Pf, "pf")));
         self
     }
 

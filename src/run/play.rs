@@ -129,7 +129,7 @@ pub(super) struct Player<'c, 'a> {
 impl<'c, 'a: 'c> Player<'c, 'a> {
     pub(super) fn new(course: &'c Course<'a>, job: &Job<'c>, tampering: Option<(Tampering, Bitten)>) -> Result<Self, String> {
         let (mut world, ground) = course.world(job)?;
-        let header = Header { book: ground.book.clone(), policy: Arc::clone(&ground.knobs), ..course.header(job) };
+        let header = Header { book: Arc::clone(&ground.book), policy: Arc::clone(&ground.knobs), ..course.header(job) };
         if let Some((tampering, bitten)) = tampering {
             world.tamper(tampering.begin(&header, course.names.clone(), bitten));
         }

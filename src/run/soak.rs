@@ -105,7 +105,7 @@ impl Stage {
             scenario: "soak".to_owned(),
             seed,
             iut: Party::new(Role::Pf, "pf"),
-            book: ground.book.clone(),
+            book: Arc::clone(&ground.book),
             policy: Arc::clone(&ground.knobs),
             ..Header::default()
         };

@@ -32,7 +32,7 @@ pub struct Header {
     /// Who is judged.
     pub iut: Party,
     /// Who is who.
-    pub book: AddressBook,
+    pub book: Arc<AddressBook>,
     /// Every policy knob of the IUT with its value, defaults included.
     pub policy: Arc<BTreeMap<String, String>>,
     /// What the IUT claims.
@@ -48,7 +48,7 @@ impl Default for Header {
             variant: String::new(),
             seed: 0,
             iut: Party::new(Role::Pf, "pf"),
-            book: AddressBook::default(),
+            book: Arc::default(),
             policy: Arc::default(),
             pics: BTreeSet::new(),
             virtual_clock: true,

@@ -76,7 +76,7 @@ impl Tape {
     }
 
     pub(crate) fn trace(&self) -> Trace {
-        let header = Header { scenario: "test".into(), seed: 1, book: book(), ..Header::default() };
+        let header = Header { scenario: "test".into(), seed: 1, book: book().into(), ..Header::default() };
         Trace { header, events: self.events.clone(), ended: self.now, complete: true }
     }
 

@@ -9,6 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::atom::{Atoms, Occurrence};
 use super::condition;
 use super::instance::{Instance, Live, Scope, Variables};
@@ -69,7 +71,13 @@ pub(super) enum Timer {
 /// Where a cell enters what became of its instances, and when it has to be looked at again.
 pub(super) struct Docket<'a> {
     pub(super) result: &'a mut RuleResult,
-    pub(super) deadlines: Vec<(Instant, Timer)>,
+    pub(super) deadlines: SmallVec<[(Instant, Timer); 2]>,
+}
+
+impl<'a> Docket<'a> {
+    pub(super) fn new(result: &'a mut RuleResult) -> Self {
+        Self { result, deadlines: SmallVec::new() }
+    }
 }
 
 impl Docket<'_> {

@@ -11,9 +11,9 @@ use crate::pattern::ast::Path;
 use crate::pattern::{Bindings, Env, Names};
 use crate::time::Instant;
 
-/// Bound variables. Most instances have none.
+/// Bound variables. Most instances have none or one.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Variables(Vec<(Arc<str>, Arc<str>)>);
+pub(super) struct Variables(SmallVec<[Bound; 1]>);
 
 impl Variables {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -122,6 +122,10 @@ impl Live {
             for key in picks.values_of(&instance.variables) {
                 picked.by_value.entry(key).or_default().push(id);
             }
+        }
+        if self.all.is_empty() {
+            // Most keys never have a second one.
+            self.all.reserve_exact(1);
         }
         self.all.push_back((id, instance));
         id

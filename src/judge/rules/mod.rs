@@ -339,7 +339,7 @@ impl Run {
         let (axis, cells, agenda) = (&mut self.axes[shape.axis], &mut self.cells, &mut self.deadlines);
         let key = axis.number(self.weighed, facts);
         let mut weigh = |result: &mut RuleResult, cell: &mut Cell, at: usize, starts: bool| {
-            let mut docket = Docket { result, deadlines: Vec::new() };
+            let mut docket = Docket::new(result);
             cell.weigh(shape, hits, starts, moment, &mut docket);
             for (deadline, timer) in docket.deadlines {
                 agenda.insert((deadline, rule, at, timer));
@@ -368,7 +368,7 @@ impl Run {
             }
             self.deadlines.pop_first();
             let (shape, state) = (&rules.shapes[rule as usize], &mut self.states[rule as usize]);
-            let mut docket = Docket { result: &mut state.result, deadlines: Vec::new() };
+            let mut docket = Docket::new(&mut state.result);
             self.cells[cell].1.expire(shape, timer, at, self.setup.scale, &mut docket);
             self.deadlines.extend(docket.deadlines.into_iter().map(|(deadline, timer)| (deadline, rule, cell, timer)));
         }

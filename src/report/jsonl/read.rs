@@ -194,13 +194,13 @@ fn header(value: &Value, book: &Value, scenario: &str, variant: &str) -> Result<
         variant: variant.to_owned(),
         seed: seed(&value["seed"])?,
         iut: party(&value["iut"])?,
-        book: AddressBook {
+        book: Arc::new(AddressBook {
             nodes: pairs(&book["nodes"], |key, who| Ok((address(key)?, party(who)?)))?,
             users: pairs(&book["users"], |key, who| Ok((key.to_owned(), party(who)?)))?,
             instances: pairs(&book["instances"], |key, who| Ok((key.to_owned(), party(who)?)))?,
             hosts: pairs(&book["hosts"], |key, who| Ok((key.to_owned(), party(who)?)))?,
             groups: pairs(&book["groups"], |key, name| Ok((key.to_owned(), name.as_str().unwrap_or("").into())))?,
-        },
+        }),
         policy: Arc::new(policy.collect()),
         pics: strings(&value["pics"]).into_iter().collect(),
         ..Header::default()

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::super::atom::{Verdicts, occurrences};
 use super::super::instance::{Scope, Variables};
 use super::super::outcome::{Breach, unordered};
@@ -70,8 +72,8 @@ impl Cell {
         docket: &mut Docket<'_>,
     ) {
         let atom = moment.atoms.get(hit.atom);
-        let mut waiting = if at == 0 {
-            vec![Progress { step: 0, variables: Variables::default() }]
+        let mut waiting: SmallVec<[Progress; 1]> = if at == 0 {
+            smallvec![Progress { step: 0, variables: Variables::default() }]
         } else {
             self.progress.iter().filter(|progress| progress.step == at).cloned().collect()
         };
