@@ -20,7 +20,7 @@ use crate::judge::verdict::{Certainty, Fault, Finding, FindingKind, Verdict};
 use crate::judge::{self, Judgement, Session};
 use crate::msrp;
 use crate::net::NodeId;
-use crate::pattern::ast::{End, Place};
+use crate::pattern::ast::{End, Place, Role};
 use crate::suite::catalogue::Level;
 use crate::suite::scenario::{Act, Sending, Step};
 use crate::time::Instant;
@@ -33,6 +33,9 @@ use crate::wire::sip::Message;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the actors may take to close what is open after the judged part.
 const CLOSING: Duration = Duration::from_secs(40);
+
+/// How long the Clients may take of it to hear from the PF that their groups are closed.
+const COURTESY: Duration = Duration::from_millis(500);
 
 /// How long the judged part may go on after the script while something is owed.
 const LONGEST_REST: Duration = Duration::from_secs(60);
@@ -408,9 +411,11 @@ fn gone(why: &str) -> Finding {
 /// Closes what is still open, unjudged, and says what would not close.
 fn close(world: &mut World, end: Instant) -> CleanUp {
     world.set_unattended();
-    world.hang_up();
-    let limit = end + CLOSING;
-    while world.open_sessions().next().is_some() && world.step(limit).is_some() {}
+    // The focus first: what it ends, the PF ends towards the Clients.
+    for (role, limit) in [(Role::Cf, end + COURTESY), (Role::Client, end + CLOSING)] {
+        world.hang_up(role);
+        while world.open_sessions().next().is_some() && world.step(limit).is_some() {}
+    }
     let left: Vec<String> = world.open_sessions().collect();
     if left.is_empty() { CleanUp::Clean } else { CleanUp::Left(left) }
 }

@@ -330,9 +330,10 @@ impl World {
         }
     }
 
-    /// Every actor ends what it has open.
-    pub(super) fn hang_up(&mut self) {
-        for node in self.members.iter().map(|member| member.node).collect::<Vec<_>>() {
+    /// Every actor of a role ends what it has open.
+    pub(super) fn hang_up(&mut self, role: Role) {
+        let members = self.members.iter().filter(|member| member.party.role == role);
+        for node in members.map(|member| member.node).collect::<Vec<_>>() {
             self.act(node, |actor, now| actor.hang_up(now));
         }
     }
