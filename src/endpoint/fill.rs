@@ -18,15 +18,15 @@ impl Endpoint {
     pub fn prepare(&mut self, request: Builder) -> Builder {
         let (method, uri) = method_and_uri(&request);
         let host = bracketed(&self.config().host).into_owned();
-        let from = match request.value("From") {
+        let from = match request.value(Name::From) {
             Some(from) if header::tag_of(from).is_some() => from.to_owned(),
             Some(from) => [from, ";tag=", &self.ids.tag()].concat(),
             None => format!("<sip:{host}>;tag={}", self.ids.tag()),
         };
-        let request = request.set("From", from);
-        let request = default(request, "To", || ["<", &uri, ">"]);
-        let request = default(request, "Call-ID", || self.ids.call_id(&host));
-        let request = default(request, "CSeq", || ["1 ", &method]);
+        let request = request.set(Name::From, from);
+        let request = default(request, Name::To, || ["<", &uri, ">"]);
+        let request = default(request, Name::CallId, || self.ids.call_id(&host));
+        let request = default(request, Name::CSeq, || ["1 ", &method]);
         self.finish(&method, request)
     }
 
@@ -35,7 +35,7 @@ impl Endpoint {
         let (method, _) = method_and_uri(&request);
         let request = if method == "NOTIFY" { self.complete_notify(dialog, request) } else { request };
         let entry = self.dialogs.get_mut(dialog)?;
-        let given = request.value("CSeq").and_then(|value| CSeq::parse(value).ok()).map(|cseq| cseq.number);
+        let given = request.value(Name::CSeq).and_then(|value| CSeq::parse(value).ok()).map(|cseq| cseq.number);
         let cseq = match given {
             Some(number) => {
                 entry.dialog.local_cseq = entry.dialog.local_cseq.max(number);
@@ -49,21 +49,22 @@ impl Endpoint {
 
     /// What every request has, and the order of its first fields.
     pub(super) fn finish(&mut self, method: &str, request: Builder) -> Builder {
-        let request = default(request, "Max-Forwards", || "70");
-        let request = if is_target_refresh(&Method::of(method)) { default(request, "Contact", || self.contact()) } else { request };
+        let request = default(request, Name::MaxForwards, || "70");
+        let request =
+            if is_target_refresh(&Method::of(method)) { default(request, Name::Contact, || self.contact()) } else { request };
         let request = match method {
-            "INVITE" | "UPDATE" => default(request, "Allow", || self.config().allow.as_str()),
+            "INVITE" | "UPDATE" => default(request, Name::Allow, || self.config().allow.as_str()),
             _ => request,
         };
         let request = match method {
             "ACK" | "CANCEL" => request,
-            _ => default(request, "User-Agent", || self.config().agent.as_str()),
+            _ => default(request, Name::UserAgent, || self.config().agent.as_str()),
         };
         self.with_via(request).lead_with(LEADING)
     }
 
     fn with_via(&mut self, request: Builder) -> Builder {
-        if request.has("Via") {
+        if request.has(Name::Via) {
             return request;
         }
         let branch = self.ids.branch();
@@ -71,7 +72,7 @@ impl Endpoint {
             Some(hop) => self.transport.push_via(request, hop, &branch).0,
             None => {
                 let via = self.transport.via(self.config().transport, &branch);
-                request.push_first("Via", via)
+                request.push_first(Name::Via, via)
             }
         }
     }
@@ -80,10 +81,9 @@ impl Endpoint {
     /// altered may have got another next hop, or got too long for a datagram, or short enough.
     #[must_use]
     pub fn with_transport(&self, request: Builder) -> Builder {
-        let branch = request.value("Via").and_then(|via| Via::parse(via).ok()?.branch().map(str::to_owned));
+        let branch = request.value(Name::Via).and_then(|via| Via::parse(via).ok()?.branch().map(str::to_owned));
         let (Some(branch), Some(hop)) = (branch, self.transport.next_hop(&request)) else { return request };
-        let (fresh, _) = self.transport.push_via(request.clone().set_first("Via", None::<String>), hop, &branch);
-        request.set_first("Via", fresh.value("Via").map(str::to_owned))
+        self.transport.replace_via(request, hop, &branch).0
     }
 
     /// The Contact of this node where its user gives none.
@@ -104,9 +104,9 @@ impl Endpoint {
         }
         let response = with_to_tag(response, &server.tag);
         let opens = status < 300 && is_target_refresh(&server.method);
-        let response = response.push_some("Contact", opens.then(|| self.contact()));
+        let response = response.push_some(Name::Contact, opens.then(|| self.contact()));
         let allow = (status == 405 || (status / 100 == 2 && server.method == Method::Invite)).then(|| self.config().allow.as_str());
-        response.push_some("Allow", allow).push("Server", &self.config().agent)
+        response.push_some(Name::Allow, allow).push(Name::Server, &self.config().agent)
     }
 
     /// The refusal of a method that this node does not take: 405 with Allow (RFC 3261 8.2.1). `None` when
@@ -123,7 +123,7 @@ impl Endpoint {
         let request = self.transactions.request(transaction)?;
         let known = |option: &str| supported.iter().any(|supported| supported.eq_ignore_ascii_case(option));
         let unknown: Vec<&str> = request.elements(Name::Require).filter(|option| !known(option)).collect();
-        (!unknown.is_empty()).then(|| self.response(transaction, 420).push("Unsupported", unknown.join(", ")))
+        (!unknown.is_empty()).then(|| self.response(transaction, 420).push(Name::Unsupported, unknown.join(", ")))
     }
 
     /// The refusal of a Request-URI whose scheme no one here knows: 416 (RFC 3261 8.2.2.1). `None` when
@@ -136,14 +136,14 @@ impl Endpoint {
 
     /// The refusal of a body that is none of `accepted`: 415 with Accept (RFC 3261 8.2.3).
     pub fn unsupported_media(&self, transaction: TransactionId, accepted: &str) -> Builder {
-        self.response(transaction, 415).push("Accept", accepted)
+        self.response(transaction, 415).push(Name::Accept, accepted)
     }
 
     /// The refusal of a session interval below `min_se` seconds: 422 with Min-SE (RFC 4028 9). `None`
     /// when the request asks for none or for enough, or its sender does not know the extension.
     pub fn interval_too_small(&self, transaction: TransactionId, min_se: u32) -> Option<Builder> {
         let request = self.transactions.request(transaction)?;
-        is_too_small(request, min_se).then(|| self.response(transaction, 422).push("Min-SE", min_se))
+        is_too_small(request, min_se).then(|| self.response(transaction, 422).push(Name::MinSe, min_se))
     }
 
     /// The refusal of a request that may go no further: 483 (RFC 3261 16.3). `None` when it may.
@@ -178,6 +178,6 @@ pub(super) const fn is_target_refresh(method: &Method) -> bool {
     }
 }
 
-fn default<V: FieldValue>(message: Builder, name: &'static str, value: impl FnOnce() -> V) -> Builder {
+fn default<V: FieldValue>(message: Builder, name: Name, value: impl FnOnce() -> V) -> Builder {
     if message.has(name) { message } else { message.push(name, value()) }
 }

@@ -73,13 +73,13 @@ impl Endpoint {
     /// events of the subscription stand for those of its SUBSCRIBE transactions.
     pub fn subscribe(&mut self, now: Instant, request: Builder) -> SubscriptionId {
         let id = self.subscriptions.allocate();
-        let expires = expires_of(request.value("Expires")).unwrap_or(DEFAULT_EXPIRES);
-        let request = request.set("Expires", expires);
+        let expires = expires_of(request.value(Name::Expires)).unwrap_or(DEFAULT_EXPIRES);
+        let request = request.set(Name::Expires, expires);
         let wish = ["Via", "Route", "From", "To", "Call-ID", "CSeq", "Max-Forwards"]
             .into_iter()
             .fold(request.clone().with_start("SUBSCRIBE  SIP/2.0".to_owned()), |wish, name| wish.remove(name));
         let request = self.prepare(request);
-        let event = wish.value("Event").and_then(Package::parse).unwrap_or_default();
+        let event = wish.value(Name::Event).and_then(Package::parse).unwrap_or_default();
         let machine = Subscriber::start(now, event, self.config().timing);
         let own = Own { machine, wish, expires, dialog: None, ending: None, lengthened: false };
         self.subscriptions.own.insert(id, own);
@@ -105,9 +105,9 @@ impl Endpoint {
             return;
         };
         own.machine.on_unsubscribe_sent(now);
-        let event = own.wish.value("Event").map(str::to_owned);
-        let request = extra.set("Expires", 0);
-        let request = if request.has("Event") { request } else { request.push_some("Event", event) };
+        let event = own.wish.value(Name::Event).map(str::to_owned);
+        let request = extra.set(Name::Expires, 0);
+        let request = if request.has(Name::Event) { request } else { request.push_some(Name::Event, event) };
         self.send_for(now, subscription, dialog, request);
     }
 
@@ -134,7 +134,7 @@ impl Endpoint {
 
     fn resubscribe(&mut self, now: Instant, id: SubscriptionId) {
         let Some(own) = self.subscriptions.own.get(&id) else { return };
-        let request = own.wish.clone().set("Expires", own.expires);
+        let request = own.wish.clone().set(Name::Expires, own.expires);
         if let Some(dialog) = own.dialog {
             self.send_for(now, id, dialog, request);
         }
@@ -247,7 +247,8 @@ impl Endpoint {
         }
         let Some(refused) = self.transactions.request(transaction) else { return false };
         let number = refused.cseq().map_or(1, |cseq| cseq.number.saturating_add(1));
-        let again = Builder::of(refused).remove("Via").set("Expires", least).set("CSeq", format_args!("{number} SUBSCRIBE"));
+        let again =
+            Builder::of(refused).remove(Name::Via).set(Name::Expires, least).set(Name::CSeq, format_args!("{number} SUBSCRIBE"));
         let again = self.prepare(again);
         self.start_client(now, None, again, Purpose::Subscription(id));
         true
@@ -350,21 +351,21 @@ impl Endpoint {
     /// Adds Event and Subscription-State to a NOTIFY that lacks them.
     pub(super) fn complete_notify(&self, dialog: DialogId, notify: Builder) -> Builder {
         let Some((_, notifier)) = self.dialogs.get(dialog).and_then(|entry| entry.notifier.as_ref()) else { return notify };
-        let event = (!notify.has("Event")).then(|| notifier.event().value());
-        let state = (!notify.has("Subscription-State")).then(|| notifier.state(self.clock));
-        notify.push_some("Event", event).push_some("Subscription-State", state)
+        let event = (!notify.has(Name::Event)).then(|| notifier.event().value());
+        let state = (!notify.has(Name::SubscriptionState)).then(|| notifier.state(self.clock));
+        notify.push_some(Name::Event, event).push_some(Name::SubscriptionState, state)
     }
 
     /// The refusal of an event package: 489 with Allow-Events (RFC 6665 4.2.1.1).
     pub fn bad_event(&self, transaction: TransactionId, allowed: &str) -> Builder {
-        self.response(transaction, 489).push("Allow-Events", allowed)
+        self.response(transaction, 489).push(Name::AllowEvents, allowed)
     }
 
     /// The refusal of an interval below `least` seconds: 423 with Min-Expires (RFC 6665 4.2.1.1).
     /// `None` when the request asks for none or for enough; 0 ends a subscription and is enough.
     pub fn interval_too_brief(&self, transaction: TransactionId, least: u32) -> Option<Builder> {
         let asked = expires_of(self.transactions.request(transaction)?.value(Name::Expires))?;
-        (asked > 0 && asked < least).then(|| self.response(transaction, 423).push("Min-Expires", least))
+        (asked > 0 && asked < least).then(|| self.response(transaction, 423).push(Name::MinExpires, least))
     }
 }
 

@@ -137,7 +137,7 @@ impl Endpoint {
     fn send_again(&mut self, now: Instant, id: TransactionId, hop: Hop) {
         let (Some(request), Some(client)) = (self.transactions.request(id), self.clients.get_mut(&id)) else { return };
         let via = request.value(Name::Via).unwrap_or_default().replacen("/TCP", "/UDP", 1);
-        let Ok(request) = Message::decode(Builder::of(request).set_first("Via", Some(via)).encode()) else { return };
+        let Ok(request) = Message::decode(Builder::of(request).set_first(Name::Via, Some(via)).encode()) else { return };
         self.transport.note("transport", "no TCP: sent by UDP in spite of its size");
         let left = std::mem::replace(&mut client.hop, hop);
         self.leave_hop(id, left);
@@ -217,8 +217,8 @@ impl Endpoint {
         let retry = session::with_min_se(request, refusal)?;
         let (method, number) = (request.method_token()?.to_owned(), request.cseq().ok()?.number);
         match self.clients.get(&refused).and_then(|client| client.dialog) {
-            Some(dialog) => self.send_in(now, dialog, retry.remove("CSeq").remove("Route")),
-            None => Some(self.send(now, retry.set("CSeq", format_args!("{} {method}", number.saturating_add(1))))),
+            Some(dialog) => self.send_in(now, dialog, retry.remove(Name::CSeq).remove(Name::Route)),
+            None => Some(self.send(now, retry.set(Name::CSeq, format_args!("{} {method}", number.saturating_add(1))))),
         }
     }
 }
@@ -405,7 +405,7 @@ impl Endpoint {
 
 /// A hop by the transport that the Via on top names.
 fn by_transport_of(request: &Builder, hop: Hop) -> Hop {
-    let token = request.value("Via").and_then(|via| via.split_whitespace().next()).and_then(|word| word.rsplit('/').next());
+    let token = request.value(Name::Via).and_then(|via| via.split_whitespace().next()).and_then(|word| word.rsplit('/').next());
     let transport = match token {
         Some("UDP") => Transport::Udp,
         Some("TCP") => Transport::Tcp,
@@ -430,12 +430,12 @@ fn cancel_of(invite: &Message) -> Builder {
     let number = invite.cseq().map_or(0, |cseq| cseq.number);
     let (_, uri) = method_and_uri(&Builder::of(invite));
     let cancel = Builder::request("CANCEL", &uri)
-        .push_some("Via", invite.elements(Name::Via).next())
-        .push_some("Max-Forwards", invite.value(Name::MaxForwards));
-    let cancel = invite.values(Name::Route).fold(cancel, |cancel, route| cancel.push("Route", route));
+        .push_some(Name::Via, invite.elements(Name::Via).next())
+        .push_some(Name::MaxForwards, invite.value(Name::MaxForwards));
+    let cancel = invite.values(Name::Route).fold(cancel, |cancel, route| cancel.push(Name::Route, route));
     cancel
-        .push_some("From", invite.value(Name::From))
-        .push_some("To", invite.value(Name::To))
-        .push_some("Call-ID", invite.call_id())
-        .push("CSeq", format_args!("{number} CANCEL"))
+        .push_some(Name::From, invite.value(Name::From))
+        .push_some(Name::To, invite.value(Name::To))
+        .push_some(Name::CallId, invite.call_id())
+        .push(Name::CSeq, format_args!("{number} CANCEL"))
 }

@@ -5,7 +5,7 @@ use crate::sip::dialog::{Dialog, DialogId, DialogKey, OutOfOrder, State};
 use crate::sip::session::Collision;
 use crate::sip::transaction::{Reception, TransactionId};
 use crate::time::Instant;
-use crate::wire::sip::{Builder, Message, Method};
+use crate::wire::sip::{Builder, Message, Method, Name};
 
 use super::dialogs::Entry;
 use super::fill::is_target_refresh;
@@ -66,7 +66,7 @@ impl Endpoint {
         if self.transactions.len() >= self.config().limits.transactions && !self.transactions.knows(&message) {
             self.transport.note("transaction", "request refused with 503: the limit of transactions is reached");
             if message.method_token() != Some("ACK") {
-                let response = Builder::response_to(&message, 503).push("Retry-After", 5);
+                let response = Builder::response_to(&message, 503).push(Name::RetryAfter, 5);
                 self.transport.reply(now, response, &message, &source);
             }
             return;
@@ -189,7 +189,7 @@ impl Endpoint {
     /// where [`super::Config::refuses`] is off.
     pub fn refusal(&self, transaction: TransactionId) -> Option<Builder> {
         let refused = self.servers.get(&transaction)?.refusal?;
-        Some(self.response(transaction, refused.status).push_some("Retry-After", refused.retry_after))
+        Some(self.response(transaction, refused.status).push_some(Name::RetryAfter, refused.retry_after))
     }
 
     pub(super) fn on_ack(&mut self, _now: Instant, message: Message) {

@@ -206,17 +206,17 @@ impl Dialog {
         let named = request.start().split(' ').nth(1).is_some_and(|uri| !uri.is_empty());
         let uri = strict.as_deref().unwrap_or(&self.remote_target);
         let mut request = if named { request } else { request.with_start([method, " ", uri, " SIP/2.0"]) };
-        if !request.has("Route") {
+        if !request.has(Name::Route) {
             let loose = self.route_set.iter().skip(usize::from(strict.is_some()));
-            request = loose.fold(request, |request, route| request.push("Route", route));
+            request = loose.fold(request, |request, route| request.push(Name::Route, route));
             let target = strict.is_some().then_some(["<", &self.remote_target, ">"]);
-            request = request.push_some("Route", target);
+            request = request.push_some(Name::Route, target);
         }
         let to_mark = if self.remote_tag.is_empty() { "" } else { ";tag=" };
-        let request = default(request, "From", [self.local_uri.as_str(), ";tag=", &self.local_tag]);
-        let request = default(request, "To", [self.remote_uri.as_str(), to_mark, &self.remote_tag]);
-        let request = default(request, "Call-ID", &self.call_id);
-        default(request, "CSeq", format_args!("{cseq} {method}"))
+        let request = default(request, Name::From, [self.local_uri.as_str(), ";tag=", &self.local_tag]);
+        let request = default(request, Name::To, [self.remote_uri.as_str(), to_mark, &self.remote_tag]);
+        let request = default(request, Name::CallId, &self.call_id);
+        default(request, Name::CSeq, format_args!("{cseq} {method}"))
     }
 }
 
@@ -224,7 +224,7 @@ fn state_after(response: &Message) -> State {
     if response.status().is_some_and(|status| status < 200) { State::Early } else { State::Confirmed }
 }
 
-fn default(request: Builder, name: &str, value: impl FieldValue) -> Builder {
+fn default(request: Builder, name: Name, value: impl FieldValue) -> Builder {
     if request.has(name) { request } else { request.push(name, value) }
 }
 

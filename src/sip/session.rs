@@ -239,7 +239,7 @@ pub fn with_min_se(refused: &Message, refusal: &Message) -> Option<Builder> {
     let seconds = asked.map_or(min_se, |asked| asked.seconds.max(min_se));
     let refresher = asked.and_then(|asked| asked.refresher).map(|refresher| format!(";refresher={refresher}"));
     let value = format!("{seconds}{}", refresher.unwrap_or_default());
-    Some(Builder::of(refused).remove("Via").set("Session-Expires", value).set("Min-SE", min_se))
+    Some(Builder::of(refused).remove(Name::Via).set(Name::SessionExpires, value).set(Name::MinSe, min_se))
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 4;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Part {
     /// The header fields in wire order, names as written, values unfolded.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// Its data.
     pub body: Bytes,
     /// Where the data starts in the body that was taken apart.
@@ -41,7 +41,7 @@ impl Part {
 
     /// Whether the data is of type `essence`, in any letter case and whatever the parameters.
     pub fn is(&self, essence: &str) -> bool {
-        MediaType::parse(self.content_type()).is_ok_and(|own| own.is(essence))
+        is_of(self.content_type(), essence)
     }
 
     /// Content-Disposition with its parameters.
@@ -107,7 +107,7 @@ pub fn parts(content_type: &str, body: &Bytes) -> Vec<Part> {
     if is_multipart(content_type) {
         return Multipart::decode(content_type, body).map(|multipart| multipart.parts).unwrap_or_default();
     }
-    let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
+    let headers = vec![("Content-Type".into(), content_type.to_owned())];
     vec![Part { headers, body: body.clone(), offset: 0 }]
 }
 
@@ -117,6 +117,9 @@ pub fn find(content_type: &str, body: &Bytes, essence: &str) -> Option<Part> {
 }
 
 fn find_within(content_type: &str, body: &Bytes, essence: &str, depth: usize) -> Option<Part> {
+    if !is_multipart(content_type) && !is_of(content_type, essence) {
+        return None;
+    }
     parts(content_type, body).into_iter().find_map(|part| {
         if part.is(essence) {
             return Some(part);
@@ -125,6 +128,11 @@ fn find_within(content_type: &str, body: &Bytes, essence: &str, depth: usize) ->
         let inner = nested.then(|| find_within(part.content_type(), &part.body, essence, depth - 1))??;
         Some(Part { offset: inner.offset + part.offset, ..inner })
     })
+}
+
+/// Whether a type is `essence`, in any letter case and whatever the parameters.
+fn is_of(content_type: &str, essence: &str) -> bool {
+    MediaType::parse(content_type).is_ok_and(|own| own.is(essence))
 }
 
 /// Whether the type is `multipart/…`.
@@ -230,7 +238,7 @@ impl Reader<'_> {
             }
         }
         let text = |range: &Range<usize>| unfold(&String::from_utf8_lossy(&bytes[range.clone()]));
-        let headers = headers.iter().map(|slot| (text(&slot.name), text(&slot.value))).collect();
+        let headers = headers.iter().map(|slot| (text(&slot.name).into(), text(&slot.value))).collect();
         Ok(Part { headers, body: self.body.slice(at.min(range.end)..range.end), offset: at.min(range.end) })
     }
 

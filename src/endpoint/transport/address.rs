@@ -1,11 +1,12 @@
 //! Where messages come from and where they go: source, hop, way back.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::engine::{ConnectionId, Transport};
 use crate::wire::sip::header::{self, Via};
-use crate::wire::sip::{Builder, Host, Message};
+use crate::wire::sip::{Builder, Host, Message, Name};
 
 use crate::endpoint::Hosts;
 
@@ -29,8 +30,8 @@ impl Source {
     /// Completes `received` and `rport` of the Via on top (RFC 3261 18.2.1, RFC 3581 4).
     #[must_use]
     pub fn stamp(&self, message: Builder) -> Builder {
-        match message.value("Via").and_then(|field| self.stamped_field(field)) {
-            Some(stamped) => message.set_first("Via", Some(stamped)),
+        match message.value(Name::Via).and_then(|field| self.stamped_field(field)) {
+            Some(stamped) => message.set_first(Name::Via, Some(stamped)),
             None => message,
         }
     }
@@ -55,12 +56,13 @@ impl Source {
         for (name, value) in via.params.iter() {
             stamped.extend([";", name]);
             if rport && name.eq_ignore_ascii_case("rport") {
-                stamped.extend(["=", &self.peer.port().to_string()]);
+                // Writing to a string does not fail.
+                let _ = write!(stamped, "={}", self.peer.port());
             } else if let Some(value) = value {
                 stamped.extend(["=", value]);
             }
         }
-        stamped.extend([";received=", &self.peer.ip().to_string()]);
+        let _ = write!(stamped, ";received={}", self.peer.ip());
         Some(stamped)
     }
 

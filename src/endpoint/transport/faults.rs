@@ -4,11 +4,11 @@ use crate::wire::sip::{Builder, Message, Name, header};
 
 /// Adds a tag to To, unless it has one.
 pub(in crate::endpoint) fn with_to_tag(response: Builder, tag: &str) -> Builder {
-    let tagged = match response.value("To") {
+    let tagged = match response.value(Name::To) {
         Some(to) if header::tag_of(to).is_none() => [to, ";tag=", tag].concat(),
         Some(_) | None => return response,
     };
-    response.set_first("To", Some(tagged))
+    response.set_first(Name::To, Some(tagged))
 }
 
 /// The status and the reason for which a message goes no further (RFC 3261 8.1.1, 8.2).
@@ -24,7 +24,7 @@ pub(super) fn fault_of(message: &Message) -> Option<(u16, &'static str)> {
         Some((400, "no Call-ID"))
     } else if !message.cseq().is_ok_and(|cseq| is_own(cseq.method)) {
         Some((400, "no valid CSeq"))
-    } else if SINGLE.iter().any(|name| message.values(*name).nth(1).is_some()) {
+    } else if message.repeats(&SINGLE) {
         Some((400, "a field twice that may be there once"))
     } else {
         None

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::engine::{Closure, ConnectionId, Input, Note, Output, Standing, Transport};
 use crate::time::Instant;
 use crate::wire::sip::header::{self, NameAddr};
-use crate::wire::sip::{Builder, Framer, Host, Message, Scheme, Uri};
+use crate::wire::sip::{Builder, Framer, Host, Message, Name, Scheme, Uri};
 
 use super::Config;
 use address::default_port;
@@ -258,7 +258,7 @@ impl TransportLayer {
 impl TransportLayer {
     /// The next hop of a request: its first Route, else its Request-URI (RFC 3261 8.1.2).
     pub fn next_hop(&self, request: &Builder) -> Option<Hop> {
-        if let Some(route) = request.value("Route").and_then(|value| header::list(value).next()) {
+        if let Some(route) = request.value(Name::Route).and_then(|value| header::list(value).next()) {
             return self.resolve(&NameAddr::parse(route).ok()?.uri);
         }
         let uri = request.start().split(' ').nth(1)?;
@@ -281,13 +281,13 @@ impl TransportLayer {
         Some(Hop { transport, peer: SocketAddr::new(self.config.hosts.resolve(host)?, port) })
     }
 
-    /// A Via of this node.
-    pub fn via(&self, transport: Transport, branch: &str) -> String {
+    /// A Via of this node, in parts.
+    pub fn via<'a>(&'a self, transport: Transport, branch: &'a str) -> [&'a str; 6] {
         let sent_by = match transport {
             Transport::Udp | Transport::Tcp => &self.sent_by,
             Transport::Tls => &self.secure_sent_by,
         };
-        ["SIP/2.0/", transport.token(), " ", sent_by, ";branch=", branch].concat()
+        ["SIP/2.0/", transport.token(), " ", sent_by, ";branch=", branch]
     }
 
     /// Finds the next hop of a request and pushes our Via for it.
@@ -298,11 +298,19 @@ impl TransportLayer {
 
     /// Pushes our Via for a hop. A request too large for a datagram goes by TCP, and its Via says so
     /// (RFC 3261 18.1.1).
-    pub fn push_via(&self, request: Builder, mut hop: Hop, branch: &str) -> (Builder, Hop) {
-        let routed = request.push_first("Via", self.via(hop.transport, branch));
+    pub fn push_via(&self, request: Builder, hop: Hop, branch: &str) -> (Builder, Hop) {
+        self.within_datagram(request.push_first(Name::Via, self.via(hop.transport, branch)), hop, branch)
+    }
+
+    /// As [`TransportLayer::push_via`], in place of the Via on top.
+    pub fn replace_via(&self, request: Builder, hop: Hop, branch: &str) -> (Builder, Hop) {
+        self.within_datagram(request.set_first(Name::Via, Some(self.via(hop.transport, branch))), hop, branch)
+    }
+
+    fn within_datagram(&self, routed: Builder, mut hop: Hop, branch: &str) -> (Builder, Hop) {
         if hop.transport == Transport::Udp && routed.encoded_len() > DATAGRAM_LIMIT {
             hop.transport = Transport::Tcp;
-            return (routed.set_first("Via", Some(self.via(hop.transport, branch))), hop);
+            return (routed.set_first(Name::Via, Some(self.via(hop.transport, branch))), hop);
         }
         (routed, hop)
     }
@@ -382,8 +390,9 @@ mod tests {
         let config = layer().config().clone();
         let sip = SocketAddr::new(config.sip.ip(), 0);
         let layer = TransportLayer::new(Config { sip, ..config });
-        let port =
-            |via: String| via.split([' ', ';']).nth(1).and_then(|sent_by| sent_by.split_once(':')).map(|(_, port)| port.to_owned());
+        let port = |via: [&str; 6]| {
+            via.concat().split([' ', ';']).nth(1).and_then(|sent_by| sent_by.split_once(':')).map(|(_, port)| port.to_owned())
+        };
         assert_eq!(port(layer.via(Transport::Tcp, "z9hG4bK1")), None);
         assert_eq!(port(layer.via(Transport::Tls, "z9hG4bK1")).as_deref(), Some("5061"));
     }

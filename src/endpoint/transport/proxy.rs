@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::engine::{ConnectionId, Transport};
 use crate::time::Instant;
 use crate::wire::sip::header::{self, Via};
-use crate::wire::sip::{Builder, Host, Message};
+use crate::wire::sip::{Builder, Host, Message, Name};
 
 use super::address::default_port;
 use super::{Hop, Source, TransportLayer, WayBack};
@@ -32,9 +32,11 @@ impl TransportLayer {
     /// to where the next one says, by the connection that its request came by while that is open.
     /// Returns whether there is such a place.
     pub fn forward_response(&mut self, _now: Instant, response: Builder) -> bool {
-        let Some(own) = response.value("Via").and_then(|field| header::list(field).next()).map(str::to_owned) else { return false };
+        let Some(own) = response.value(Name::Via).and_then(|field| header::list(field).next()).map(str::to_owned) else {
+            return false;
+        };
         let response = pop_via(response);
-        let Some(next) = response.value("Via").and_then(|field| header::list(field).next()).map(str::to_owned) else {
+        let Some(next) = response.value(Name::Via).and_then(|field| header::list(field).next()).map(str::to_owned) else {
             return false;
         };
         let Some(way) = self.way_of(&own, &next) else { return false };
@@ -76,10 +78,10 @@ impl TransportLayer {
 
 /// Removes the first Via element.
 fn pop_via(response: Builder) -> Builder {
-    let Some(field) = response.value("Via") else { return response };
+    let Some(field) = response.value(Name::Via) else { return response };
     let rest: Vec<&str> = header::list(field).skip(1).collect();
     let rest = (!rest.is_empty()).then(|| rest.join(", "));
-    response.set_first("Via", rest)
+    response.set_first(Name::Via, rest)
 }
 
 /// FNV-1a, for values that must be equal for equal text in every run.

@@ -71,7 +71,7 @@ fn placed(body: Option<Typed>, cpim: Bytes) -> Typed {
         parts.push(if is_cpim { mime::Part { body: cpim.clone(), ..part } } else { part });
     }
     if is_new {
-        let headers = vec![("Content-Type".to_owned(), cpim::MEDIA_TYPE.to_owned())];
+        let headers = vec![("Content-Type".into(), cpim::MEDIA_TYPE.to_owned())];
         parts.push(mime::Part { headers, body: cpim, offset: 0 });
     }
     multipart(&content_type, &parts)
@@ -80,7 +80,7 @@ fn placed(body: Option<Typed>, cpim: Bytes) -> Typed {
 fn multipart(content_type: &str, parts: &[mime::Part]) -> Typed {
     let boundary = mime::boundary(content_type).unwrap_or_else(|_| "boundary1".to_owned());
     let builder = parts.iter().fold(mime::Builder::new(&boundary), |builder, part| {
-        let headers: Vec<(&str, &str)> = part.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let headers: Vec<(&str, &str)> = part.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str())).collect();
         builder.part_with(&headers, part.body.clone())
     });
     (builder.content_type(), builder.encode())

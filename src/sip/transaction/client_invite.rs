@@ -77,7 +77,7 @@ impl ClientInvite {
             timers.set(Timer::A, now + timing.t1);
         }
         timers.set(Timer::B, now + timing.transaction());
-        effects.push_back(Effect::Send(request.encode()));
+        effects.push_back(Effect::Send(request.octets()));
         Self { state: State::Calling, request, ack: None, reliable, timing, interval: timing.t1, timers }
     }
 
@@ -176,7 +176,7 @@ impl Machine for ClientInvite {
                     self.interval = self.interval.saturating_mul(2);
                     self.timers.set(Timer::A, now + self.interval);
                     effects.push_back(Effect::Note("timer A: INVITE sent again".into()));
-                    effects.push_back(Effect::Send(self.request.encode()));
+                    effects.push_back(Effect::Send(self.request.octets()));
                 }
                 Timer::B | Timer::Cancel => {
                     effects.push_back(Effect::Note(format!("timer {}: no final response to INVITE", timer.name()).into()));

@@ -64,7 +64,7 @@ impl ClientNonInvite {
             timers.set(Timer::E, now + timing.t1);
         }
         timers.set(Timer::F, now + timing.transaction());
-        effects.push_back(Effect::Send(request.encode()));
+        effects.push_back(Effect::Send(request.octets()));
         Self { state: State::Trying, request, reliable, timing, interval: timing.t1, timers }
     }
 
@@ -136,7 +136,7 @@ impl Machine for ClientNonInvite {
                     };
                     self.timers.set(Timer::E, now + self.interval);
                     effects.push_back(Effect::Note(format!("timer E: {method} sent again").into()));
-                    effects.push_back(Effect::Send(self.request.encode()));
+                    effects.push_back(Effect::Send(self.request.octets()));
                 }
                 Timer::F => {
                     effects.push_back(Effect::Note(format!("timer F: no final response to {method}").into()));

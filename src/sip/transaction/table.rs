@@ -1,6 +1,7 @@
 //! The transactions of one node, and the rules by which messages find theirs.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::sip::timers::Timing;
 use crate::time::{Deadlines, Instant};
@@ -17,8 +18,8 @@ pub struct Transactions {
     timing: Timing,
     next: u32,
     machines: BTreeMap<TransactionId, AnyMachine>,
-    clients: BTreeMap<ClientKey, TransactionId>,
-    servers: BTreeMap<ServerKey, TransactionId>,
+    clients: Matches<ClientKey>,
+    servers: Matches<ServerKey>,
     deadlines: Deadlines<TransactionId>,
     effects: VecDeque<(TransactionId, Effect)>,
     ended: BTreeSet<TransactionId>,
@@ -49,6 +50,38 @@ struct ServerKey {
     /// Host and port of the topmost Via.
     sent_by: (String, u16),
     method: Method,
+}
+
+/// Which transaction a message of this key belongs to, and the key of each, which was read once from
+/// the message that started it.
+#[derive(Debug)]
+struct Matches<K> {
+    ids: BTreeMap<Arc<K>, TransactionId>,
+    keys: BTreeMap<TransactionId, Arc<K>>,
+}
+
+impl<K> Default for Matches<K> {
+    fn default() -> Self {
+        Self { ids: BTreeMap::new(), keys: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord> Matches<K> {
+    fn find(&self, key: &K) -> Option<TransactionId> {
+        self.ids.get(key).copied()
+    }
+
+    fn insert(&mut self, key: K, id: TransactionId) {
+        let key = Arc::new(key);
+        self.ids.insert(Arc::clone(&key), id);
+        self.keys.insert(id, key);
+    }
+
+    fn remove(&mut self, id: TransactionId) {
+        if let Some(key) = self.keys.remove(&id) {
+            self.ids.remove(&key);
+        }
+    }
 }
 
 #[expect(clippy::enum_variant_names, reason = "the names of the RFC's four transactions")]
@@ -87,8 +120,8 @@ impl Transactions {
             timing,
             next: 1,
             machines: BTreeMap::new(),
-            clients: BTreeMap::new(),
-            servers: BTreeMap::new(),
+            clients: Matches::default(),
+            servers: Matches::default(),
             deadlines: Deadlines::default(),
             effects: VecDeque::new(),
             ended: BTreeSet::new(),
@@ -160,7 +193,7 @@ impl Transactions {
 
     /// Hands a response to its client transaction; `None` when there is none.
     pub fn handle_response(&mut self, now: Instant, response: Message) -> Option<TransactionId> {
-        let id = *self.clients.get(&client_key(&response)?)?;
+        let id = self.clients.find(&client_key(&response)?)?;
         let mut effects = Effects::new();
         match self.machines.get_mut(&id)? {
             AnyMachine::ClientInvite(machine) => machine.handle_response(now, response, &mut effects),
@@ -176,7 +209,7 @@ impl Transactions {
         let key = server_key(&request, None);
         let is_ack = request.method_token() == Some("ACK");
         let mut effects = Effects::new();
-        let Some(id) = self.servers.get(&key).copied() else {
+        let Some(id) = self.servers.find(&key) else {
             return if is_ack { Reception::Ack } else { Reception::New(self.start_server(now, key, request, reliable)) };
         };
         match self.machines.get_mut(&id) {
@@ -204,12 +237,12 @@ impl Transactions {
 
     /// Whether a request belongs to a transaction that is there already.
     pub fn knows(&self, request: &Message) -> bool {
-        self.servers.contains_key(&server_key(request, None))
+        self.servers.find(&server_key(request, None)).is_some()
     }
 
     /// The INVITE that a CANCEL is meant for (RFC 3261 9.2).
     pub fn cancelled_by(&self, cancel: &Message) -> Option<TransactionId> {
-        self.servers.get(&server_key(cancel, Some("INVITE"))).copied()
+        self.servers.find(&server_key(cancel, Some("INVITE")))
     }
 
     /// Sends a response of the user. Returns whether the transaction is there to do it.
@@ -292,14 +325,8 @@ impl Transactions {
             return;
         }
         match any {
-            AnyMachine::ClientInvite(_) | AnyMachine::ClientNonInvite(_) => {
-                if let Some(key) = client_key(machine.request()) {
-                    self.clients.remove(&key);
-                }
-            }
-            AnyMachine::ServerInvite(_) | AnyMachine::ServerNonInvite(_) => {
-                self.servers.remove(&server_key(machine.request(), None));
-            }
+            AnyMachine::ClientInvite(_) | AnyMachine::ClientNonInvite(_) => self.clients.remove(id),
+            AnyMachine::ServerInvite(_) | AnyMachine::ServerNonInvite(_) => self.servers.remove(id),
         }
         self.ended.insert(id);
     }

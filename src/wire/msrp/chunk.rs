@@ -140,8 +140,12 @@ impl Chunk {
 
     fn slot(&self, name: &str) -> Option<&Slot> {
         let bytes = self.bytes();
-        // Most names differ in length already.
-        let same = |slot: &&Slot| slot.name.len() == name.len() && bytes[slot.name.clone()].eq_ignore_ascii_case(name.as_bytes());
+        let name = name.as_bytes();
+        // Most names differ in length already, and most that are the same are written alike.
+        let same = |slot: &&Slot| {
+            let own = &bytes[slot.name.clone()];
+            own.len() == name.len() && (own == name || own.eq_ignore_ascii_case(name))
+        };
         self.slots.iter().find(same)
     }
 

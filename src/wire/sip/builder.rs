@@ -73,6 +73,55 @@ impl<const PARTS: usize> FieldValue for [&str; PARTS] {
     }
 }
 
+/// How a field is named: by a name that is known, or by a spelling that is looked up.
+pub trait FieldName {
+    /// The name, recognised.
+    fn name(&self) -> Name;
+
+    /// The spelling.
+    fn token(&self) -> &str;
+}
+
+impl FieldName for Name {
+    fn name(&self) -> Name {
+        *self
+    }
+
+    fn token(&self) -> &str {
+        self.canonical()
+    }
+}
+
+impl FieldName for str {
+    fn name(&self) -> Name {
+        Name::of(self.as_bytes())
+    }
+
+    fn token(&self) -> &str {
+        self
+    }
+}
+
+impl FieldName for String {
+    fn name(&self) -> Name {
+        self.as_str().name()
+    }
+
+    fn token(&self) -> &str {
+        self
+    }
+}
+
+impl<N: FieldName + ?Sized> FieldName for &N {
+    fn name(&self) -> Name {
+        (**self).name()
+    }
+
+    fn token(&self) -> &str {
+        (**self).token()
+    }
+}
+
 /// What stands between name and value, and at the end of a line.
 const SEPARATOR: &str = ": ";
 const LINE_END: &str = "\r\n";
@@ -136,6 +185,11 @@ impl Builder {
     fn write(&mut self, name: Name, token: &str, value: impl FieldValue) -> Line {
         let start = self.text.len();
         self.text.push_str(token);
+        self.write_value(name, start, value)
+    }
+
+    /// Writes the rest of the line whose name was written from `start` on.
+    fn write_value(&mut self, name: Name, start: usize, value: impl FieldValue) -> Line {
         let colon = self.text.len();
         self.text.push_str(SEPARATOR);
         value.write(&mut self.text);
@@ -159,20 +213,20 @@ impl Builder {
 
     /// Adds a field at the end.
     #[must_use]
-    pub fn push(self, name: impl AsRef<str>, value: impl FieldValue) -> Self {
+    pub fn push(self, name: impl FieldName, value: impl FieldValue) -> Self {
         let at = self.fields.len();
-        self.insert(at, name.as_ref(), value)
+        self.insert(at, name, value)
     }
 
-    fn insert(mut self, at: usize, name: &str, value: impl FieldValue) -> Self {
-        let line = self.write(Name::of(name.as_bytes()), name, value);
+    fn insert(mut self, at: usize, name: impl FieldName, value: impl FieldValue) -> Self {
+        let line = self.write(name.name(), name.token(), value);
         self.fields.insert(at, line);
         self
     }
 
     /// Adds a field at the end, if there is a value.
     #[must_use]
-    pub fn push_some(self, name: impl AsRef<str>, value: Option<impl FieldValue>) -> Self {
+    pub fn push_some(self, name: impl FieldName, value: Option<impl FieldValue>) -> Self {
         match value {
             Some(value) => self.push(name, value),
             None => self,
@@ -181,21 +235,20 @@ impl Builder {
 
     /// Adds a field before all others.
     #[must_use]
-    pub fn push_first(self, name: impl AsRef<str>, value: impl FieldValue) -> Self {
-        self.insert(0, name.as_ref(), value)
+    pub fn push_first(self, name: impl FieldName, value: impl FieldValue) -> Self {
+        self.insert(0, name, value)
     }
 
     /// Replaces the fields of this name by one, at the place of the first, or at the end.
     #[must_use]
-    pub fn set(self, name: impl AsRef<str>, value: impl FieldValue) -> Self {
-        let name = name.as_ref();
-        let at = self.position(name).unwrap_or(self.fields.len());
-        self.remove(name).insert(at, name, value)
+    pub fn set(self, name: impl FieldName, value: impl FieldValue) -> Self {
+        let at = self.position(&name).unwrap_or(self.fields.len());
+        self.remove(&name).insert(at, name, value)
     }
 
     /// Removes all fields of this name.
     #[must_use]
-    pub fn remove(mut self, name: &str) -> Self {
+    pub fn remove(mut self, name: impl FieldName) -> Self {
         let is = named(name);
         self.fields.retain(|line| !is(&self.text, line));
         self
@@ -203,13 +256,14 @@ impl Builder {
 
     /// Replaces the value of the first field of this name, or removes that field alone.
     #[must_use]
-    pub fn set_first(mut self, name: &str, value: Option<impl FieldValue>) -> Self {
+    pub fn set_first(mut self, name: impl FieldName, value: Option<impl FieldValue>) -> Self {
         if let Some(at) = self.position(name) {
             match value {
                 Some(value) => {
                     let Line { name, start, colon, .. } = self.fields[at];
-                    let token = self.text[start..colon].to_owned();
-                    self.fields[at] = self.write(name, &token, value);
+                    let copy = self.text.len();
+                    self.text.extend_from_within(start..colon);
+                    self.fields[at] = self.write_value(name, copy, value);
                 }
                 None => drop(self.fields.remove(at)),
             }
@@ -220,30 +274,27 @@ impl Builder {
     /// Moves the fields of these names to the front, in the order of `names`; all others keep theirs.
     #[must_use]
     pub fn lead_with(mut self, names: &[Name]) -> Self {
-        let (lead, rest): (Vec<Line>, Vec<Line>) = self.fields.iter().partition(|line| names.contains(&line.name));
-        self.fields.clear();
-        self.fields.extend(names.iter().flat_map(|name| lead.iter().filter(move |line| line.name == *name)));
-        self.fields.extend(rest);
+        self.fields.sort_by_key(|line| names.iter().position(|name| *name == line.name).unwrap_or(names.len()));
         self
     }
 
     /// Whether a field of this name is there.
-    pub fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: impl FieldName) -> bool {
         self.position(name).is_some()
     }
 
     /// The value of the first field of this name.
-    pub fn value(&self, name: &str) -> Option<&str> {
+    pub fn value(&self, name: impl FieldName) -> Option<&str> {
         self.position(name).map(|at| self.value_of(&self.fields[at]))
     }
 
     /// The values of all fields of this name.
-    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub fn values<'a>(&'a self, name: impl FieldName + 'a) -> impl Iterator<Item = &'a str> {
         let is = named(name);
         self.fields.iter().filter(move |line| is(&self.text, line)).map(|line| self.value_of(line))
     }
 
-    fn position(&self, name: &str) -> Option<usize> {
+    fn position(&self, name: impl FieldName) -> Option<usize> {
         let is = named(name);
         self.fields.iter().position(|line| is(&self.text, line))
     }
@@ -255,7 +306,7 @@ impl Builder {
     /// Sets the body and its Content-Type.
     #[must_use]
     pub fn body(self, content_type: &str, body: impl Into<Bytes>) -> Self {
-        self.set("Content-Type", content_type).bare_body(body)
+        self.set(Name::ContentType, content_type).bare_body(body)
     }
 
     /// The body.
@@ -353,9 +404,9 @@ impl Builder {
 }
 
 /// Whether a line is a field of this name, in any letter case or its compact form.
-fn named(token: &str) -> impl Fn(&str, &Line) -> bool {
-    let name = Name::of(token.as_bytes());
-    move |text, line| line.name == name && (name != Name::Other || text[line.start..line.colon].eq_ignore_ascii_case(token))
+fn named(field: impl FieldName) -> impl Fn(&str, &Line) -> bool {
+    let name = field.name();
+    move |text, line| line.name == name && (name != Name::Other || text[line.start..line.colon].eq_ignore_ascii_case(field.token()))
 }
 
 impl PartialEq for Builder {

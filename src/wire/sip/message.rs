@@ -211,6 +211,11 @@ impl Message {
         out.freeze()
     }
 
+    /// The bytes of the message as they were decoded, shared: those of [`Message::encode`].
+    pub fn octets(&self) -> Bytes {
+        self.bytes().slice(..self.body.range().end)
+    }
+
     /// All bytes that the message was decoded from, what follows the body included.
     pub fn bytes(&self) -> &Bytes {
         self.raw.bytes()
@@ -313,6 +318,17 @@ impl Message {
     /// The values of all header fields of this name, a line each.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &str> {
         self.head.slots.iter().filter(move |slot| slot.name == name).map(|slot| self.text(slot.value))
+    }
+
+    /// Whether one of these header fields is there more than once.
+    pub fn repeats(&self, names: &[Name]) -> bool {
+        let mut seen = 0_u128;
+        self.head.slots.iter().any(|slot| {
+            let bit = 1 << slot.name as u8;
+            let again = seen & bit != 0;
+            seen |= bit;
+            again && names.contains(&slot.name)
+        })
     }
 
     /// The values of all header fields with this spelling or a compact form of it.

@@ -11,7 +11,7 @@ mod set;
 mod uri;
 mod validate;
 
-pub use builder::{Builder, FieldValue, reason_phrase};
+pub use builder::{Builder, FieldName, FieldValue, reason_phrase};
 pub use framer::{Framer, Limits};
 pub use message::{HeaderField, Message, Method, StartLine};
 pub use name::Name;

@@ -8,6 +8,7 @@ mod sequence;
 mod session;
 mod via;
 
+use super::set::first_of;
 use crate::wire::Fault;
 
 pub use address::{Contact, NameAddr, bare_instance, tag_of};
@@ -26,7 +27,7 @@ pub fn list(value: &str) -> impl Iterator<Item = &str> {
 /// The first element of a comma-separated value.
 pub fn first(value: &str) -> &str {
     // Most values have one element.
-    if memchr::memchr(b',', value.as_bytes()).is_none() {
+    if first_of([b','], value.as_bytes()).is_none() {
         return value.trim_ascii();
     }
     separator_at(value.as_bytes(), b',').map_or(value, |at| &value[..at]).trim_ascii()
