@@ -117,11 +117,11 @@ impl Media {
         let media = self.line(place, setup, offer.direction().reversed(), group_state);
         let mut answer = SdpBuilder::new(&place.address, self.number, self.version);
         let mut answered = false;
-        for offered in offer.medias() {
+        for (at, offered) in offer.medias().enumerate() {
             let ours =
                 !answered && offered.media == "message" && offered.port != 0 && offered.proto.eq_ignore_ascii_case(&media.proto);
             answered |= ours;
-            answer = if ours { answer.media(&media) } else { answer.refuse(offered) };
+            answer = if ours { answer.media(&media) } else { answer.refuse(offer, at) };
         }
         answer.encode()
     }
@@ -274,7 +274,7 @@ mod tests {
                      m=message 2855 TCP/MSRP *\r\na=accept-types:message/cpim\r\na=path:msrp://10.0.0.1:2855/a;tcp\r\na=sendonly\r\n";
         other.note_offer(Sdp::parse(offer.as_bytes()).expect("an offer"));
         let answer = Sdp::parse(&other.answer(&place(), false)).expect("an answer");
-        let ports: Vec<_> = answer.medias().iter().map(|media| media.port).collect();
+        let ports: Vec<_> = answer.medias().map(|media| media.port).collect();
         assert_eq!(ports, [0, 2855]);
         assert_eq!(answer.direction(), Direction::RecvOnly);
     }

@@ -27,6 +27,11 @@ impl Raw {
         }
     }
 
+    /// Whether it is UTF-8 throughout.
+    pub(super) const fn is_text(&self) -> bool {
+        matches!(self, Self::Text(_))
+    }
+
     /// The text at `range`, up to where it ceases to be UTF-8.
     #[inline]
     pub(super) fn text(&self, range: Range<usize>) -> &str {

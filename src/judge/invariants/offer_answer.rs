@@ -67,9 +67,9 @@ pub(super) struct State {
 
 impl Own {
     fn of(sdp: &Sdp) -> Self {
-        let origin = &sdp.session().origin;
+        let origin = sdp.origin();
         Self {
-            identity: format!("{} {} {}", origin.username.as_deref().unwrap_or("-"), origin.sess_id, origin.unicast_address),
+            identity: format!("{} {} {}", origin.username, origin.sess_id, origin.unicast_address),
             version: origin.sess_version,
             text: sdp.encode(),
         }
@@ -85,7 +85,7 @@ impl Own {
 
 impl Description {
     fn of(sdp: &Sdp) -> Self {
-        let medias = sdp.medias().iter().map(|media| (media.media.clone(), media.proto.clone())).collect();
+        let medias = sdp.medias().map(|media| (media.media.to_owned(), media.proto.to_owned())).collect();
         Self { medias, direction: sdp.direction() }
     }
 

@@ -159,7 +159,7 @@ fn edit_line(builder: SdpBuilder, sdp: &Sdp, filled: &Filled<'_>) -> Result<SdpB
         }
         ("protocol", Some(value)) => builder.proto(&value),
         ("address", Some(value)) => builder.connection(&value),
-        ("version", Some(value)) => builder.origin(&sdp.origin().sess_id, number(&value)?),
+        ("version", Some(value)) => builder.origin(sdp.origin().sess_id, number(&value)?),
         ("session-id", Some(value)) => builder.origin(&value, sdp.origin().sess_version),
         ("port" | "protocol" | "address" | "version" | "session-id" | "media", _) => return Err(filled.fault("this cannot be set")),
         (name, value) => {

@@ -146,7 +146,7 @@ impl SdpBuilder {
 
     /// The parts of a description, to be altered.
     pub fn of(sdp: &Sdp) -> Self {
-        Self { session: sdp.session().clone() }
+        Self { session: sdp.session() }
     }
 
     /// Adds a media line.
@@ -156,10 +156,12 @@ impl SdpBuilder {
         self
     }
 
-    /// Adds a media line that refuses `offered` (RFC 3264 6): the same with port 0.
+    /// Adds a media line that refuses the one at this place of an offer (RFC 3264 6): the same with port 0.
     #[must_use]
-    pub fn refuse(mut self, offered: &MediaLine) -> Self {
-        self.session.medias.push(MediaLine { port: 0, attributes: Vec::new(), connections: Vec::new(), ..offered.clone() });
+    pub fn refuse(mut self, offer: &Sdp, at: usize) -> Self {
+        let offered = offer.session().medias.into_iter().nth(at);
+        let refused = offered.map(|offered| MediaLine { port: 0, attributes: Vec::new(), connections: Vec::new(), ..offered });
+        self.session.medias.extend(refused);
         self
     }
 

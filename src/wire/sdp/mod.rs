@@ -8,10 +8,13 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
-use sdp_types::{Attribute, Media as MediaLine, Session};
+use sdp_types::Session;
+use smallvec::SmallVec;
 
 use super::Fault;
 use super::lines::Line;
+use super::raw::Raw;
+use super::sip::first_of;
 
 pub use builder::{Media, SdpBuilder};
 pub use validate::validate;
@@ -126,12 +129,87 @@ struct Row {
     strict: bool,
 }
 
-/// A description that was read, together with its bytes.
+/// A description that was read: its bytes, and where its lines and their words stand in them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sdp {
-    bytes: Bytes,
-    rows: Box<[Row]>,
-    session: Session,
+    raw: Raw,
+    rows: Vec<Row>,
+    medias: SmallVec<[Place; 1]>,
+}
+
+/// Where a media line stands: its words, and the lines below it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Place {
+    media: Range<usize>,
+    port: u16,
+    proto: Range<usize>,
+    fmt: Range<usize>,
+    below: Range<usize>,
+}
+
+/// The origin line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin<'a> {
+    /// Who made it; `-` for nobody in particular.
+    pub username: &'a str,
+    /// The number of the session.
+    pub sess_id: &'a str,
+    /// Its version.
+    pub sess_version: u64,
+    /// Where it was made.
+    pub unicast_address: &'a str,
+}
+
+/// A media line with what stands below it.
+#[derive(Clone, Copy, Debug)]
+pub struct MediaLine<'a> {
+    /// The type, for example `message`.
+    pub media: &'a str,
+    /// The port.
+    pub port: u16,
+    /// The protocol, for example `TCP/MSRP`.
+    pub proto: &'a str,
+    /// The format, `*` for messages.
+    pub fmt: &'a str,
+    below: Lines<'a>,
+}
+
+/// Some lines of a description.
+#[derive(Clone, Copy, Debug)]
+struct Lines<'a> {
+    raw: &'a Raw,
+    rows: &'a [Row],
+}
+
+impl<'a> Lines<'a> {
+    fn of(self, letter: u8) -> impl Iterator<Item = &'a str> {
+        self.rows.iter().filter(move |row| row.letter == letter).map(move |row| self.raw.text(row.value.clone()))
+    }
+
+    /// The attributes as name and value.
+    fn attributes(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+        self.of(b'a').map(|text| match first_of([b':'], text.as_bytes()) {
+            Some(at) => (&text[..at], Some(&text[at + 1..])),
+            None => (text, None),
+        })
+    }
+
+    /// The value of the first attribute of this name, empty for a flag.
+    fn attribute(self, name: &str) -> Option<&'a str> {
+        self.of(b'a').find_map(|text| match text.strip_prefix(name)? {
+            "" => Some(""),
+            value => value.strip_prefix(':'),
+        })
+    }
+
+    fn directions(self) -> impl Iterator<Item = Direction> {
+        self.attributes().filter_map(|(name, _)| Direction::of(name))
+    }
+
+    /// The address of the first connection line.
+    fn connection(self) -> Option<&'a str> {
+        words(self.of(b'c').next()?).nth(2)
+    }
 }
 
 impl Sdp {
@@ -144,39 +222,53 @@ impl Sdp {
         if body.len() > MAX_SIZE {
             return Err(Fault::new("sdp-limit", MAX_SIZE, "a description of at most 64 KiB"));
         }
-        let bytes = Bytes::copy_from_slice(body);
-        let rows = rows(&bytes)?;
-        let session = match usual::read(&bytes, &rows) {
-            Some(session) => session,
-            None => Session::parse(body).map_err(|error| fault(&error, &rows))?,
-        };
-        Ok(Self { bytes, rows: rows.into_boxed_slice(), session })
+        let rows = rows(body)?;
+        let raw = Raw::of(Bytes::copy_from_slice(body));
+        if !usual::fits(&raw, &rows) {
+            Session::parse(body).map_err(|error| fault(&error, &rows))?;
+        }
+        let medias = places(&raw, &rows);
+        Ok(Self { raw, rows, medias })
     }
 
     /// The bytes of the description.
     pub fn encode(&self) -> Bytes {
-        self.bytes.clone()
+        self.raw.bytes().clone()
     }
 
-    /// The description as `sdp-types` sees it.
-    pub const fn session(&self) -> &Session {
-        &self.session
+    /// The description as `sdp-types` sees it, to be altered.
+    fn session(&self) -> Session {
+        Session::parse(self.raw.bytes()).unwrap_or_else(|error| panic!("a description that was read is not read again: {error}"))
     }
 
-    /// The origin line.
-    pub const fn origin(&self) -> &sdp_types::Origin {
-        &self.session.origin
+    /// The lines before the first media line.
+    fn top(&self) -> Lines<'_> {
+        let end = self.rows.iter().position(|row| row.letter == b'm').unwrap_or(self.rows.len());
+        Lines { raw: &self.raw, rows: &self.rows[..end] }
+    }
+
+    /// The origin line; where there is none, one of nobody and nowhere.
+    pub fn origin(&self) -> Origin<'_> {
+        let mut words = words(self.top().of(b'o').next().unwrap_or("- 0 0 IN IP4 0.0.0.0"));
+        let mut word = || words.next().unwrap_or_default();
+        let (username, sess_id, sess_version) = (word(), word(), word().parse().unwrap_or(0));
+        Origin { username, sess_id, sess_version, unicast_address: words.nth(2).unwrap_or_default() }
     }
 
     /// All media lines.
-    pub fn medias(&self) -> &[MediaLine] {
-        &self.session.medias
+    pub fn medias(&self) -> impl ExactSizeIterator<Item = MediaLine<'_>> {
+        self.medias.iter().map(|place| MediaLine {
+            media: self.raw.text(place.media.clone()),
+            port: place.port,
+            proto: self.raw.text(place.proto.clone()),
+            fmt: self.raw.text(place.fmt.clone()),
+            below: Lines { raw: &self.raw, rows: &self.rows[place.below.clone()] },
+        })
     }
 
     /// The media line that the accessors speak of: the first of type `message`, else the first.
-    pub fn media(&self) -> Option<&MediaLine> {
-        let medias = &self.session.medias;
-        medias.iter().find(|media| media.media == "message").or_else(|| medias.first())
+    pub fn media(&self) -> Option<MediaLine<'_>> {
+        self.medias().find(|media| media.media == "message").or_else(|| self.medias().next())
     }
 
     /// Whether there is a media line of type `message` over MSRP.
@@ -186,8 +278,7 @@ impl Sdp {
 
     /// The connection address of the media, its own or that of the session.
     pub fn connection(&self) -> Option<&str> {
-        let own = self.media().and_then(|media| media.connections.first());
-        own.or(self.session.connection.as_ref()).map(|connection| connection.connection_address.as_str())
+        self.media().and_then(|media| media.below.connection()).or_else(|| self.top().connection())
     }
 
     /// The port of the media.
@@ -197,7 +288,7 @@ impl Sdp {
 
     /// The protocol of the media, for example `TCP/MSRP`.
     pub fn proto(&self) -> Option<&str> {
-        self.media().map(|media| media.proto.as_str())
+        self.media().map(|media| media.proto)
     }
 
     /// Whether the other side refused the media: port 0 (RFC 3264 6).
@@ -207,20 +298,18 @@ impl Sdp {
 
     /// An attribute of the media, or of the session when the media has none: its value, empty for a flag.
     pub fn attribute(&self, name: &str) -> Option<&str> {
-        let own = self.media().and_then(|media| find(&media.attributes, name));
-        own.or_else(|| find(&self.session.attributes, name))
+        self.media().and_then(|media| media.below.attribute(name)).or_else(|| self.top().attribute(name))
     }
 
     /// The attributes of the media alone, as name and value.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        let own = self.media().map_or(&[][..], |media| media.attributes.as_slice());
-        own.iter().map(|attribute| (attribute.attribute.as_str(), attribute.value.as_deref()))
+        self.media().into_iter().flat_map(|media| media.below.attributes())
     }
 
     /// The direction of the media; `sendrecv` when neither the media nor the session says.
     pub fn direction(&self) -> Direction {
-        let own = self.media().and_then(|media| direction_of(&media.attributes));
-        own.or_else(|| direction_of(&self.session.attributes)).unwrap_or_default()
+        let own = self.media().and_then(|media| media.below.directions().next());
+        own.or_else(|| self.top().directions().next()).unwrap_or_default()
     }
 
     /// The MSRP path.
@@ -271,12 +360,36 @@ impl Sdp {
     }
 }
 
-fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a str> {
-    attributes.iter().find(|own| own.attribute == name).map(|own| own.value.as_deref().unwrap_or(""))
+/// The words of a line, any number of spaces between them.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(' ').filter(|word| !word.is_empty())
 }
 
-fn direction_of(attributes: &[Attribute]) -> Option<Direction> {
-    attributes.iter().find_map(|own| Direction::of(&own.attribute))
+/// Where the media lines of a description stand that is known to be well-formed.
+fn places(raw: &Raw, rows: &[Row]) -> SmallVec<[Place; 1]> {
+    let mut medias: SmallVec<[Place; 1]> = SmallVec::new();
+    for (index, row) in rows.iter().enumerate() {
+        if row.letter == b'm' {
+            medias.push(place(raw, row.value.clone(), index));
+        } else if let Some(media) = medias.last_mut() {
+            media.below.end = index + 1;
+        }
+    }
+    medias
+}
+
+/// The words of the media line at `value`: all but the last end at a space (RFC 8866 5.14).
+fn place(raw: &Raw, value: Range<usize>, index: usize) -> Place {
+    let mut rest = value;
+    let mut word = || {
+        let end = first_of([b' '], &raw.bytes()[rest.clone()]).map_or(rest.end, |at| rest.start + at);
+        let word = rest.start..end;
+        rest.start = (end + 1).min(rest.end);
+        word
+    };
+    let (media, port, proto) = (word(), word(), word());
+    let port = raw.text(port).split('/').next().and_then(|port| port.parse().ok()).unwrap_or(0);
+    Place { media, port, proto, fmt: rest, below: index + 1..index + 1 }
 }
 
 fn rows(bytes: &[u8]) -> Result<Vec<Row>, Fault> {
@@ -418,15 +531,55 @@ mod tests {
         let altered = SdpBuilder::of(&sdp).direction(Direction::Inactive).attribute("max-size", Some("9")).port(0).encode();
         let altered = Sdp::parse(&altered).unwrap();
         assert_eq!((altered.direction(), altered.max_size(), altered.is_refused()), (Direction::Inactive, Some(9), true));
-        let refused = SdpBuilder::new("::1", 1, 1).refuse(&sdp.medias()[0]).encode();
+        let refused = SdpBuilder::new("::1", 1, 1).refuse(&sdp, 0).encode();
         assert!(Sdp::parse(&refused).unwrap().is_refused());
+    }
+
+    /// What the accessors say of a description is what `sdp-types` reads in it.
+    fn is_seen_alike(sdp: &Sdp) -> Result<(), TestCaseError> {
+        fn attributes(lines: Lines<'_>) -> Vec<sdp_types::Attribute> {
+            let owned = |(name, value): (&str, Option<&str>)| sdp_types::Attribute {
+                attribute: name.to_owned(),
+                value: value.map(str::to_owned),
+            };
+            lines.attributes().map(owned).collect()
+        }
+        let session = sdp.session();
+        let (own, theirs) = (sdp.origin(), &session.origin);
+        prop_assert_eq!((own.username, own.sess_id), (theirs.username.as_deref().unwrap_or("-"), theirs.sess_id.as_str()));
+        prop_assert_eq!((own.sess_version, own.unicast_address), (theirs.sess_version, theirs.unicast_address.as_str()));
+        prop_assert_eq!(sdp.top().connection(), session.connection.as_ref().map(|own| own.connection_address.as_str()));
+        prop_assert_eq!(&attributes(sdp.top()), &session.attributes);
+        prop_assert_eq!(sdp.medias().len(), session.medias.len());
+        for (own, theirs) in sdp.medias().zip(&session.medias) {
+            prop_assert_eq!((own.media, own.port), (theirs.media.as_str(), theirs.port));
+            prop_assert_eq!((own.proto, own.fmt), (theirs.proto.as_str(), theirs.fmt.as_str()));
+            let connection = theirs.connections.first().map(|own| own.connection_address.as_str());
+            prop_assert_eq!(own.below.connection(), connection);
+            prop_assert_eq!(&attributes(own.below), &theirs.attributes);
+        }
+        Ok(())
     }
 
     proptest! {
         #[test]
+        fn every_description_is_seen_as_the_general_parser_sees_it(
+            lines in proptest::collection::vec(0..16_usize, 0..14), byte in "[ -~\r\n]{0,3}", at in 0..300_usize,
+        ) {
+            const MORE: &str = "o=a  5 6 IN IP4 10.0.0.1\r\nc=IN  IP4  10.0.0.1\nm=message 9/2 TCP/MSRP * x\na=x\r\na=x:\r\na=\r\n\r\n";
+            let known: Vec<&str> = OFFER.split_inclusive('\n').chain(MORE.split_inclusive('\n')).collect();
+            let mut text: String = "v=0\r\n".chars().chain(lines.into_iter().filter_map(|line| known.get(line)).flat_map(|line| line.chars())).collect();
+            text.insert_str(at.min(text.len()), &byte);
+            if let Ok(sdp) = Sdp::parse(text.as_bytes()) {
+                is_seen_alike(&sdp)?;
+            }
+        }
+
+        #[test]
         fn no_bytes_make_it_panic(text in "v=0\r\n([a-z]=[ -~é]{0,20}(\r\n|\n)){0,20}") {
             if let Ok(sdp) = Sdp::parse(text.as_bytes()) {
                 validate(&sdp);
+                is_seen_alike(&sdp)?;
                 prop_assert_eq!(sdp.encode(), text);
             }
         }

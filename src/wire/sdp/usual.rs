@@ -6,50 +6,41 @@
 
 use std::iter::Peekable;
 
-use sdp_types::{AddrType, Attribute, Connection, Media, NetType, Origin, Session, Time};
+use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
 
 use super::Row;
+use crate::wire::raw::Raw;
+use crate::wire::sip::first_of;
 
 /// Lines as letter and value.
 type Lines<I> = Peekable<I>;
 
-/// Reads a description of the usual form; `None` says nothing about any other.
-pub(super) fn read(bytes: &[u8], rows: &[Row]) -> Option<Session> {
-    let text = std::str::from_utf8(bytes).ok()?;
+/// Whether a description has the usual form, so that it is well-formed; `false` says nothing about any other.
+pub(super) fn fits(raw: &Raw, rows: &[Row]) -> bool {
+    let bytes = raw.bytes();
     let is_plain = rows.iter().all(|row| row.strict) && memchr::memchr_iter(b'\r', bytes).count() == rows.len();
-    if !is_plain || memchr::memchr(0, bytes).is_some() {
-        return None;
-    }
-    let mut lines = rows.iter().map(|row| (row.letter, &text[row.value.clone()])).peekable();
+    is_plain && raw.is_text() && memchr::memchr(0, bytes).is_none() && in_place(raw, rows).is_some()
+}
+
+/// Whether each line stands in its place and is well-formed.
+fn in_place(raw: &Raw, rows: &[Row]) -> Option<()> {
+    let mut lines = rows.iter().map(|row| (row.letter, raw.text(row.value.clone()))).peekable();
     let version = take(&mut lines, b'v')?;
-    let origin = origin(take(&mut lines, b'o')?)?;
-    let session_name = take(&mut lines, b's')?.to_owned();
-    let connection = match take(&mut lines, b'c') {
-        Some(text) => Some(connection(text)?),
-        None => None,
-    };
-    let [start_time, stop_time] = words(take(&mut lines, b't')?)?;
-    let time = Time { start_time: start_time.parse().ok()?, stop_time: stop_time.parse().ok()?, repeats: Vec::new() };
-    let attributes = attributes(&mut lines);
-    let mut medias = Vec::with_capacity(1);
+    let [_, _, sess_version, network @ ..] = words::<6>(take(&mut lines, b'o')?)?;
+    let is_origin = is_number(sess_version) && is_network(network);
+    take(&mut lines, b's')?;
+    let is_connected = take(&mut lines, b'c').is_none_or(is_connection);
+    let is_timed = words::<2>(take(&mut lines, b't')?)?.into_iter().all(is_number);
+    while take(&mut lines, b'a').is_some() {}
     while let Some(text) = take(&mut lines, b'm') {
-        medias.push(media(text, &mut lines)?);
+        let [_, port, _, _] = words(text)?;
+        port.parse::<u16>().ok()?;
+        while let Some(text) = take(&mut lines, b'c') {
+            is_connection(text).then_some(())?;
+        }
+        while take(&mut lines, b'a').is_some() {}
     }
-    (version == "0" && lines.next().is_none()).then(|| Session {
-        origin,
-        session_name,
-        session_description: None,
-        uri: None,
-        emails: Vec::new(),
-        phones: Vec::new(),
-        connection,
-        bandwidths: Vec::new(),
-        times: vec![time],
-        time_zones: Vec::new(),
-        key: None,
-        attributes,
-        medias,
-    })
+    (version == "0" && is_origin && is_connected && is_timed && lines.next().is_none()).then_some(())
 }
 
 /// The value of the next line, if it is one of this letter.
@@ -61,78 +52,31 @@ fn take<'a, I: Iterator<Item = (u8, &'a str)>>(lines: &mut Lines<I>, letter: u8)
 fn words<const COUNT: usize>(text: &str) -> Option<[&str; COUNT]> {
     let mut rest = Some(text);
     let words = std::array::from_fn(|_| {
-        let (word, after) = rest.map_or(("", None), |rest| cut(rest, b' '));
+        let (word, after) = rest.map_or(("", None), cut);
         rest = after;
         word
     });
     (rest.is_none() && words.iter().all(|word| !word.is_empty())).then_some(words)
 }
 
-/// What stands before a mark, and what behind it; lines are too short for a vector search to pay.
-fn cut(text: &str, mark: u8) -> (&str, Option<&str>) {
-    match text.bytes().position(|byte| byte == mark) {
+/// What stands before a space, and what behind it.
+fn cut(text: &str) -> (&str, Option<&str>) {
+    match first_of([b' '], text.as_bytes()) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),
     }
 }
 
-fn origin(text: &str) -> Option<Origin> {
-    let [username, sess_id, sess_version, nettype, addrtype, address] = words(text)?;
-    Some(Origin {
-        username: (username != "-").then(|| username.to_owned()),
-        sess_id: sess_id.to_owned(),
-        sess_version: sess_version.parse().ok()?,
-        nettype: (nettype == "IN").then_some(NetType::In)?,
-        addrtype: address_type(addrtype)?,
-        unicast_address: address.to_owned(),
-    })
+fn is_number(text: &str) -> bool {
+    text.parse::<u64>().is_ok()
 }
 
-fn connection(text: &str) -> Option<Connection> {
-    let [nettype, addrtype, address] = words(text)?;
-    Some(Connection {
-        nettype: (nettype == "IN").then_some(NetType::In)?,
-        addrtype: address_type(addrtype)?,
-        connection_address: address.to_owned(),
-    })
+fn is_connection(text: &str) -> bool {
+    words(text).is_some_and(is_network)
 }
 
-fn address_type(text: &str) -> Option<AddrType> {
-    match text {
-        "IP4" => Some(AddrType::Ip4),
-        "IP6" => Some(AddrType::Ip6),
-        _ => None,
-    }
-}
-
-fn media<'a, I: Iterator<Item = (u8, &'a str)>>(text: &str, lines: &mut Lines<I>) -> Option<Media> {
-    let [media, port, proto, fmt] = words(text)?;
-    let port = port.parse().ok()?;
-    let mut connections = Vec::new();
-    while let Some(text) = take(lines, b'c') {
-        connections.push(connection(text)?);
-    }
-    Some(Media {
-        media: media.to_owned(),
-        port,
-        num_ports: None,
-        proto: proto.to_owned(),
-        fmt: fmt.to_owned(),
-        media_title: None,
-        connections,
-        bandwidths: Vec::new(),
-        key: None,
-        attributes: attributes(lines),
-    })
-}
-
-fn attributes<'a, I: Iterator<Item = (u8, &'a str)>>(lines: &mut Lines<I>) -> Vec<Attribute> {
-    let mut attributes = Vec::with_capacity(8);
-    while let Some(text) = take(lines, b'a') {
-        let (name, value) = cut(text, b':');
-        attributes.push(Attribute { attribute: name.to_owned(), value: value.map(str::to_owned) });
-    }
-    attributes
+fn is_network([nettype, addrtype, _]: [&str; 3]) -> bool {
+    nettype == "IN" && matches!(addrtype, "IP4" | "IP6")
 }
 
 /// Writes a description of the usual form; `None` says nothing about any other.
@@ -201,16 +145,19 @@ mod tests {
     const USUAL: &str = "v=0\r\no=- 3535784400 7 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP6 ::1\r\nt=0 0\r\na=group\r\n\
         m=message 15201 TCP/MSRP *\r\nc=IN IP4 127.0.0.1\r\na=accept-types:message/cpim\r\na=sendonly\r\na=x:\r\n";
 
-    fn both(text: &str) -> (Option<Session>, Option<Session>) {
+    fn fits(text: &str) -> bool {
         let rows = super::super::rows(text.as_bytes()).unwrap_or_default();
-        (read(text.as_bytes(), &rows), Session::parse(text.as_bytes()).ok())
+        super::fits(&Raw::of(text.to_owned().into()), &rows)
+    }
+
+    fn read(text: &str) -> Option<Session> {
+        Session::parse(text.as_bytes()).ok()
     }
 
     #[test]
-    fn the_usual_description_is_read_here() {
-        let (own, general) = both(USUAL);
-        assert!(own.is_some());
-        assert_eq!(own, general);
+    fn the_usual_description_needs_no_general_parser() {
+        assert!(fits(USUAL));
+        assert!(read(USUAL).is_some());
     }
 
     fn written_in_general(session: &Session) -> Option<Vec<u8>> {
@@ -220,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_would_break_a_line_is_left_to_the_general_writer() {
-        let mut session = both(USUAL).0.expect("usual");
+        let mut session = read(USUAL).expect("usual");
         assert_eq!(write(&session).as_deref(), Some(USUAL));
         session.attributes[0].value = Some("x\r\na=y".to_owned());
         assert_eq!(write(&session), None);
@@ -231,21 +178,22 @@ mod tests {
         for (old, new) in
             [("\r\nt=", "\nt="), ("t=0 0\r\n", ""), ("15201", "15201/2"), ("IN IP4", "IN  IP4"), ("s=-", "s=-\r\ni=x")]
         {
-            assert_eq!(both(&USUAL.replacen(old, new, 1)).0, None, "{new}");
+            assert!(!fits(&USUAL.replacen(old, new, 1)), "{new}");
         }
     }
 
     proptest! {
         #[test]
-        fn what_is_read_here_is_what_the_general_parser_reads(
+        fn what_fits_is_read_and_written_by_the_general_parser_too(
             lines in proptest::collection::vec(0..24_usize, 0..14), byte in "[ -~]{0,3}", at in 0..200_usize,
         ) {
             let known: Vec<&str> = USUAL.split_inclusive('\n').collect();
             let mut text: String = known.iter().copied().chain(lines.into_iter().filter_map(|line| known.get(line)).copied()).collect();
             text.insert_str(at.min(text.len()), &byte);
-            if let (Some(own), general) = both(&text) {
-                prop_assert_eq!(Some(&own), general.as_ref());
-                prop_assert_eq!(write(&own).map(String::into_bytes), written_in_general(&own));
+            if fits(&text) {
+                let session = read(&text);
+                prop_assert!(session.is_some());
+                prop_assert_eq!(session.as_ref().and_then(write).map(String::into_bytes), session.as_ref().and_then(written_in_general));
             }
         }
     }

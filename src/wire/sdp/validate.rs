@@ -1,6 +1,6 @@
 //! What is wrong about a description that could be read.
 
-use super::{Direction, Row, Sdp, Setup};
+use super::{Lines, Row, Sdp, Setup};
 use crate::wire::msrp::{MsrpUri, paths};
 use crate::wire::{Level, Violation};
 
@@ -81,19 +81,15 @@ impl Check<'_> {
                 self.error("sdp-missing-line", 0, "RFC 8866 5", format!("{}= is missing", char::from(letter)));
             }
         }
-        let session = self.sdp.session();
-        let everywhere = !session.medias.is_empty() && session.medias.iter().all(|media| !media.connections.is_empty());
-        if session.connection.is_none() && !everywhere && !session.medias.is_empty() {
+        let everywhere = self.sdp.medias().all(|media| media.below.connection().is_some());
+        if self.sdp.top().connection().is_none() && !everywhere {
             self.error("sdp-connection", 0, "RFC 8866 5.7", "neither the session nor each media has a c= line");
         }
     }
 
     fn directions(&mut self) {
-        let many = |attributes: &[sdp_types::Attribute]| {
-            attributes.iter().filter(|own| Direction::of(&own.attribute).is_some()).count() > 1
-        };
-        let session = self.sdp.session();
-        if many(&session.attributes) || session.medias.iter().any(|media| many(&media.attributes)) {
+        let many = |lines: Lines<'_>| lines.directions().nth(1).is_some();
+        if many(self.sdp.top()) || self.sdp.medias().any(|media| many(media.below)) {
             let at = self.at("sendrecv").max(self.at("sendonly")).max(self.at("recvonly")).max(self.at("inactive"));
             self.error("sdp-direction", at, "RFC 8866 6.7", "more than one direction at one level");
         }
@@ -153,7 +149,7 @@ impl Check<'_> {
     /// Where the last attribute of this name stands.
     fn at(&self, name: &str) -> usize {
         let is = |row: &&Row| {
-            let value = &self.sdp.bytes[row.value.clone()];
+            let value = &self.sdp.raw.bytes()[row.value.clone()];
             row.letter == b'a' && value.split(|byte| *byte == b':').next() == Some(name.as_bytes())
         };
         self.sdp.rows.iter().rev().find(is).map_or(0, |row| row.value.start)

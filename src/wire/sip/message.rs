@@ -449,7 +449,7 @@ impl Message {
 
     /// Where a field ceases to be UTF-8, if it does.
     pub(super) fn first_non_utf8(&self, field: &HeaderField<'_>) -> Option<usize> {
-        if matches!(self.raw, Raw::Text(_)) {
+        if self.raw.is_text() {
             return None;
         }
         let slot = self.head.slots.iter().find(|slot| slot.value.range().start == field.offset)?;

@@ -15,5 +15,6 @@ pub use builder::{Builder, FieldName, FieldValue, reason_phrase};
 pub use framer::{Framer, Limits};
 pub use message::{HeaderField, Message, Method, StartLine};
 pub use name::Name;
+pub(in crate::wire) use set::first_of;
 pub use uri::{Host, Params, Scheme, Uri, host_port};
 pub use validate::{validate, validate_excerpt};

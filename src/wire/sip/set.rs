@@ -28,7 +28,7 @@ pub(super) const fn is_in(set: &Set, byte: u8) -> bool {
 /// Where the first of `marks` stands, eight bytes at a time: names, URIs and parameters are too short
 /// for a vector search to pay.
 #[inline]
-pub(super) fn first_of<const N: usize>(marks: [u8; N], text: &[u8]) -> Option<usize> {
+pub(in crate::wire) fn first_of<const N: usize>(marks: [u8; N], text: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let (words, rest) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
