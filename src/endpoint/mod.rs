@@ -23,6 +23,7 @@ mod uac;
 mod uas;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -57,7 +58,7 @@ pub struct Endpoint {
     servers: BTreeMap<TransactionId, uas::Server>,
     /// The client transactions whose requests went to a hop; read when its connection breaks.
     by_hop: BTreeMap<Hop, BTreeSet<TransactionId>>,
-    merged: BTreeMap<uas::MergeKey, TransactionId>,
+    merged: BTreeMap<Arc<uas::MergeKey>, TransactionId>,
     acceptances: BTreeMap<TransactionId, Pending>,
     subscriptions: Subscriptions,
     wakes: Deadlines<Wake>,
@@ -253,7 +254,7 @@ impl Endpoint {
 
     /// Forgets what ended before this input.
     fn sweep(&mut self) {
-        for id in self.transactions.sweep() {
+        while let Some(id) = self.transactions.sweep() {
             if let Some(client) = self.clients.remove(&id) {
                 self.forget_client(id, &client);
             } else if let Some(server) = self.servers.remove(&id) {

@@ -1,5 +1,7 @@
 //! The UAS core (RFC 3261 8.2, 9.2, 12.2.2, 13.3): requests in, responses out.
 
+use std::sync::Arc;
+
 use crate::sip::acceptance::Acceptance;
 use crate::sip::dialog::{Dialog, DialogId, DialogKey, OutOfOrder, State};
 use crate::sip::session::Collision;
@@ -21,7 +23,7 @@ pub(super) struct Server {
     /// The To tag of its responses.
     pub(super) tag: String,
     pub(super) method: Method,
-    pub(super) merge_key: Option<MergeKey>,
+    pub(super) merge_key: Option<Arc<MergeKey>>,
     /// The refusal that the base protocols ask for, left to the user.
     refusal: Option<Refused>,
 }
@@ -108,7 +110,8 @@ impl Endpoint {
         if self.merged.contains_key(&key) {
             return true;
         }
-        self.merged.insert(key.clone(), id);
+        let key = Arc::new(key);
+        self.merged.insert(Arc::clone(&key), id);
         if let Some(server) = self.servers.get_mut(&id) {
             server.merge_key = Some(key);
         }

@@ -1,6 +1,7 @@
 //! One connection and the chunks on it that wait for their answers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::types::{Limits, SessionId};
 use crate::engine::ConnectionId;
@@ -53,16 +54,17 @@ pub(super) struct Pending {
 /// Every deadline lies the same time after its chunk, so a queue keeps them sorted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Transactions {
-    pending: BTreeMap<String, Pending>,
-    by_session: BTreeMap<SessionId, BTreeSet<String>>,
-    deadlines: VecDeque<(Instant, String)>,
+    pending: BTreeMap<Arc<str>, Pending>,
+    by_session: BTreeMap<SessionId, BTreeSet<Arc<str>>>,
+    deadlines: VecDeque<(Instant, Arc<str>)>,
 }
 
 impl Transactions {
     pub(super) fn insert(&mut self, transact_id: &str, pending: Pending, deadline: Instant) {
-        self.by_session.entry(pending.session).or_default().insert(transact_id.to_owned());
-        self.pending.insert(transact_id.to_owned(), pending);
-        self.deadlines.push_back((deadline, transact_id.to_owned()));
+        let transact_id: Arc<str> = transact_id.into();
+        self.by_session.entry(pending.session).or_default().insert(Arc::clone(&transact_id));
+        self.pending.insert(Arc::clone(&transact_id), pending);
+        self.deadlines.push_back((deadline, transact_id));
     }
 
     /// Ends the transaction that an answer on this connection names.

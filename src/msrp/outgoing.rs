@@ -83,10 +83,10 @@ impl Node {
         // Without answers to wait for there is nothing that could open the window again.
         let counted = if reports::owes_answer(wish) { size } else { 0 };
         own.outbox.in_flight += counted;
-        let transact_id = self.transmit(connection, chunk);
+        let chunk = self.transmit(connection, chunk);
         if awaited {
             let pending = Pending { connection, session, message: Some(serial), size: counted };
-            self.transactions.insert(&transact_id, pending, now + self.config.timeout);
+            self.transactions.insert(chunk.id(), pending, now + self.config.timeout);
         } else if done {
             self.settle(session, serial, Outcome::Accepted);
         }
@@ -97,19 +97,20 @@ impl Node {
         let Some(own) = self.sessions.get(&session) else { return };
         let message_id = self.ids.message_id();
         let chunk = ChunkBuilder::request("", "SEND", &own.remote, &own.local).push("Message-ID", message_id);
-        let transact_id = self.transmit(connection, chunk);
+        let chunk = self.transmit(connection, chunk);
         let pending = Pending { connection, session, message: None, size: 0 };
-        self.transactions.insert(&transact_id, pending, now + self.config.timeout);
+        self.transactions.insert(chunk.id(), pending, now + self.config.timeout);
     }
 
-    /// Sends a request under a transaction identifier that its data does not hold (RFC 4975 7.1).
-    fn transmit(&mut self, connection: ConnectionId, chunk: ChunkBuilder) -> String {
-        let mut chunk = chunk.transact_id(&self.ids.transact_id());
+    /// Sends a request under a transaction identifier that its data does not hold (RFC 4975 7.1), and
+    /// returns it as it was sent.
+    fn transmit(&mut self, connection: ConnectionId, chunk: ChunkBuilder) -> ChunkBuilder {
+        let mut chunk = chunk.transact_id(self.ids.transact_id());
         while chunk.collides() {
-            chunk = chunk.transact_id(&self.ids.transact_id());
+            chunk = chunk.transact_id(self.ids.transact_id());
         }
         self.put(connection, chunk.encode());
-        chunk.id().to_owned()
+        chunk
     }
 
     /// Takes the answer to one of our requests.

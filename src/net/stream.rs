@@ -156,11 +156,10 @@ impl Streams {
     }
 
     /// Cuts what is sent at once into the segments that travel.
-    pub(super) fn pieces(&mut self, data: &Bytes) -> impl Iterator<Item = Bytes> + use<> {
+    pub(super) fn pieces(&mut self, mut data: Bytes) -> impl Iterator<Item = Bytes> + use<> {
         let cuts = self.segmentation && data.len() > 1 && self.random.below(4) == 0;
-        let at = if cuts { 1 + usize::try_from(self.random.below(data.len() as u64 - 1)).unwrap_or(0) } else { data.len() };
-        let rest = Some(data.slice(at..)).filter(|rest| !rest.is_empty());
-        std::iter::once(data.slice(..at)).chain(rest)
+        let rest = cuts.then(|| data.split_off(1 + usize::try_from(self.random.below(data.len() as u64 - 1)).unwrap_or(0)));
+        std::iter::once(data).chain(rest)
     }
 
     /// The peer accepts: its number is known from now on. Returns both addresses, opener first.

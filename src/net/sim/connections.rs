@@ -28,7 +28,7 @@ impl<E: Engine> Simulator<E> {
         let Some(direction) = self.node(from).connections.get(&connection).copied() else { return };
         match self.streams.queue_until_up(direction, signal) {
             Some(Signal::Data(data)) => {
-                for piece in self.streams.pieces(&data) {
+                for piece in self.streams.pieces(data) {
                     self.transmit(direction, Signal::Data(piece));
                 }
             }

@@ -128,7 +128,7 @@ impl Transactions {
         }
     }
 
-    /// How many there are, those included that ended since the last [`Transactions::sweep`].
+    /// How many there are, those included that ended and wait for [`Transactions::sweep`].
     pub fn len(&self) -> usize {
         self.machines.len()
     }
@@ -298,13 +298,11 @@ impl Transactions {
         self.machines.get(id)?.machine().poll_timeout()
     }
 
-    /// Forgets the transactions that ended, and returns them.
-    pub fn sweep(&mut self) -> BTreeSet<TransactionId> {
-        let ended = std::mem::take(&mut self.ended);
-        for id in &ended {
-            self.machines.remove(id);
-        }
-        ended
+    /// Forgets the next transaction that ended, and returns it.
+    pub fn sweep(&mut self) -> Option<TransactionId> {
+        let ended = self.ended.pop_first()?;
+        self.machines.remove(&ended);
+        Some(ended)
     }
 
     /// A number for a request that never becomes a transaction.
@@ -402,7 +400,7 @@ mod tests {
         table.handle_response(ms(1), response(&request("BYE"), 200));
         assert!(table.request(bye).is_some());
         assert_eq!(table.handle_response(ms(2), response(&request("BYE"), 200)), None);
-        assert_eq!(table.sweep(), BTreeSet::from([bye]));
+        assert_eq!((table.sweep(), table.sweep()), (Some(bye), None));
         assert!(table.is_empty());
     }
 

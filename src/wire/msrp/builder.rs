@@ -156,8 +156,8 @@ impl ChunkBuilder {
 
     /// Replaces the transaction identifier.
     #[must_use]
-    pub fn transact_id(mut self, id: &str) -> Self {
-        id.clone_into(&mut self.transact_id);
+    pub fn transact_id(mut self, id: impl Into<String>) -> Self {
+        self.transact_id = id.into();
         self
     }
 

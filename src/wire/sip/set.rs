@@ -29,22 +29,32 @@ pub(super) const fn is_in(set: &Set, byte: u8) -> bool {
 /// for a vector search to pay.
 #[inline]
 pub(in crate::wire) fn first_of<const N: usize>(marks: [u8; N], text: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let (words, rest) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        // A byte that is a mark is zero once the mark is taken from it; the lowest bit that is set then
-        // belongs to the first such byte.
-        let found = marks.iter().fold(0, |found, mark| {
-            let zeroed = word ^ (ONES * u64::from(*mark));
-            found | (zeroed.wrapping_sub(ONES) & !zeroed & (ONES * 0x80))
-        });
-        if found != 0 {
-            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+        if let Some(at) = first_in(marks, *word) {
+            return Some(index * 8 + at);
         }
     }
-    let at = text.len() - rest.len();
-    rest.iter().position(|byte| marks.contains(byte)).map(|found| at + found)
+    match text.last_chunk::<8>() {
+        // What is left is looked at together with the bytes before it, which are no marks.
+        Some(last) if !rest.is_empty() => first_in(marks, *last).map(|at| text.len() - 8 + at),
+        Some(_) => None,
+        None => rest.iter().position(|byte| marks.contains(byte)),
+    }
+}
+
+/// Where the first of `marks` stands in a word.
+#[inline]
+fn first_in<const N: usize>(marks: [u8; N], word: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let word = u64::from_le_bytes(word);
+    // A byte that is a mark is zero once the mark is taken from it; the lowest bit that is set then
+    // belongs to the first such byte.
+    let found = marks.iter().fold(0, |found, mark| {
+        let zeroed = word ^ (ONES * u64::from(*mark));
+        found | (zeroed.wrapping_sub(ONES) & !zeroed & (ONES * 0x80))
+    });
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
 /// How many bytes at the start of `text` belong to `set`.
