@@ -185,9 +185,9 @@ pub enum Value {
     /// Equal to a bound variable (`$v`).
     Variable(String),
     /// Starts an instance of the rule for each value.
-    Bind(String),
+    Bind(Arc<str>),
     /// Replaces what the variable held.
-    BindLatest(String),
+    BindLatest(Arc<str>),
     /// Made content, for sending.
     Generate {
         /// How many bytes.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 /// A variable and the value that a match gave it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Binding {
@@ -13,14 +15,14 @@ pub struct Binding {
     pub latest: bool,
 }
 
-/// The variables that one match bound, in the order of the pattern's keys.
+/// The variables that one match bound, in the order of the pattern's keys: mostly one or none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Bindings(Vec<Binding>);
+pub struct Bindings(SmallVec<[Binding; 1]>);
 
 impl Bindings {
     /// Adds a variable.
-    pub fn push(&mut self, name: &str, value: &str, latest: bool) {
-        self.0.push(Binding { name: name.into(), value: value.into(), latest });
+    pub fn push(&mut self, name: &Arc<str>, value: &str, latest: bool) {
+        self.0.push(Binding { name: Arc::clone(name), value: value.into(), latest });
     }
 
     /// Whether nothing was bound.

@@ -33,7 +33,8 @@ impl fmt::Display for Value {
                 commas(f, keys)
             }
             Self::SameAs { id, path } => write!(f, "same as {id}.{path}"),
-            Self::Variable(name) | Self::Bind(name) | Self::BindLatest(name) => write!(f, "${name}"),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::Bind(name) | Self::BindLatest(name) => write!(f, "${name}"),
             Self::Generate { bytes, seed } => write!(f, "{bytes} made bytes (seed {seed})"),
         }
     }

@@ -23,6 +23,8 @@ pub trait Env {
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     known: Arc<Known>,
+    /// The addresses that are used for sending in place of what the suite says.
+    preferred: BTreeMap<String, String>,
     /// The addresses that the trace taught.
     learnt: BTreeMap<String, Vec<String>>,
 }
@@ -50,6 +52,11 @@ impl Names {
         self.learnt.entry(name.to_owned()).or_default().push(address);
     }
 
+    /// Makes a further address of `name` the one for sending.
+    pub fn prefer_address(&mut self, name: &str, address: &str) {
+        self.preferred.insert(name.to_owned(), address.to_owned());
+    }
+
     /// Gives a device (`bob.phone`, or `bob` for the only one) its instance.
     pub fn insert_device(&mut self, device: &str, instance: String) {
         Arc::make_mut(&mut self.known).instances.insert(device.to_owned(), instance);
@@ -58,7 +65,7 @@ impl Names {
     /// The addresses that `name` stands for; none when it is no name.
     pub fn addresses(&self, name: &str) -> impl Iterator<Item = &str> {
         let (known, learnt) = (self.known.addresses.get(name), self.learnt.get(name));
-        known.into_iter().chain(learnt).flatten().map(String::as_str)
+        self.preferred.get(name).into_iter().chain(known.into_iter().chain(learnt).flatten()).map(String::as_str)
     }
 
     /// Whether `name` stands for an address.
@@ -86,7 +93,8 @@ impl Names {
         let uri = crate::wire::sip::Uri::parse(uri).ok()?;
         let same = |address: &String| crate::wire::sip::Uri::parse(address).is_ok_and(|address| address.same_user(&uri));
         let mut all = self.known.addresses.iter().chain(&self.learnt);
-        all.find(|(_, addresses)| addresses.iter().any(same)).map(|(name, _)| name.as_str())
+        let found = all.find(|(_, addresses)| addresses.iter().any(same)).map(|(name, _)| name.as_str());
+        found.or_else(|| self.preferred.iter().find(|(_, address)| same(address)).map(|(name, _)| name.as_str()))
     }
 }
 

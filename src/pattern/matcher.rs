@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::ast::{Bound, Key, Path, Place, Value};
 use super::bindings::Bindings;
 use super::env::{Env, substitute};
@@ -213,10 +215,10 @@ impl Judge<'_> {
             Value::Bind(name) | Value::BindLatest(name) => {
                 let latest = matches!(value, Value::BindLatest(_));
                 // A list is bound whole, a member a line: no value holds a line feed.
-                let bound =
-                    if observed.listed { items.join("\n") } else { items.first().map(ToString::to_string).unwrap_or_default() };
-                if !items.is_empty() {
-                    bindings.push(name, &bound, latest);
+                match items.first() {
+                    Some(_) if observed.listed => bindings.push(name, &items.join("\n"), latest),
+                    Some(only) => bindings.push(name, only, latest),
+                    None => {}
                 }
                 !items.is_empty()
             }
@@ -242,7 +244,7 @@ impl Judge<'_> {
 
     fn equals_variable(&self, value: &str, observed: &Values<'_>) -> bool {
         if observed.listed {
-            let members: Vec<_> = value.split('\n').map(str::to_owned).collect();
+            let members: SmallVec<[&str; 4]> = value.split('\n').collect();
             return self.same_texts(&members, observed);
         }
         self.is_single(observed) && self.equal(value, &observed.items[0])
@@ -270,33 +272,33 @@ impl Judge<'_> {
         }
     }
 
-    fn same_texts(&self, demanded: &[String], observed: &Values<'_>) -> bool {
-        let members: Vec<_> = demanded.iter().map(|text| Value::Literal(text.clone())).collect();
-        self.same_members(&members, observed)
+    fn same_texts(&self, demanded: &[impl AsRef<str>], observed: &Values<'_>) -> bool {
+        let fits = |text: &str, item: &str| self.equal(&substitute(text, self.env), item);
+        is_assignment(demanded, &observed.items, &|text, item| fits(text.as_ref(), item))
     }
 
-    /// Whether each member fits an item of its own, none left over.
     fn same_members(&self, members: &[Value], observed: &Values<'_>) -> bool {
-        if members.len() != observed.items.len() {
+        let fits = |member: &Value, item: &str| self.fits(member, &Values::one(Some(item)), &mut Bindings::default());
+        is_assignment(members, &observed.items, &|member, item| fits(member, item))
+    }
+}
+
+/// Whether each member fits an item of its own, none left over.
+fn is_assignment<M>(members: &[M], items: &[Cow<'_, str>], fits: &dyn Fn(&M, &str) -> bool) -> bool {
+    members.len() == items.len() && assign(members, items, &mut smallvec![true; items.len()], fits)
+}
+
+fn assign<M>(members: &[M], items: &[Cow<'_, str>], free: &mut SmallVec<[bool; 8]>, fits: &dyn Fn(&M, &str) -> bool) -> bool {
+    let Some((member, rest)) = members.split_first() else { return true };
+    (0..free.len()).any(|at| {
+        if !free[at] || !fits(member, &items[at]) {
             return false;
         }
-        let mut free = vec![true; observed.items.len()];
-        self.assign(members, observed, &mut free)
-    }
-
-    fn assign(&self, members: &[Value], observed: &Values<'_>, free: &mut [bool]) -> bool {
-        let Some((member, rest)) = members.split_first() else { return true };
-        (0..free.len()).any(|at| {
-            let single = Values::one(Some(observed.items[at].as_ref()));
-            if !free[at] || !self.fits(member, &single, &mut Bindings::default()) {
-                return false;
-            }
-            free[at] = false;
-            let fits = self.assign(rest, observed, free);
-            free[at] = !fits;
-            fits
-        })
-    }
+        free[at] = false;
+        let done = assign(rest, items, free, fits);
+        free[at] = !done;
+        done
+    })
 }
 
 fn number(text: &str) -> Option<f64> {

@@ -53,6 +53,11 @@ impl Notifier {
         Self { event: "conference".to_owned(), expires: super::profile::SUBSCRIPTION_EXPIRES, version: 0, over: false }
     }
 
+    /// Whether its NOTIFYs carry the roster.
+    pub(super) fn is_of_a_conference(&self) -> bool {
+        self.event.starts_with("conference")
+    }
+
     /// Subscription-State of the next NOTIFY (RFC 6665 4.1.3).
     pub(super) fn state(&self) -> String {
         match self.expires {
@@ -63,22 +68,25 @@ impl Notifier {
     }
 }
 
-/// A NOTIFY with the full roster (RFC 4575).
-pub(super) fn notify(request: Builder, notifier: &Notifier, entity: &str, group: Option<&GroupProfile>) -> Builder {
+/// A NOTIFY, of a conference with the roster (RFC 4575).
+pub(super) fn notify(request: Builder, notifier: &Notifier, roster: Option<&ConferenceInfo>) -> Builder {
     let request = request.push("Event", &notifier.event).push("Subscription-State", notifier.state());
-    if !notifier.event.starts_with("conference") {
-        return request;
+    match roster {
+        Some(roster) => request.body(MEDIA_TYPE, roster.to_xml()),
+        None => request,
     }
-    let mut roster = roster(entity, notifier.version, group);
-    roster.active = Some(!notifier.over);
-    request.body(MEDIA_TYPE, roster.to_xml())
 }
 
-/// The full roster: every member is connected.
-pub(super) fn roster(entity: &str, version: u32, group: Option<&GroupProfile>) -> ConferenceInfo {
-    let members = group.map(|group| group.members.as_slice()).unwrap_or_default();
+/// The full roster: every member that takes part is connected.
+pub(super) fn roster(
+    entity: &str,
+    version: u32,
+    group: Option<&GroupProfile>,
+    takes_part: impl Fn(&String) -> bool,
+) -> ConferenceInfo {
+    let members = group.map(|group| group.members.as_slice()).unwrap_or_default().iter().filter(|(uri, _)| takes_part(uri));
     let users: Vec<_> =
-        members.iter().map(|(uri, display)| User { display_text: display.clone(), ..User::new(uri, "connected") }).collect();
+        members.map(|(uri, display)| User { display_text: display.clone(), ..User::new(uri, "connected") }).collect();
     let count = u32::try_from(users.len()).ok();
     let mut info = ConferenceInfo::full(entity, version, users);
     info.subject = group.map(|group| group.subject.clone()).filter(|subject| !subject.is_empty());
@@ -98,7 +106,7 @@ mod tests {
             members: vec![("sip:a@x".to_owned(), Some("Alice".to_owned())), ("sip:b@x".to_owned(), None)],
             ..GroupProfile::default()
         };
-        let read = ConferenceInfo::parse(roster("sip:gc@cf", 3, Some(&group)).to_xml().as_bytes()).expect("a document");
+        let read = ConferenceInfo::parse(roster("sip:gc@cf", 3, Some(&group), |_| true).to_xml().as_bytes()).expect("a document");
         let users: Vec<_> = read.users().iter().map(|user| (user.entity.as_str(), user.is_connected())).collect();
         assert_eq!(users, [("sip:a@x", true), ("sip:b@x", true)]);
         assert_eq!((read.version, read.subject.as_deref()), (Some(3), Some("Beach trip")));

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::wire::cpim::{self, Cpim};
 
@@ -54,23 +55,22 @@ pub(super) struct Remote {
     pub(super) setup: Option<String>,
     /// Whether it takes messages: its direction is `sendrecv` or `recvonly`.
     pub(super) receives: bool,
-    /// Its accept-types; empty when it gave none.
-    pub(super) accept_types: Vec<String>,
-    /// Its accept-wrapped-types; empty when it gave none.
-    pub(super) wrapped_types: Vec<String>,
+    /// Its accept-types, as it wrote them; empty when it gave none.
+    pub(super) accept_types: String,
+    /// Its accept-wrapped-types, as it wrote them; empty when it gave none.
+    pub(super) wrapped_types: String,
 }
 
 impl Remote {
     /// Whether it may be sent a message of this type (RFC 4975 8.6).
     pub(super) fn accepts(&self, content_type: &str) -> bool {
         let essence = content_type.split(';').next().unwrap_or("").trim();
-        self.accept_types.is_empty() || self.accept_types.iter().any(|own| own == "*" || own.eq_ignore_ascii_case(essence))
+        self.accept_types.is_empty() || lists(&self.accept_types, essence)
     }
 
     /// Whether it takes this type inside CPIM: accept-types count there too (RFC 4975 8.6).
     pub(super) fn accepts_wrapped(&self, content_type: &str) -> bool {
-        let known = |own: &String| own == "*" || own.eq_ignore_ascii_case(content_type);
-        self.wrapped_types.iter().any(known) || self.accept_types.iter().any(known)
+        lists(&self.wrapped_types, content_type) || lists(&self.accept_types, content_type)
     }
 
     /// Whether it may be sent this message, with what is inside when it is a CPIM message.
@@ -113,9 +113,9 @@ impl Remote {
 /// Reads the message medium of a description; `None` when there is none that could be used: the
 /// transport of an answer is that of its offer (RFC 3264 6), so it must be ours, TLS or not.
 pub(super) fn read(sdp: &str, secure: bool) -> Option<Remote> {
-    let sections = sections(sdp);
-    let session = sections.first()?;
-    let medium = sections[1..].iter().find(|section| is_message(section) && is_secure(section) == secure)?;
+    let lines = lines(sdp);
+    let (session, mut media) = sections(&lines);
+    let medium = media.find(|section| is_message(section) && is_secure(section) == secure)?;
     let port = medium.first()?.split(' ').nth(1)?;
     let path = attribute(medium, "path").filter(|path| !path.is_empty())?;
     if port == "0" {
@@ -127,8 +127,8 @@ pub(super) fn read(sdp: &str, secure: bool) -> Option<Remote> {
         path: path.to_owned(),
         setup: attribute(medium, "setup").map(str::to_owned),
         receives: matches!(direction, "sendrecv" | "recvonly"),
-        accept_types: attribute(medium, "accept-types").map(words).unwrap_or_default(),
-        wrapped_types: attribute(medium, "accept-wrapped-types").map(words).unwrap_or_default(),
+        accept_types: attribute(medium, "accept-types").unwrap_or_default().to_owned(),
+        wrapped_types: attribute(medium, "accept-wrapped-types").unwrap_or_default().to_owned(),
     })
 }
 
@@ -141,20 +141,18 @@ pub(super) fn default_template(accept_types: &str, accept_wrapped_types: &str) -
 
 /// An offer with the attributes of `template` and our own transport, in `direction` if one is given.
 pub(super) fn offer(template: &str, own: &Own<'_>, wanted: Option<&str>) -> String {
-    let sections = sections(template);
-    let medium = sections.iter().find(|section| is_message(section));
     let mut out = head(own);
-    push_medium(&mut out, medium.map(Vec::as_slice).unwrap_or_default(), own, wanted);
+    push_medium(&mut out, message_medium(&lines(template)), own, wanted);
     out
 }
 
 /// An answer to `offer` with the attributes of `attributes`: one medium for each offered one.
 pub(super) fn answer(offer: &str, attributes: &str, own: &Own<'_>) -> String {
-    let (offered, given) = (sections(offer), sections(attributes));
-    let medium = given.iter().find(|section| is_message(section)).map(Vec::as_slice).unwrap_or_default();
+    let (offered, given) = (lines(offer), lines(attributes));
+    let medium = message_medium(&given);
     let mut out = head(own);
     let mut taken = false;
-    for section in offered.iter().skip(1) {
+    for section in sections(&offered).1 {
         if !taken && is_message(section) && is_secure(section) == own.is_secure() {
             taken = true;
             push_medium(&mut out, medium, own, Some(mirrored(section, medium)));
@@ -224,14 +222,16 @@ fn attribute<'a>(section: &[&'a str], name: &str) -> Option<&'a str> {
     section.iter().filter_map(|line| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':')).map(str::trim).next()
 }
 
-fn words(value: &str) -> Vec<String> {
-    value.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+/// Whether a list of types names this one, or every type.
+fn lists(types: &str, wanted: &str) -> bool {
+    types.split(' ').any(|own| own == "*" || (!own.is_empty() && own.eq_ignore_ascii_case(wanted)))
 }
 
 fn is_message(section: &[&str]) -> bool {
     section.first().is_some_and(|line| {
         let mut words = line.split(' ');
-        words.next() == Some("m=message") && words.nth(1).is_some_and(|proto| proto.to_ascii_uppercase().ends_with("/MSRP"))
+        words.next() == Some("m=message")
+            && words.nth(1).and_then(|proto| proto.rsplit_once('/')).is_some_and(|(_, last)| last.eq_ignore_ascii_case("MSRP"))
     })
 }
 
@@ -240,18 +240,20 @@ fn is_secure(section: &[&str]) -> bool {
     section.first().and_then(|line| line.split(' ').nth(2)).is_some_and(|proto| proto.eq_ignore_ascii_case("TCP/TLS/MSRP"))
 }
 
-/// The session lines, then the lines of each medium.
-fn sections(sdp: &str) -> Vec<Vec<&str>> {
-    let mut sections = vec![Vec::new()];
-    for line in sdp.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
-        if line.starts_with("m=") {
-            sections.push(Vec::new());
-        }
-        if let Some(section) = sections.last_mut() {
-            section.push(line);
-        }
-    }
-    sections
+fn lines(sdp: &str) -> SmallVec<[&str; 24]> {
+    sdp.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect()
+}
+
+/// The session lines, and the lines of each medium.
+fn sections<'l, 's>(lines: &'l [&'s str]) -> (&'l [&'s str], impl Iterator<Item = &'l [&'s str]>) {
+    let first = lines.iter().position(|line| line.starts_with("m=")).unwrap_or(lines.len());
+    let (session, media) = lines.split_at(first);
+    (session, media.chunk_by(|_, next| !next.starts_with("m=")))
+}
+
+/// The lines of the first message medium; none when there is none.
+fn message_medium<'l, 's>(lines: &'l [&'s str]) -> &'l [&'s str] {
+    sections(lines).1.find(|section| is_message(section)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@
 //! and subscriptions of Clients are in no record: whatever still comes in such a dialog is answered
 //! 481 (RFC 3261 12.2.2), which tells the peer to set it up anew.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::core::Core;
@@ -80,12 +82,12 @@ fn restore_group(core: &mut Core, number: u32, record: GroupRecord<'static>) {
     }
     let id = core.add_group(user, &record.focus, record.invitation.into_owned());
     let group = &mut core[id];
-    group.shown = record.shown;
+    group.shown = record.shown.into_owned();
     group.named = record.named;
     group.closed = record.closed;
     group.held_since = record.held_since;
     let ended = record.ended;
-    group.device = record.device;
+    group.device = record.device.map(Cow::into_owned);
     group.roster = record.roster.into_owned();
     group.phase = if record.left { Phase::Gone } else { Phase::Dormant };
     core.index_group(id);
@@ -96,9 +98,9 @@ fn restore_group(core: &mut Core, number: u32, record: GroupRecord<'static>) {
     core[id].ended = ended;
 }
 
-fn restore_leg(core: &mut Core, group: GroupId, side: Side, record: Option<LegRecord>) {
+fn restore_leg(core: &mut Core, group: GroupId, side: Side, record: Option<LegRecord<'_>>) {
     let Some(LegRecord { dialog, updates, origin }) = record else { return };
-    let dialog = core.endpoint.restore_dialog(dialog);
+    let dialog = core.endpoint.restore_dialog(dialog.into_owned());
     let media = Media::reopen(&mut core.endpoint, &mut core.ids, origin);
     core.attach(Instant::ZERO, group, side, Leg { dialog, media, acknowledged: true, updates, interval: 0, device: None });
     // Its connection is due from the moment when the process acts.

@@ -1,6 +1,7 @@
 //! The state of the PF: users, groups, and the state of each CPM Group Session of one user.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::deferred::{Deferred, Item};
 use super::group_state::Announcement;
@@ -140,7 +141,7 @@ pub(super) struct Group {
     /// Whether the Client has seen that identity.
     pub(super) named: bool,
     /// The original CPM Group Session information.
-    pub(super) invitation: Invitation,
+    pub(super) invitation: Arc<Invitation>,
     /// The instance of the device that accepted.
     pub(super) device: Option<String>,
     /// The last known Participant Information.
@@ -205,7 +206,7 @@ impl Group {
             focus,
             shown,
             named: false,
-            invitation,
+            invitation: Arc::new(invitation),
             device: None,
             roster: Roster::default(),
             phase: Phase::Gone,

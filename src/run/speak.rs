@@ -95,11 +95,7 @@ impl Speech {
 
     /// The PF shows a group to its clients under `uri`.
     pub(super) fn learn_address(&mut self, group: &str, uri: &str, names: &Names) {
-        let known = self.clients.get_or_insert_with(|| names.clone());
-        let mut addresses = vec![uri.to_owned()];
-        addresses.extend(known.addresses(group).filter(|address| *address != uri).map(str::to_owned));
-        let display = known.display(group).map(str::to_owned);
-        known.insert(group, addresses, display);
+        self.clients.get_or_insert_with(|| names.clone()).prefer_address(group, uri);
     }
 
     /// Does what a step says. `Ok(false)`: the base protocols have done it, or will, unasked.
@@ -176,6 +172,7 @@ impl Speech {
         let mut ids = self.ids.clone();
         let voice = self.voice(world, node, occasion.script.scene());
         let mut supplies = supplies(world, node, &voice, &mut ids);
+        supplies.roster = draft.roster.take();
         draft.message = fill::sip(draft.message, &occasion.sending.pattern.keys, &mut supplies).map_err(unfit)?;
         self.ids = ids;
         Ok(draft)
@@ -358,7 +355,7 @@ fn correspondents(world: &World, node: NodeId) -> (&str, &str) {
 
 fn supplies<'a>(world: &'a World, node: NodeId, voice: &'a Voice<'_>, ids: &'a mut Ids) -> fill::Supplies<'a> {
     let (from, to) = correspondents(world, node);
-    fill::Supplies { env: voice, ids, now: wall_clock(world), from, to, entity: to, roster_version: 1 }
+    fill::Supplies { env: voice, ids, now: wall_clock(world), from, to, entity: to, roster_version: 1, roster: None }
 }
 
 /// The wall-clock time of the run, to the second.

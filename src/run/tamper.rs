@@ -197,6 +197,7 @@ impl Tamperer {
             to: &facts.to.name,
             entity: "",
             roster_version: 1,
+            roster: None,
         };
         match content {
             Content::Sip(message) => Some(fill::sip(Builder::of(message), keys, &mut supplies).ok()?.encode()),

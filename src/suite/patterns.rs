@@ -387,8 +387,8 @@ impl Patterns<'_> {
             "none" => Some(Value::None(self.inner(path, node))),
             "first" => Some(Value::First(self.inner(path, node))),
             "same-as" => self.same_as(node),
-            "bind" => self.binding(node).map(Value::Bind),
-            "bind-latest" => self.binding(node).map(Value::BindLatest),
+            "bind" => self.binding(node).map(|name| Value::Bind(name.into())),
+            "bind-latest" => self.binding(node).map(|name| Value::BindLatest(name.into())),
             "generate" => self.generate(node),
             _ => {
                 self.desk.say(reader::unknown_field(entry, "a value", VALUE_WORDS));

@@ -58,7 +58,7 @@ impl Uses {
                 self.read.push((name.clone(), place))
             }
             Value::Bind(name) | Value::BindLatest(name) => {
-                self.bound.insert(name.clone());
+                self.bound.insert(name.to_string());
             }
             Value::Not(inner) | Value::Contains(inner) => self.value(inner, place),
             Value::List(members) | Value::OneOf(members) => members.iter().for_each(|member| self.value(member, place)),

@@ -251,8 +251,9 @@ fn make_imdn(old: Option<&Typed>, parts: &[&Filled<'_>], supplies: &Supplies<'_>
     Ok(Bytes::from(imdn.to_xml()))
 }
 
-fn make_roster(old: Option<&Typed>, parts: &[&Filled<'_>], supplies: &Supplies<'_>) -> Result<Bytes, FillFault> {
-    let old = old.and_then(|(_, bytes)| ConferenceInfo::parse(bytes).ok());
+fn make_roster(old: Option<&Typed>, parts: &[&Filled<'_>], supplies: &mut Supplies<'_>) -> Result<Bytes, FillFault> {
+    let known = supplies.roster.take();
+    let old = known.or_else(|| ConferenceInfo::parse(&old?.1).ok());
     let entity = bare_uri(&supplies.uri(supplies.entity)).to_owned();
     let mut info = old.unwrap_or_else(|| ConferenceInfo::full(&entity, supplies.roster_version, Vec::new()));
     for filled in parts {

@@ -14,6 +14,7 @@ use crate::ids::Ids;
 use crate::wire::datetime;
 use crate::wire::msrp::{self, ChunkBuilder, FailureReport, Flag};
 use crate::wire::sip;
+use crate::wire::xml::conference_info::ConferenceInfo;
 
 /// What made content is made of.
 pub struct Supplies<'a> {
@@ -31,6 +32,8 @@ pub struct Supplies<'a> {
     pub entity: &'a str,
     /// The version of a roster whose pattern names none.
     pub roster_version: u32,
+    /// The roster in the message, when whoever wrote it still has it.
+    pub roster: Option<ConferenceInfo>,
 }
 
 impl Supplies<'_> {
@@ -343,6 +346,7 @@ mod tests {
             to: "trip",
             entity: "trip",
             roster_version: 3,
+            roster: None,
         })
     }
 

@@ -138,10 +138,9 @@ impl Predicate<'_> {
 /// Whether two quoted lists of feature values have a member in common. A string in angle brackets
 /// is compared in its case (RFC 3840 9), a token is not.
 fn shares(own: &str, wanted: &str) -> bool {
-    let members = |value: &str| header::unquote(value).split(',').map(|member| member.trim().to_owned()).collect::<Vec<_>>();
+    let (own, wanted) = (header::unquote(own), header::unquote(wanted));
     let same = |one: &str, other: &str| if one.starts_with('<') { one == other } else { one.eq_ignore_ascii_case(other) };
-    let own = members(own);
-    members(wanted).iter().any(|wanted| own.iter().any(|own| same(own, wanted)))
+    wanted.split(',').map(str::trim).any(|wanted| own.split(',').any(|own| same(own.trim(), wanted)))
 }
 
 #[cfg(test)]

@@ -48,7 +48,8 @@ impl Bridge {
 
     /// A response that still has our Via on top.
     pub(super) fn answered(&mut self, response: &Message) {
-        if response.status().is_some_and(|status| status >= 200)
+        if !self.answers.is_empty()
+            && response.status().is_some_and(|status| status >= 200)
             && let Some(answer) = self.answers.get_mut(&key(response, 1))
         {
             *answer = Some(response.clone());

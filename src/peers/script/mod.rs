@@ -16,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use super::automatic;
-use super::focus::Notifier;
+use super::focus::{self, Notifier};
 use super::media::{Media, Place};
-use super::profile::{GroupProfile, Profile};
+use super::profile::Profile;
 use super::reference::{Habits, Order};
 use super::templates;
 use crate::endpoint::{Config, DialogId, Endpoint, Event, MsrpId, TransactionId};
@@ -27,6 +27,7 @@ use crate::ids::Ids;
 use crate::msrp;
 use crate::time::Instant;
 use crate::wire::sip::{Builder, Message, Method, Name};
+use crate::wire::xml::conference_info::ConferenceInfo;
 
 /// Where a request goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,6 +43,8 @@ pub enum Aim {
 pub struct Draft {
     /// The message, complete.
     pub message: Builder,
+    /// The roster that it carries, as it was before it was written.
+    pub roster: Option<ConferenceInfo>,
     of: Subject,
     media: Option<Media>,
 }
@@ -268,13 +271,13 @@ impl Scripted {
         self.notifiers.contains_key(&dialog)
     }
 
-    /// A group as its roster shows it: those who take part, where that is known.
-    fn roster_of(&self, group: &str) -> Option<GroupProfile> {
-        let mut profile = self.profile.group(group)?.clone();
-        if let Some(connected) = self.connected.get(group) {
-            profile.members.retain(|(uri, _)| connected.contains(uri));
-        }
-        Some(profile)
+    /// The full roster of a group: those who take part, where that is known.
+    fn roster_of(&self, group: &str, notifier: &Notifier) -> ConferenceInfo {
+        let (profile, connected) = (self.profile.group(group), self.connected.get(group));
+        let takes_part = |uri: &String| connected.is_none_or(|connected| connected.contains(uri));
+        let mut roster = focus::roster(group, notifier.version, profile, takes_part);
+        roster.active = Some(!notifier.over);
+        roster
     }
 }
 

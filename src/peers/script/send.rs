@@ -36,21 +36,23 @@ impl Scripted {
                 request.body(sdp::MEDIA_TYPE, media.offer(&self.place, templates::offers_group_state(&self.profile, &target)));
         }
         let message = self.endpoint.prepare(request);
-        Draft { of: subject(&message, None, method, target), message, media }
+        Draft { of: subject(&message, None, method, target), message, roster: None, media }
     }
 
     fn draft_inside(&mut self, method: &Method, dialog: DialogId) -> Result<Draft, Refusal> {
         let entity = self.endpoint.dialog(dialog).map(|dialog| templates::bare(&dialog.local_uri)).ok_or(Refusal::NoDialog)?;
         let media = (*method == Method::Invite).then(|| self.media.get(&dialog).cloned()).flatten();
         let mut request = templates::inside(method);
+        let mut roster = None;
         if *method == Method::Notify {
-            let group = self.roster_of(&entity);
             let notifier = self.notifiers.entry(dialog).or_insert_with(Notifier::unknown);
             notifier.version += 1;
-            if let Some(group) = group.as_ref().filter(|_| self.profile.role == Role::Cf) {
+            let notifier = &self.notifiers[&dialog];
+            if let Some(group) = self.profile.group(&entity).filter(|_| self.profile.role == Role::Cf) {
                 request = request.push("Contact", self.profile.focus_contact(&group.focus));
             }
-            request = focus::notify(request, notifier, &entity, group.as_ref());
+            roster = notifier.is_of_a_conference().then(|| self.roster_of(&entity, notifier));
+            request = focus::notify(request, notifier, roster.as_ref());
         }
         if matches!(method, Method::Invite | Method::Update) && self.profile.role == Role::Cf {
             // A focus that hosts several groups speaks as the one of this dialog (RFC 3261 12.2.1.1).
@@ -60,7 +62,7 @@ impl Scripted {
             request = request.body(sdp::MEDIA_TYPE, media.offer(&self.place, templates::takes_group_state(&self.profile, None)));
         }
         let message = self.endpoint.prepare_in(dialog, request).ok_or(Refusal::NoDialog)?;
-        Ok(Draft { of: subject(&message, Some(dialog), method, String::new()), message, media })
+        Ok(Draft { of: subject(&message, Some(dialog), method, String::new()), message, roster, media })
     }
 
     fn new_media(&mut self) -> Media {
@@ -119,7 +121,7 @@ impl Scripted {
             let group_state = templates::takes_group_state(&self.profile, Some(&request));
             message = message.body(sdp::MEDIA_TYPE, media.answer(&self.place, group_state));
         }
-        Ok(Draft { message, of: Subject::Response { transaction, status }, media })
+        Ok(Draft { message, of: Subject::Response { transaction, status }, roster: None, media })
     }
 
     /// Gives a request the refusal that the base protocols ask for; whether they do.
@@ -202,7 +204,7 @@ impl Scripted {
         if let Some(media) = &media {
             message = message.body(sdp::MEDIA_TYPE, media.answer(&self.place, templates::takes_group_state(&self.profile, None)));
         }
-        Ok(Draft { message, of: Subject::Ack { invite, dialog }, media })
+        Ok(Draft { message, of: Subject::Ack { invite, dialog }, roster: None, media })
     }
 
     /// Sends a drafted ACK; the active side of the session connects.

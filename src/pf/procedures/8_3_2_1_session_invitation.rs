@@ -11,6 +11,8 @@
 //! other   Inviting -> Gone | Dormant         relayed
 //! ```
 
+use std::sync::Arc;
+
 use crate::clause::Clause;
 use crate::endpoint::{DialogId, TransactionId};
 use crate::pf::core::{Call, Core};
@@ -121,7 +123,7 @@ fn on_accepted(
 fn offer_to_user(core: &mut Core, now: Instant, group: GroupId, asked: TransactionId, message: &Message) {
     let mut media = core.open_media(group, Side::Client);
     core.endpoint.msrp_forks(media.session);
-    let invitation = core[group].invitation.clone();
+    let invitation = Arc::clone(&core[group].invitation);
     let user = &core.users[core[group].user];
     let mut accept_contact: Vec<String> = message.elements(Name::AcceptContact).map(str::to_owned).collect();
     if accept_contact.is_empty() {
@@ -183,7 +185,7 @@ fn locate(core: &mut Core, user: UserId, focus: &str, message: &Message) -> Grou
     match core.find_group(user, focus).or(contribution) {
         None => core.add_group(user, focus, invitation),
         Some(group) => {
-            core[group].invitation = invitation;
+            core[group].invitation = Arc::new(invitation);
             focus.clone_into(&mut core[group].focus);
             core[group].closed = false;
             core.index_group(group);

@@ -15,6 +15,8 @@
 //! other         Joining -> Gone | Dormant    relayed
 //! ```
 
+use std::sync::Arc;
+
 use crate::clause::Clause;
 use crate::endpoint::{DialogId, TransactionId};
 use crate::pf::core::{Call, Core};
@@ -121,7 +123,7 @@ pub(in crate::pf) fn refuse(core: &mut Core, now: Instant, group: GroupId, statu
 /// The focus URI and the content attributes, as the 2xx of the focus tells them.
 pub(in crate::pf) fn learn_focus(core: &mut Core, group: GroupId, response: &Message) {
     if core[group].invitation.sdp.is_empty() {
-        core[group].invitation.sdp = headers::sdp_of(response).unwrap_or_default();
+        Arc::make_mut(&mut core[group].invitation).sdp = headers::sdp_of(response).unwrap_or_default();
     }
     let contact = response.contact().ok().filter(NameAddr::is_focus).map(|contact| contact.uri.text.to_owned());
     if let Some(focus) = contact

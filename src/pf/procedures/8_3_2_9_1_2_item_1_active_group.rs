@@ -11,6 +11,7 @@
 //! BYE focus         DrainPf -> Dormant                    completed as that of an inactive group
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clause::Clause;
@@ -45,7 +46,7 @@ pub(in crate::pf) fn start(core: &mut Core, now: Instant, group: GroupId) {
     let device = group_delivery::pinned(core, now, group).map(str::to_owned);
     let mut media = core.open_media(group, Side::Client);
     core.endpoint.msrp_forks(media.session);
-    let invitation = core[group].invitation.clone();
+    let invitation = Arc::clone(&core[group].invitation);
     let user = &core.users[core[group].user];
     let invite = headers::invite_user(&ToUser {
         target: &user.uri,

@@ -210,25 +210,25 @@ pub(in crate::pf) fn encode_user(user: &User) -> Bytes {
 /// What is kept of a group session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::pf) struct GroupRecord<'a> {
-    pub(in crate::pf) user: String,
-    pub(in crate::pf) focus: String,
-    pub(in crate::pf) shown: String,
+    pub(in crate::pf) user: Cow<'a, str>,
+    pub(in crate::pf) focus: Cow<'a, str>,
+    pub(in crate::pf) shown: Cow<'a, str>,
     pub(in crate::pf) named: bool,
     pub(in crate::pf) closed: bool,
     pub(in crate::pf) left: bool,
     pub(in crate::pf) held_since: Instant,
     pub(in crate::pf) ended: Option<Instant>,
     pub(in crate::pf) invitation: Cow<'a, Invitation>,
-    pub(in crate::pf) device: Option<String>,
+    pub(in crate::pf) device: Option<Cow<'a, str>>,
     pub(in crate::pf) roster: Cow<'a, Roster>,
     /// The legs to the Client and to the focus.
-    pub(in crate::pf) legs: [Option<LegRecord>; 2],
+    pub(in crate::pf) legs: [Option<LegRecord<'a>>; 2],
 }
 
 /// What is kept of a leg.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::pf) struct LegRecord {
-    pub(in crate::pf) dialog: Dialog,
+pub(in crate::pf) struct LegRecord<'a> {
+    pub(in crate::pf) dialog: Cow<'a, Dialog>,
     /// Whether the peer allows UPDATE.
     pub(in crate::pf) updates: bool,
     /// The number and the version of our descriptions.
@@ -243,20 +243,20 @@ impl<'a> GroupRecord<'a> {
     pub(in crate::pf) fn of(core: &'a Core, id: GroupId) -> Self {
         let group = &core[id];
         let record = |leg: &Leg| {
-            let dialog = core.endpoint.dialog(leg.dialog)?.clone();
-            Some(LegRecord { dialog, updates: leg.updates, origin: leg.media.origin() })
+            let dialog = core.endpoint.dialog(leg.dialog)?;
+            Some(LegRecord { dialog: Cow::Borrowed(dialog), updates: leg.updates, origin: leg.media.origin() })
         };
         Self {
-            user: core.users[group.user].uri.clone(),
-            focus: group.focus.clone(),
-            shown: group.shown.clone(),
+            user: core.users[group.user].uri.as_str().into(),
+            focus: group.focus.as_str().into(),
+            shown: group.shown.as_str().into(),
             named: group.named,
             closed: group.closed,
             left: group.phase == Phase::Gone,
             held_since: group.held_since,
             ended: group.ended,
             invitation: Cow::Borrowed(&group.invitation),
-            device: group.device.clone(),
+            device: group.device.as_deref().map(Cow::Borrowed),
             roster: Cow::Borrowed(&group.roster),
             legs: [Side::Client, Side::Focus].map(|side| group.leg(side).and_then(record)),
         }
@@ -285,7 +285,7 @@ impl<'a> GroupRecord<'a> {
 
 impl GroupRecord<'static> {
     fn decode(fields: &mut Fields) -> Option<Self> {
-        let (user, focus, shown) = (fields.text()?, fields.text()?, fields.text()?);
+        let (user, focus, shown) = (fields.text()?.into(), fields.text()?.into(), fields.text()?.into());
         let (named, closed, left) = (fields.flag()?, fields.flag()?, fields.flag()?);
         let held_since = Instant::from_micros(fields.number()?);
         let ended = fields.number()?.checked_sub(1).map(Instant::from_micros);
@@ -293,7 +293,7 @@ impl GroupRecord<'static> {
         let repeated = fields.many(|fields| Some((fields.text()?, fields.text()?)))?;
         let parts = fields
             .many(|fields| Some(Part { content_type: fields.text()?, disposition: fields.option()?, body: fields.bytes()? }))?;
-        let (device, roster) = (fields.option()?, fields.roster()?);
+        let (device, roster) = (fields.option()?.map(Cow::Owned), fields.roster()?);
         let legs = [fields.leg()?, fields.leg()?];
         let (invitation, roster) = (Cow::Owned(Invitation { fields: repeated, from, sdp, parts }), Cow::Owned(roster));
         Some(Self { user, focus, shown, named, closed, left, held_since, ended, invitation, device, roster, legs })
@@ -359,7 +359,7 @@ impl Values {
         })
     }
 
-    fn leg(self, value: Option<&LegRecord>) -> Self {
+    fn leg(self, value: Option<&LegRecord<'_>>) -> Self {
         let Some(LegRecord { dialog, updates, origin: (origin, version) }) = value else { return self.flag(false) };
         let mut out = self.flag(true).flag(*updates).number(*origin).number((*version).into()).flag(dialog.side == Role::Uac);
         for text in [&dialog.call_id, &dialog.local_tag, &dialog.remote_tag, &dialog.local_uri, &dialog.remote_uri] {
@@ -462,7 +462,7 @@ impl Fields {
         Some(Participant { entity, state: conference_info::State::Full, display_text, own, roles, endpoints })
     }
 
-    fn leg(&mut self) -> Option<Option<LegRecord>> {
+    fn leg(&mut self) -> Option<Option<LegRecord<'static>>> {
         if !self.flag()? {
             return Some(None);
         }
@@ -489,7 +489,7 @@ impl Fields {
             remote_target,
             route_set,
         };
-        Some(Some(LegRecord { dialog, updates, origin }))
+        Some(Some(LegRecord { dialog: Cow::Owned(dialog), updates, origin }))
     }
 }
 
@@ -513,9 +513,9 @@ mod tests {
         };
         let part = Part { content_type: "a/b".to_owned(), disposition: None, body: Bytes::from_static(b"\0\xff") };
         GroupRecord {
-            user: "sip:bob@home1.example".to_owned(),
-            focus: "sip:gc-1@cf.home1.example".to_owned(),
-            shown: "sip:gc-1@pf.home1.example".to_owned(),
+            user: "sip:bob@home1.example".into(),
+            focus: "sip:gc-1@cf.home1.example".into(),
+            shown: "sip:gc-1@pf.home1.example".into(),
             named: true,
             closed: false,
             left: false,
@@ -527,9 +527,9 @@ mod tests {
                 sdp: "v=0\r\n".to_owned(),
                 parts: vec![part],
             }),
-            device: Some("urn:uuid:1".to_owned()),
+            device: Some("urn:uuid:1".into()),
             roster: Cow::Owned(roster()),
-            legs: [None, Some(LegRecord { dialog, updates: true, origin: (7, 3) })],
+            legs: [None, Some(LegRecord { dialog: Cow::Owned(dialog), updates: true, origin: (7, 3) })],
         }
     }
 

@@ -189,7 +189,7 @@ impl Dialogs {
         let dialog = &mut self.all[id.0];
         let event = request.message.value(Name::Event).and_then(|value| Token::parse(value).ok());
         let name = event.map_or("", |event| event.value);
-        Some(*dialog.subscription.get_or_insert_with(|| symbols.fresh(format!("{name} {}", request.call_id.unwrap_or("")))))
+        Some(*dialog.subscription.get_or_insert_with(|| symbols.fresh(&[name, " ", request.call_id.unwrap_or("")].concat())))
     }
 
     /// The subscription that a response to a SUBSCRIBE or NOTIFY belongs to.

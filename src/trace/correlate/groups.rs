@@ -2,55 +2,69 @@
 //! place all lead to one symbol, on both legs.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use memchr::memmem::Finder;
 
 use super::head::Head;
 use super::places::{Places, uri_key};
-use super::{Symbol, Symbols};
+use super::{Symbol, Symbols, Thing};
 use crate::trace::event::AddressBook;
 use crate::wire::sip::{Message, Name, Uri};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups {
+    /// What the address book says; shared by all that read traces with the same.
+    known: Arc<BTreeMap<String, Symbol>>,
+    /// What messages said.
     aliases: BTreeMap<String, Symbol>,
     learnt: Vec<(Symbol, String)>,
 }
 
 impl Groups {
     pub(super) fn of(book: &AddressBook, symbols: &mut Symbols) -> Self {
-        let mut groups = Self::default();
+        let mut known = BTreeMap::new();
         for (alias, name) in &book.groups {
-            let symbol = symbols.of("group", name);
             let key = Uri::parse(alias).map_or_else(|_| alias.clone(), |uri| uri_key(&uri));
-            groups.aliases.insert(key, symbol);
+            known.insert(key, symbols.of(Thing::Group, name));
         }
-        groups
+        Self { known: Arc::new(known), ..Self::default() }
     }
 
-    /// The group of a request, by everything in it that may name one.
-    pub(super) fn of_message(&mut self, head: &Head<'_>, places: &Places, symbols: &mut Symbols) -> Option<Symbol> {
-        let (request, contact, from) = (head.message, head.contact, head.from);
+    fn get(&self, alias: &str) -> Option<Symbol> {
+        self.aliases.get(alias).or_else(|| self.known.get(alias)).copied()
+    }
+
+    /// The group of a request: that of its dialog, or by everything in it that may name one.
+    pub(super) fn of_message(
+        &mut self,
+        head: &Head<'_>,
+        dialog: Option<Symbol>,
+        places: &Places,
+        symbols: &mut Symbols,
+    ) -> Option<Symbol> {
+        let (request, from) = (head.message, head.from);
+        let contact = head.contact.filter(|contact| contact.is_focus());
         let conversation = request.value(Name::ConversationId);
-        let focus = contact.filter(|contact| contact.is_focus()).map(|contact| uri_key(&contact.uri));
-        let target = request.target().ok().map(|uri| uri_key(&uri));
-        let known = [conversation, focus.as_deref(), target.as_deref()]
-            .into_iter()
-            .flatten()
-            .find_map(|alias| self.aliases.get(alias))
-            .copied();
+        if dialog.is_some() && conversation.is_none() && contact.is_none() {
+            return dialog;
+        }
+        let focus = contact.map(|contact| uri_key(&contact.uri));
+        let known = [conversation, focus.as_deref()].into_iter().flatten().find_map(|alias| self.get(alias));
+        let target = if known.is_none() { request.target().ok().map(|uri| uri_key(&uri)) } else { None };
+        let known = known.or_else(|| self.get(target.as_deref()?));
         let known = known.or_else(|| {
             let ends = [head.to, from].into_iter().flatten();
-            ends.map(|end| uri_key(&end.uri)).find_map(|alias| self.aliases.get(&alias)).copied()
+            ends.map(|end| uri_key(&end.uri)).find_map(|alias| self.get(&alias))
         });
         if known.is_none() && focus.is_none() && !names_group_service(request) {
-            return None;
+            return dialog;
         }
         let symbol = known.or_else(|| {
             let name = conversation.or(focus.as_deref()).or(target.as_deref())?;
-            Some(symbols.of("group", name))
-        })?;
+            Some(symbols.of(Thing::Group, name))
+        });
+        let Some(symbol) = symbol else { return dialog };
         if let Some(conversation) = conversation {
             self.learn(conversation, symbol, None);
         }
@@ -61,7 +75,7 @@ impl Groups {
                 self.learn(&uri_key(&from.uri), symbol, Some(from.uri.text));
             }
         }
-        Some(symbol)
+        dialog.or(Some(symbol))
     }
 
     /// The group of a response: that of its request, or of the focus in its Contact.
@@ -69,14 +83,14 @@ impl Groups {
         let Some(contact) = response.contact.filter(|contact| contact.is_focus()) else { return group };
         let key = uri_key(&contact.uri);
         let symbol = group
-            .or_else(|| self.aliases.get(&key).copied())
-            .unwrap_or_else(|| symbols.of("group", response.message.value(Name::ConversationId).unwrap_or(&key)));
+            .or_else(|| self.get(&key))
+            .unwrap_or_else(|| symbols.of(Thing::Group, response.message.value(Name::ConversationId).unwrap_or(&key)));
         self.learn(&key, symbol, Some(contact.uri.text));
         Some(symbol)
     }
 
     fn learn(&mut self, alias: &str, symbol: Symbol, uri: Option<&str>) {
-        if self.aliases.contains_key(alias) {
+        if self.get(alias).is_some() {
             return;
         }
         self.aliases.insert(alias.to_owned(), symbol);

@@ -11,7 +11,7 @@ use memchr::memmem::Finder;
 use smallvec::SmallVec;
 
 use super::dialogs::DialogId;
-use super::{Answered, Facts, Symbol, Symbols, Whole, groups};
+use super::{Answered, Facts, Symbol, Symbols, Thing, Whole, groups};
 use crate::engine::ConnectionId;
 use crate::trace::event::Link;
 use crate::wire::msrp::{Chunk, Flag, MsrpUri, paths};
@@ -132,8 +132,10 @@ impl Media {
         self.current.insert(dialog, id);
         let session = &mut self.sessions[id.0];
         let side = if sent { &mut session.local } else { &mut session.remote };
-        *side = Some(key.to_owned());
-        if self.paths.insert(key.to_owned(), id).is_some_and(|known| known != id) {
+        if side.as_deref() != Some(key) {
+            *side = Some(key.to_owned());
+        }
+        if self.paths.get(key) != Some(&id) && self.paths.insert(key.to_owned(), id).is_some() {
             self.spellings.clear();
         }
         Some(self.symbol(id))
@@ -183,7 +185,7 @@ impl Media {
         assembly.has_content |= body.is_some();
         if let Some(body) = body {
             if assembly.message.is_none() {
-                assembly.message = groups::imdn_message_id(&body).map(|id| symbols.of("message", id));
+                assembly.message = groups::imdn_message_id(&body).map(|id| symbols.of(Thing::Message, id));
             }
             assembly.parts.push((start, body));
         }

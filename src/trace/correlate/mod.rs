@@ -35,42 +35,57 @@ use transactions::Transactions;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Symbol(u32);
 
+/// What has one symbol wherever its name stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Thing {
+    User,
+    Device,
+    Group,
+    Message,
+}
+
 /// Names of symbols, for reports.
 #[derive(Clone, Debug, Default)]
 pub struct Symbols {
-    known: BTreeMap<&'static str, BTreeMap<String, Symbol>>,
-    names: Vec<String>,
+    /// By kind.
+    known: [BTreeMap<String, Symbol>; 4],
+    /// All names in the order of their symbols, and where each ends.
+    names: String,
+    ends: Vec<usize>,
 }
 
 impl Symbols {
     /// The symbol of a thing of this kind and name, a new one when it is not known.
-    fn of(&mut self, kind: &'static str, name: &str) -> Symbol {
-        if let Some(symbol) = self.known.get(kind).and_then(|known| known.get(name)) {
+    fn of(&mut self, kind: Thing, name: &str) -> Symbol {
+        if let Some(symbol) = self.known[kind as usize].get(name) {
             return *symbol;
         }
         let symbol = self.fresh(name);
-        self.known.entry(kind).or_default().insert(name.to_owned(), symbol);
+        self.known[kind as usize].insert(name.to_owned(), symbol);
         symbol
     }
 
     /// The symbol of a device.
     fn of_device(&mut self, party: &Party) -> Symbol {
         match &party.device {
-            None => self.of("device", &party.name),
-            Some(_) => self.of("device", &party.to_string()),
+            None => self.of(Thing::Device, &party.name),
+            Some(_) => self.of(Thing::Device, &party.to_string()),
         }
     }
 
     /// A symbol that no other call returns; `name` is for people.
-    fn fresh(&mut self, name: impl Into<String>) -> Symbol {
-        let symbol = Symbol(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
-        self.names.push(name.into());
+    fn fresh(&mut self, name: &str) -> Symbol {
+        let symbol = Symbol(u32::try_from(self.ends.len()).unwrap_or(u32::MAX));
+        self.names.push_str(name);
+        self.ends.push(self.names.len());
         symbol
     }
 
     /// What a person calls it: an actor's name, a Call-ID, a Message-ID.
     pub fn name(&self, symbol: Symbol) -> &str {
-        self.names.get(symbol.0 as usize).map_or("", String::as_str)
+        let at = symbol.0 as usize;
+        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.ends.get(at).and_then(|end| self.names.get(start..*end)).unwrap_or("")
     }
 }
 
@@ -345,8 +360,7 @@ impl Correlator {
             (facts.user, facts.device, facts.with_sender) = (None, None, false);
             self.describe_dialog(dialog, &mut facts);
         }
-        let group = self.groups.of_message(request, &self.places, &mut self.symbols);
-        facts.group = facts.group.or(group);
+        facts.group = self.groups.of_message(request, facts.group, &self.places, &mut self.symbols);
         let dialog = dialog.or_else(|| self.dialogs.open(request, &facts, &peer, &mut self.symbols, &mut self.scratch));
         if let Some(dialog) = dialog {
             self.dialogs.enrich(dialog, &facts);
@@ -354,7 +368,7 @@ impl Correlator {
             facts.subscription = self.dialogs.subscription(dialog, request, &mut self.symbols);
             facts.msrp_session = self.media.learn(dialog, request.message, sent, &mut self.symbols, &mut self.scratch);
         }
-        facts.message = groups::imdn_message_id(&request.message.body()).map(|id| self.symbols.of("message", id));
+        facts.message = groups::imdn_message_id(&request.message.body()).map(|id| self.symbols.of(Thing::Message, id));
         let reliable = link.transport.is_reliable();
         let filing = transactions::Filing { number, request, sent, reliable, original, dialog };
         self.transactions.request(&filing, &mut facts, &mut self.symbols, &mut self.scratch);
@@ -471,7 +485,7 @@ impl Correlator {
             Role::Cf | Role::Core | Role::Pf => target(&self.places),
         };
         let Some(user) = user else { return };
-        facts.user = Some(self.symbols.of("user", &user.name));
+        facts.user = Some(self.symbols.of(Thing::User, &user.name));
         let device = if is_register { self.places.registered(request).cloned() } else { None };
         let device = device.or_else(|| (peer.role == Role::Client).then(|| peer.clone()));
         facts.device = device.map(|party| self.symbols.of_device(&party));

@@ -92,19 +92,31 @@ impl Cpim {
     /// for it. Names are first compared as RFC 3862 wants it, then in any letter case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let name = self.own_name(name);
-        let exact = self.headers().find(|(own, _)| *own == name.as_ref());
-        exact.or_else(|| self.headers().find(|(own, _)| own.eq_ignore_ascii_case(&name))).map(|(_, value)| value)
+        let exact = self.headers_like(&name).find(|(own, _)| *own == name.as_ref());
+        exact.or_else(|| self.headers_like(&name).next()).map(|(_, value)| value)
     }
 
     /// All CPIM header fields of this name, in any letter case.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let name = self.own_name(name);
-        self.headers().filter(move |(own, _)| own.eq_ignore_ascii_case(&name)).map(|(_, value)| value)
+        let alike = self.headers.iter().filter(move |slot| self.is_named(slot, &name));
+        alike.map(|slot| self.text(&slot.value))
+    }
+
+    /// The header fields of this name as it is written, in any letter case.
+    fn headers_like<'a>(&'a self, name: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let alike = self.headers.iter().filter(move |slot| self.is_named(slot, name));
+        alike.map(|slot| (self.text(&slot.name), self.text(&slot.value)))
+    }
+
+    /// Most names differ in their length already, and need not be read.
+    fn is_named(&self, slot: &Slot, name: &str) -> bool {
+        slot.name.len() == name.len() && self.text(&slot.name).eq_ignore_ascii_case(name)
     }
 
     /// The namespaces that the message declares: prefix (empty for the default one) and URI.
     pub fn namespaces(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.headers().filter(|(name, _)| name.eq_ignore_ascii_case("NS")).filter_map(|(_, value)| {
+        self.headers_like("NS").filter_map(|(_, value)| {
             let (prefix, uri) = value.split_once('<')?;
             Some((prefix.trim(), uri.trim_end().strip_suffix('>')?))
         })

@@ -101,6 +101,9 @@ pub fn number(text: &str) -> Result<u64, Fault> {
 /// Removes the quotes and escapes of a quoted string; other text is returned as it is.
 pub fn unquote(text: &str) -> String {
     let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return text.to_owned() };
+    if !inner.contains('\\') {
+        return inner.to_owned();
+    }
     let mut out = String::with_capacity(inner.len());
     let mut chars = inner.chars();
     while let Some(char) = chars.next() {
