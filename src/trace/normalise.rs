@@ -4,6 +4,8 @@
 //! wherever they stand: in header fields, in SDP, in enclosed messages, in MSRP end-lines. What a
 //! scenario fixes (subjects, Conversation-IDs of its groups, texts) is kept.
 
+mod address;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
@@ -13,11 +15,15 @@ use regex::{Captures, Regex};
 use super::Header;
 use super::correlate::Facts;
 use super::event::Party;
+use crate::wire::sip::Name;
+use address::Found;
 
 /// Gives out placeholders for one trace.
 #[derive(Clone, Debug, Default)]
 pub struct Normaliser {
     placeholders: BTreeMap<String, String>,
+    /// The lengths of what has a placeholder, one bit each: most words have none of them.
+    lengths: u64,
     counters: BTreeMap<String, u32>,
     /// First CSeq number of each side of a dialog.
     sequences: BTreeMap<String, u32>,
@@ -31,11 +37,6 @@ pub struct Normaliser {
     hosts: BTreeMap<String, String>,
 }
 
-static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
-    // An IPv4 address or a bracketed IPv6 one, or a host name, and its port.
-    Regex::new(r"(\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\]|[a-zA-Z][a-zA-Z0-9-]*(?:\.[a-zA-Z0-9-]+)+)(?::(\d{1,5}))?")
-        .unwrap_or_else(|fault| panic!("an expression of our own does not compile: {fault}"))
-});
 static MOMENT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)|[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT",
@@ -43,9 +44,21 @@ static MOMENT: LazyLock<Regex> = LazyLock::new(|| {
     .unwrap_or_else(|fault| panic!("an expression of our own does not compile: {fault}"))
 });
 
-/// Characters of which identifiers on the wire are made (RFC 3261 25.1 `word` without quotes).
-fn is_word(char: char) -> bool {
-    char.is_ascii_alphanumeric() || matches!(char, '-' | '.' | '!' | '%' | '*' | '_' | '+' | '`' | '\'' | '~' | '@' | '=')
+/// Bytes of which identifiers on the wire are made (RFC 3261 25.1 `word` without quotes).
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~' | b'@' | b'=')
+}
+
+/// Whether a text may hold a moment, which tells the time as `12:34:56`.
+fn has_clock(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    memchr::memchr_iter(b':', bytes).any(|at| bytes.get(at + 3) == Some(&b':') && at > 0 && bytes[at - 1].is_ascii_digit())
+}
+
+/// The bit of a length; all from 63 on share one.
+fn bit(length: usize) -> u64 {
+    1 << length.min(63)
 }
 
 /// Who says what: the ends of the message whose text is normalised.
@@ -119,20 +132,32 @@ impl Normaliser {
     }
 
     fn learn(&mut self, kind: &str, value: &str) {
-        if value.is_empty() || self.placeholders.contains_key(value) || self.kept.contains(value) {
+        if value.is_empty() || self.placeholder(value).is_some() || self.kept.contains(value) {
             return;
         }
         let number = self.number(kind);
-        self.placeholders.insert(value.to_owned(), format!("<{kind}:{number}>"));
+        self.place(value, format!("<{kind}:{number}>"));
+    }
+
+    fn placeholder(&self, value: &str) -> Option<&str> {
+        if self.lengths & bit(value.len()) == 0 {
+            return None;
+        }
+        self.placeholders.get(value).map(String::as_str)
+    }
+
+    fn place(&mut self, value: &str, placeholder: String) {
+        self.lengths |= bit(value.len());
+        self.placeholders.insert(value.to_owned(), placeholder);
     }
 
     fn learn_of(&mut self, kind: &str, party: &Party, value: &str) {
-        if value.is_empty() || self.placeholders.contains_key(value) || self.kept.contains(value) {
+        if value.is_empty() || self.placeholder(value).is_some() || self.kept.contains(value) {
             return;
         }
         let name = &party.name;
         let number = self.number(&format!("{kind}:{name}"));
-        self.placeholders.insert(value.to_owned(), format!("<{kind}:{name}.{number}>"));
+        self.place(value, format!("<{kind}:{name}.{number}>"));
     }
 
     fn learn_path(&mut self, path: &str, party: &Party) {
@@ -154,14 +179,14 @@ impl Normaliser {
 
     fn header_line(&mut self, line: &str, head: &str, voice: &Voice<'_>, out: &mut String) {
         let (name, value) = line.split_once(':').map_or(("", line), |(name, value)| (name.trim(), value.trim()));
-        match name.to_ascii_lowercase().as_str() {
-            "call-id" | "i" => self.learn("call-id", value),
-            "from" | "f" => self.learn_tag(value, if voice.is_request { voice.from } else { voice.to }),
-            "to" | "t" => self.learn_tag(value, if voice.is_request { voice.to } else { voice.from }),
-            "via" | "v" => value.split(',').for_each(|via| self.learn_param("branch", "branch=", via)),
-            "conversation-id" => self.learn_invented("conversation-id", value),
-            "contribution-id" => self.learn_invented("contribution-id", value),
-            "cseq" => return self.cseq(line, value, head, voice, out),
+        match Name::of(name.as_bytes()) {
+            Name::CallId => self.learn("call-id", value),
+            Name::From => self.learn_tag(value, if voice.is_request { voice.from } else { voice.to }),
+            Name::To => self.learn_tag(value, if voice.is_request { voice.to } else { voice.from }),
+            Name::Via => value.split(',').for_each(|via| self.learn_param("branch", "branch=", via)),
+            Name::ConversationId => self.learn_invented("conversation-id", value),
+            Name::ContributionId => self.learn_invented("contribution-id", value),
+            Name::CSeq => return self.cseq(line, value, head, voice, out),
             _ => {}
         }
         self.words(line, out);
@@ -250,44 +275,59 @@ impl Normaliser {
         let key = format!("o {user} {id} {}", rest.join(" "));
         let base = *self.versions.entry(key.clone()).or_insert(number);
         self.learn("sdp", &key);
-        let shown = self.placeholders.get(&key).cloned().unwrap_or_default();
+        let shown = self.placeholder(&key).unwrap_or_default();
         out.push_str(&format!("o={user} {shown} {} ", number.wrapping_sub(base)));
         self.words(&rest.join(" "), out);
     }
 
     /// Replaces what is known, word by word, then addresses and moments.
     fn words(&mut self, text: &str, out: &mut String) {
-        let mut replaced = String::with_capacity(text.len());
+        let mut replaced = String::with_capacity(text.len() + 32);
         let mut rest = text;
-        while let Some(start) = rest.find(is_word) {
-            let end = start + rest[start..].find(|char| !is_word(char)).unwrap_or(rest.len() - start);
+        while let Some(start) = rest.bytes().position(is_word) {
+            let end = rest.bytes().skip(start).position(|byte| !is_word(byte)).map_or(rest.len(), |length| start + length);
             replaced.push_str(&rest[..start]);
             self.word(&rest[start..end], &mut replaced);
             rest = &rest[end..];
         }
         replaced.push_str(rest);
-        let moments = MOMENT.replace_all(&replaced, |found: &Captures<'_>| {
-            self.learn("date", &found[0]);
-            self.placeholders.get(&found[0]).cloned().unwrap_or_default()
-        });
-        let addresses = ADDRESS.replace_all(&moments, |found: &Captures<'_>| self.address(found));
-        out.push_str(&addresses);
+        if has_clock(&replaced) {
+            let moments = MOMENT.replace_all(&replaced, |found: &Captures<'_>| {
+                self.learn("date", &found[0]);
+                self.placeholder(&found[0]).unwrap_or_default().to_owned()
+            });
+            return self.addresses(&moments, out);
+        }
+        self.addresses(&replaced, out);
+    }
+
+    fn addresses(&mut self, text: &str, out: &mut String) {
+        let mut done = 0;
+        while let Some(found) = address::next(text, done) {
+            out.push_str(&text[done..found.start]);
+            done = found.end;
+            match self.address(&found) {
+                Some(shown) => out.push_str(&shown),
+                None => out.push_str(&text[found.start..found.end]),
+            }
+        }
+        out.push_str(&text[done..]);
     }
 
     fn word(&self, word: &str, out: &mut String) {
         // Parameters bring their name along: `tag=x`, `boundary=x`.
         let (lead, core) = match word.split_once('=') {
-            Some((name, value)) if !self.placeholders.contains_key(word) => (&word[..=name.len()], value),
+            Some((name, value)) if self.placeholder(word).is_none() => (&word[..=name.len()], value),
             _ => ("", word),
         };
         out.push_str(lead);
-        if let Some(placeholder) = self.placeholders.get(core) {
+        if let Some(placeholder) = self.placeholder(core) {
             return out.push_str(placeholder);
         }
         // End-lines and boundaries stand between dashes; an end-line may be followed by its flag.
         let inner = core.trim_start_matches('-');
         let tail = inner.trim_end_matches(['-', '+']);
-        match self.placeholders.get(tail).filter(|_| !tail.is_empty()) {
+        match self.placeholder(tail).filter(|_| !tail.is_empty()) {
             Some(placeholder) => {
                 out.push_str(&core[..core.len() - inner.len()]);
                 out.push_str(placeholder);
@@ -297,24 +337,19 @@ impl Normaliser {
         }
     }
 
-    fn address(&mut self, found: &Captures<'_>) -> String {
-        let host = &found[1];
-        let port = found.get(2).map(|port| port.as_str());
-        let ip: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-        let Some(ip) = ip else {
-            let owner = self.hosts.get(&host.to_ascii_lowercase()).cloned();
-            return match (owner, port) {
-                (Some(owner), Some(port)) => format!("{host}:{}", self.port(&owner, port)),
-                _ => found[0].to_owned(),
-            };
+    /// How an address is shown; `None` as it is.
+    fn address(&mut self, &Found { host, port, .. }: &Found<'_>) -> Option<String> {
+        let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() else {
+            let port = port?;
+            let owner = self.hosts.get(&host.to_ascii_lowercase())?.clone();
+            return Some(format!("{host}:{}", self.port(&owner, port)));
         };
         let node = port.and_then(|port| port.parse().ok()).and_then(|port| self.nodes.get(&SocketAddr::new(ip, port)).cloned());
-        let owner = node.or_else(|| self.machines.get(&ip).cloned().flatten());
-        match (owner, port) {
-            (Some(owner), None) => format!("<ip:{owner}>"),
-            (Some(owner), Some(port)) => format!("<ip:{owner}>:{}", self.port(&owner, port)),
-            (None, _) => found[0].to_owned(),
-        }
+        let owner = node.or_else(|| self.machines.get(&ip).cloned().flatten())?;
+        Some(match port {
+            None => format!("<ip:{owner}>"),
+            Some(port) => format!("<ip:{owner}>:{}", self.port(&owner, port)),
+        })
     }
 
     /// The port of an actor: its main one, or the first, second, … other one.
@@ -326,18 +361,24 @@ impl Normaliser {
             return format!("<port:{owner}>");
         }
         let key = format!("port {owner} {port}");
-        if !self.placeholders.contains_key(&key) {
-            let number = self.number(&format!("port:{owner}"));
-            self.placeholders.insert(key.clone(), format!("<port:{owner}.{number}>"));
+        if let Some(known) = self.placeholder(&key) {
+            return known.to_owned();
         }
-        self.placeholders.get(&key).cloned().unwrap_or_default()
+        let number = self.number(&format!("port:{owner}"));
+        let shown = format!("<port:{owner}.{number}>");
+        self.place(&key, shown.clone());
+        shown
     }
 }
 
-/// The value after `mark`, up to whatever ends a parameter.
+/// The value after `mark`, which ends in an equals sign, up to whatever ends a parameter.
 fn param<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
-    let at = text.to_ascii_lowercase().find(mark)? + mark.len();
-    let rest = text.get(at..)?;
+    let bytes = text.as_bytes();
+    let is_mark = |at: &usize| {
+        let start = (at + 1).checked_sub(mark.len());
+        start.is_some_and(|start| bytes[start..=*at].eq_ignore_ascii_case(mark.as_bytes()))
+    };
+    let rest = &text[memchr::memchr_iter(b'=', bytes).find(is_mark)? + 1..];
     let end = rest.find(|char: char| matches!(char, ';' | ',' | '>' | '"') || char.is_whitespace()).unwrap_or(rest.len());
     Some(&rest[..end])
 }

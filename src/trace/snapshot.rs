@@ -128,17 +128,10 @@ fn escape(text: &str) -> String {
         if line.starts_with('#') {
             out.push('\\');
         }
-        for char in line.chars() {
-            match char {
-                '\\' => out.push_str("\\\\"),
-                '\n' => out.push_str("\\n\n"),
-                '\r' => out.push_str("\\r\n"),
-                '\t' => out.push_str("\\t"),
-                char if char.is_control() => {
-                    let _ = write!(out, "\\u{{{:x}}}", u32::from(char));
-                }
-                char => out.push(char),
-            }
+        if line.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'\\') {
+            out.push_str(line);
+        } else {
+            escape_line(line, &mut out);
         }
         match end {
             Some(end) => {
@@ -152,6 +145,22 @@ fn escape(text: &str) -> String {
         }
     }
     out.trim_end_matches('\n').to_owned()
+}
+
+/// A line with what would not be seen in it escaped.
+fn escape_line(line: &str, out: &mut String) {
+    for char in line.chars() {
+        match char {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n\n"),
+            '\r' => out.push_str("\\r\n"),
+            '\t' => out.push_str("\\t"),
+            char if char.is_control() => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(char));
+            }
+            char => out.push(char),
+        }
+    }
 }
 
 /// Bytes that are no UTF-8, with each stray byte escaped.
