@@ -15,9 +15,9 @@ use crate::wire::xml::group_state::{self, GroupState, Participant};
 /// A media type and the bytes of that type.
 pub(super) type Typed = (String, Bytes);
 
-/// Puts keys into a body; `None` when there is to be none.
-pub(super) fn fill(body: Option<Typed>, parts: &[Filled<'_>], supplies: &mut Supplies<'_>) -> Result<Option<Typed>, FillFault> {
-    let of = |prefix: &str| parts.iter().filter(|filled| filled.prefix() == Some(prefix)).collect::<Vec<_>>();
+/// Puts the keys of parts into a body; `None` when there is to be none.
+pub(super) fn fill(body: Option<Typed>, keys: &[Filled<'_>], supplies: &mut Supplies<'_>) -> Result<Option<Typed>, FillFault> {
+    let of = |prefix: &str| keys.iter().filter(|filled| filled.prefix() == Some(prefix)).collect::<Vec<_>>();
     let mut body = body.filter(|(_, bytes)| !bytes.is_empty());
     let session = of("sdp");
     if let Some(first) = session.first() {

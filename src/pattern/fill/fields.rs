@@ -1,5 +1,7 @@
 //! Header fields and the start line of a SIP message.
 
+use std::borrow::Cow;
+
 use super::super::grammar::{Grammar, bare_uri};
 use super::super::path::{Subject, is_list};
 use super::{FillFault, Filled, Supplies};
@@ -67,21 +69,17 @@ fn changed_uri(old: &str, inner: &str, value: Option<&str>) -> Option<String> {
 
 fn whole(builder: Builder, filled: &Filled<'_>, name: Name, spelling: &str, supplies: &Supplies<'_>) -> Builder {
     let Some(texts) = &filled.texts else { return builder.remove(spelling) };
-    let mut texts: Vec<String> = texts.clone();
-    if filled.grammar == Grammar::NameAddr {
-        texts = texts.iter().map(|text| address(text, supplies)).collect();
-        if matches!(name, Name::From | Name::To) {
-            texts = texts.into_iter().map(|text| keep_tag(text, builder.value(spelling))).collect();
-        }
+    let old = builder.value(spelling).filter(|_| matches!(name, Name::From | Name::To));
+    let written = |text: &String| keep_tag(address(text, supplies), old);
+    let texts: Cow<'_, [String]> = match filled.grammar {
+        Grammar::NameAddr => texts.iter().map(written).collect(),
+        _ => Cow::Borrowed(texts),
+    };
+    match &*texts {
+        [only] => builder.set(spelling, only),
+        several if is_list(name) || several.is_empty() => builder.set(spelling, several.join(", ")),
+        several => several.iter().fold(builder.remove(spelling), |builder, text| builder.push(spelling, text)),
     }
-    if is_list(name) || texts.len() < 2 {
-        return builder.set(spelling, texts.join(", "));
-    }
-    let mut builder = builder.remove(spelling);
-    for text in texts {
-        builder = builder.push(spelling, text);
-    }
-    builder
 }
 
 /// A name becomes a name-addr, a bare URI gets its brackets.

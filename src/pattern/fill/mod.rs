@@ -5,6 +5,7 @@ mod content;
 mod fields;
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
 use super::ast::{Key, Path, Place, Value};
 use super::env::{Env, substitute};
@@ -107,14 +108,14 @@ pub struct Draft {
 ///
 /// The first key that cannot be sent, or that needs a body that is not there.
 pub fn sip(mut builder: sip::Builder, keys: &[Key], supplies: &mut Supplies<'_>) -> Result<sip::Builder, FillFault> {
-    let (parts, fields): (Vec<Filled<'_>>, Vec<Filled<'_>>) = filled(keys, supplies)?.into_iter().partition(Filled::is_part);
-    if !parts.is_empty() {
+    let filled = filled(keys, supplies)?;
+    if filled.iter().any(Filled::is_part) {
         let body = builder.value("Content-Type").map(|content_type| (content_type.to_owned(), builder.content()));
-        if let Some((content_type, body)) = content::fill(body, &parts, supplies)? {
+        if let Some((content_type, body)) = content::fill(body, &filled, supplies)? {
             builder = builder.body(&content_type, body);
         }
     }
-    for field in &fields {
+    for field in filled.iter().filter(|filled| !filled.is_part()) {
         builder = fields::fill(builder, field, supplies)?;
     }
     Ok(builder)
@@ -126,19 +127,18 @@ pub fn sip(mut builder: sip::Builder, keys: &[Key], supplies: &mut Supplies<'_>)
 ///
 /// The first key that cannot be sent.
 pub fn msrp(mut draft: Draft, keys: &[Key], supplies: &mut Supplies<'_>) -> Result<Draft, FillFault> {
-    let (own, others): (Vec<Filled<'_>>, Vec<Filled<'_>>) =
-        filled(keys, supplies)?.into_iter().partition(|filled| filled.prefix() == Some("msrp"));
-    let (parts, fields): (Vec<Filled<'_>>, Vec<Filled<'_>>) = others.into_iter().partition(Filled::is_part);
-    if !parts.is_empty() {
+    let filled = filled(keys, supplies)?;
+    let is_own = |filled: &Filled<'_>| filled.prefix() == Some("msrp");
+    if filled.iter().any(|filled| filled.is_part() && !is_own(filled)) {
         let body = draft.content_type.take().map(|content_type| (content_type, draft.body.clone()));
-        if let Some((content_type, body)) = content::fill(body, &parts, supplies)? {
+        if let Some((content_type, body)) = content::fill(body, &filled, supplies)? {
             (draft.content_type, draft.body) = (Some(content_type), body);
         }
     }
-    for field in own {
-        msrp_field(&mut draft, &field)?;
+    for field in filled.iter().filter(|filled| is_own(filled)) {
+        msrp_field(&mut draft, field)?;
     }
-    for field in fields {
+    for field in filled.iter().filter(|filled| !filled.is_part()) {
         draft.fields.push((field.key.path.prefix().to_owned(), field.joined(" ")));
     }
     Ok(draft)
@@ -254,8 +254,11 @@ struct Filled<'k> {
     selector: Selector,
     grammar: Grammar,
     /// The texts; `None`: nothing is to stand there.
-    texts: Option<Vec<String>>,
+    texts: Option<Texts>,
 }
+
+/// Texts that a value comes to: mostly one.
+type Texts = SmallVec<[String; 1]>;
 
 impl Filled<'_> {
     fn prefix(&self) -> Option<&'static str> {
@@ -288,32 +291,32 @@ fn filled<'k>(keys: &'k [Key], supplies: &Supplies<'_>) -> Result<Vec<Filled<'k>
 }
 
 /// The texts that a value comes to.
-fn texts(key: &Key, value: &Value, supplies: &Supplies<'_>) -> Result<Option<Vec<String>>, FillFault> {
+fn texts(key: &Key, value: &Value, supplies: &Supplies<'_>) -> Result<Option<Texts>, FillFault> {
     let env = supplies.env;
     Ok(Some(match value {
         Value::Absent => return Ok(None),
-        Value::Literal(text) => vec![substitute(text, env).into_owned()],
+        Value::Literal(text) => smallvec![substitute(text, env).into_owned()],
         Value::Variable(name) => {
             let value = env.variable(name).ok_or_else(|| FillFault::of(key, format!("variable `{name}` has no value yet")))?;
-            vec![value.into_owned()]
+            smallvec![value.into_owned()]
         }
         Value::SameAs { id, path } => {
             let values = env.values_of(id, path).ok_or_else(|| FillFault::of(key, format!("no message `{id}` has come yet")))?;
             if values.is_empty() {
                 return Ok(None);
             }
-            values
+            values.into()
         }
-        Value::Generate { bytes, seed } => vec![generated(*bytes, *seed)],
+        Value::Generate { bytes, seed } => smallvec![generated(*bytes, *seed)],
         Value::List(members) => {
-            let mut out = Vec::new();
+            let mut out = Texts::new();
             for member in members {
                 out.extend(texts(key, member, supplies)?.unwrap_or_default());
             }
             out
         }
         Value::OneOf(choices) if choices.len() == 1 => return texts(key, &choices[0], supplies),
-        Value::Present => vec![String::new()],
+        Value::Present => smallvec![String::new()],
         _ => return Err(FillFault::of(key, format!("`{value}` is no value to send"))),
     }))
 }
