@@ -25,10 +25,10 @@ pub(super) struct Bodies {
     content_type: Option<String>,
     bytes: Bytes,
     parts: OnceCell<Vec<mime::Part>>,
-    sdp: OnceCell<Option<Result<Sdp, Fault>>>,
     cpim: OnceCell<Option<Result<Cpim, Fault>>>,
-    imdn: OnceCell<Option<Box<Imdn>>>,
     // What few messages hold is kept apart, so that what all have stays small.
+    sdp: OnceCell<Option<Result<Box<Sdp>, Fault>>>,
+    imdn: OnceCell<Option<Box<Imdn>>>,
     conference: OnceCell<Option<Box<ConferenceInfo>>>,
     group: OnceCell<Option<Box<GroupState>>>,
 }
@@ -59,8 +59,8 @@ impl Bodies {
     }
 
     pub(super) fn description(&self) -> Option<Result<&Sdp, Fault>> {
-        let read = || Some(Sdp::parse(&self.part(sdp::MEDIA_TYPE)?.body));
-        self.sdp.get_or_init(read).as_ref().map(|sdp| sdp.as_ref().map_err(|fault| *fault))
+        let read = || Some(Sdp::parse(&self.part(sdp::MEDIA_TYPE)?.body).map(Box::new));
+        self.sdp.get_or_init(read).as_ref().map(|sdp| sdp.as_deref().map_err(|fault| *fault))
     }
 
     pub(super) fn message(&self) -> Option<Result<&Cpim, Fault>> {

@@ -96,7 +96,7 @@ pub(super) struct Ground {
     /// How the commits of the PF go.
     pub(super) commits: CommitPlan,
     /// What the core is told about its surroundings.
-    pub(super) core: CoreSettings,
+    pub(super) core: Arc<CoreSettings>,
     /// By what the trace is read.
     pub(super) book: Arc<AddressBook>,
     /// Every knob and its value.
@@ -125,7 +125,7 @@ impl Ground {
             pf: pf_settings(defaults, scenario),
             policy: Policy::of(&values),
             commits: commit_plan(&values),
-            core: CoreSettings { uri: CORE_URI.to_owned(), pf: PF_URI.to_owned(), users, cancel_others: true },
+            core: Arc::new(CoreSettings { uri: CORE_URI.to_owned(), pf: PF_URI.to_owned(), users, cancel_others: true }),
             book: Arc::new(book(land, defaults, &homes)),
             knobs: Arc::new(knobs.collect()),
             homes,
@@ -210,7 +210,7 @@ fn timing(values: &Values) -> Timing {
 #[derive(Clone, Debug)]
 pub(super) struct Home {
     pub(super) party: Party,
-    pub(super) profile: Profile,
+    pub(super) profile: Arc<Profile>,
     pub(super) address: IpAddr,
     pub(super) host: String,
     pub(super) reference: bool,
@@ -249,7 +249,7 @@ fn client(land: Land<'_>, defaults: &Defaults, actor: &Actor, device: Option<&Ar
 
 fn home(defaults: &Defaults, actor: &Actor, device: Option<Arc<str>>, address: IpAddr, host: String) -> Home {
     let party = Party { role: actor.role, name: Arc::clone(&actor.name), device };
-    Home { profile: profile(defaults, actor, &party), party, address, host, reference: actor.reference }
+    Home { profile: Arc::new(profile(defaults, actor, &party)), party, address, host, reference: actor.reference }
 }
 
 fn addresses_of(identity: &Identity) -> Vec<String> {

@@ -97,12 +97,12 @@ fn pf_config(ground: &Ground, seed: u64) -> endpoint::Config {
 /// Every node but the PF: the core, then the homes in their order.
 fn residents(ground: &Ground, seed: u64) -> Vec<Resident> {
     let config = ground.config(seed, "core", ground.core_address, "scscf1.home1.example");
-    let mut core = Core::new(ground.core.clone(), config.clone());
+    let mut core = Core::new(Arc::clone(&ground.core), config.clone());
     let mut residents = Vec::with_capacity(ground.homes.len() + 1);
     for home in &ground.homes {
         let name: Arc<str> = home.party.to_string().into();
         let config = ground.config(seed, &name, home.address, &home.host);
-        let mut actor = Scripted::new(home.profile.clone(), config.clone());
+        let mut actor = Scripted::new(Arc::clone(&home.profile), config.clone());
         if home.party.role == Role::Client {
             core.bind(&home.profile.uri, &home.profile.contact(actor.endpoint().config()));
         }

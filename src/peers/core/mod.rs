@@ -20,6 +20,7 @@ mod forks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::endpoint::Config;
 use crate::endpoint::transport::{Arrival, Source, TransportLayer};
@@ -53,7 +54,7 @@ const MEMORY: usize = 1_000;
 /// The core.
 #[derive(Debug)]
 pub struct Core {
-    settings: CoreSettings,
+    settings: Arc<CoreSettings>,
     transport: TransportLayer,
     /// Where the PF is.
     pf: Option<IpAddr>,
@@ -69,7 +70,8 @@ pub struct Core {
 
 impl Core {
     /// A core on a node of its own, without registered devices.
-    pub fn new(settings: CoreSettings, config: Config) -> Self {
+    pub fn new(settings: impl Into<Arc<CoreSettings>>, config: Config) -> Self {
+        let settings = settings.into();
         let mut location = Location::default();
         for uris in &settings.users {
             location.add_user(uris.clone());

@@ -14,6 +14,7 @@ mod send;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 use super::automatic;
 use super::focus::{self, Notifier};
@@ -114,7 +115,7 @@ struct Pending {
 /// An actor that a script moves.
 #[derive(Debug)]
 pub struct Scripted {
-    profile: Profile,
+    profile: Arc<Profile>,
     endpoint: Endpoint,
     ids: Ids,
     place: Place,
@@ -144,7 +145,8 @@ pub struct Scripted {
 
 impl Scripted {
     /// An actor of this profile on a node of its own.
-    pub fn new(profile: Profile, config: Config) -> Self {
+    pub fn new(profile: impl Into<Arc<Profile>>, config: Config) -> Self {
+        let profile = profile.into();
         let config = profile.dress(config);
         let ids = Ids::new(config.seed, &format!("{}/script", config.name));
         let (reference, habits) = (profile.reference, Habits::of(&profile));
@@ -177,7 +179,7 @@ impl Scripted {
     }
 
     /// Who it is.
-    pub const fn profile(&self) -> &Profile {
+    pub fn profile(&self) -> &Profile {
         &self.profile
     }
 
@@ -202,7 +204,9 @@ impl Scripted {
     /// Makes it a reference actor, or one that follows the automatic list alone.
     pub fn set_reference(&mut self, reference: bool) {
         self.unattended = reference;
-        self.profile.reference = reference;
+        if self.profile.reference != reference {
+            Arc::make_mut(&mut self.profile).reference = reference;
+        }
         self.habits = if reference { Habits::of(&self.profile) } else { Habits::None };
     }
 
@@ -342,7 +346,7 @@ impl Scripted {
     }
 
     /// Whether it is a focus.
-    pub(super) const fn is_focus(&self) -> bool {
+    pub(super) fn is_focus(&self) -> bool {
         matches!(self.profile.role, crate::pattern::ast::Role::Cf)
     }
 
