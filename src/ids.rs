@@ -65,11 +65,15 @@ impl Ids {
 }
 
 /// The lowest `digits` hexadecimal digits of `value` behind `prefix`.
-fn hex(prefix: &str, value: u64, digits: u32) -> String {
+fn hex(prefix: &str, value: u64, digits: usize) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut all = [0; 16];
+    for (place, digit) in all.iter_mut().rev().enumerate() {
+        *digit = DIGITS[(value >> (4 * place)) as usize % 16];
+    }
     let mut text = String::with_capacity(prefix.len() + 24);
     text.push_str(prefix);
-    text.extend((0..digits).rev().map(|place| char::from(DIGITS[(value >> (4 * place)) as usize % 16])));
+    text.push_str(&String::from_utf8_lossy(&all[16 - digits..]));
     text
 }
 

@@ -29,8 +29,8 @@ const MAX_FIELDS: usize = 128;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cpim {
     raw: Raw,
-    headers: Box<[Slot]>,
-    mime: Box<[Slot]>,
+    headers: Vec<Slot>,
+    mime: Vec<Slot>,
     content: usize,
     layout: Layout,
 }
@@ -63,7 +63,7 @@ impl Cpim {
         if let Some(at) = raw.first_non_utf8(0..content) {
             return Err(Fault::new("cpim-utf8", at, "header fields in UTF-8"));
         }
-        Ok(Self { raw, headers: headers.into_boxed_slice(), mime: mime.into_boxed_slice(), content, layout })
+        Ok(Self { raw, headers, mime, content, layout })
     }
 
     /// The bytes of the message.

@@ -326,8 +326,11 @@ impl Builder {
         let mut out = BytesMut::with_capacity(self.encoded_len());
         out.put_slice(self.start().as_bytes());
         out.put_slice(LINE_END.as_bytes());
-        for line in &self.fields {
-            out.put_slice(&self.text.as_bytes()[line.start..line.end]);
+        // Most fields stand in the text as they go out, one behind the other.
+        for lines in self.fields.chunk_by(|line, next| line.end == next.start) {
+            if let (Some(first), Some(last)) = (lines.first(), lines.last()) {
+                out.put_slice(&self.text.as_bytes()[first.start..last.end]);
+            }
         }
         if !self.has_length() {
             // A buffer that grows takes any number.
