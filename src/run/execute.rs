@@ -23,6 +23,7 @@ use crate::suite::Suite;
 use crate::suite::scenario::Scenario;
 use crate::suite::targets::Pics;
 use crate::trace::Header;
+use crate::trace::correlate::Facts;
 use crate::trace::event::Party;
 use crate::trace::parity::Parity;
 use crate::trace::snapshot::Snapshot;
@@ -297,13 +298,14 @@ impl<'a> Course<'a> {
 
     fn outcome(&self, job: &Job<'_>, played: Played) -> Outcome {
         let Played { trace, mut findings, misses, ignored, steps, judgement, clean_up, took } = played;
-        let mut rules = BTreeMap::new();
+        let (mut rules, mut facts) = (BTreeMap::new(), Vec::new());
         if let Some(judgement) = judgement {
             findings.extend(judgement.claims(job.scenario.requirements.iter().map(String::as_str)));
             let states = judgement.requirements.iter().map(|requirement| (requirement, state(requirement.outcome())));
             let triggered = states.filter(|(_, state)| *state != RuleState::NotTriggered);
             rules.extend(triggered.map(|(requirement, state)| (requirement.id.to_string(), state)));
             findings.extend(judgement.findings);
+            facts = judgement.facts;
         }
         let gate = gate_of(&findings, self.fail_on);
         let mut outcome = Outcome {
@@ -328,7 +330,7 @@ impl<'a> Course<'a> {
             remark: String::new(),
         };
         if self.compare && job.repetition == 1 && gate.passes() {
-            outcome.comparison = self.compared(&outcome);
+            outcome.comparison = self.compared(&outcome, &facts);
         }
         outcome
     }
@@ -343,10 +345,10 @@ impl<'a> Course<'a> {
         Some(Parity::of(&accepted.content, &Snapshot::of(&outcome.trace, "", "").content))
     }
 
-    fn compared(&self, outcome: &Outcome) -> Comparison {
+    fn compared(&self, outcome: &Outcome, facts: &[Facts]) -> Comparison {
         let scenario = self.suite.scenario(&outcome.scenario);
         let title = scenario.map_or("", |scenario| scenario.title.as_str());
-        let new = Snapshot::of(&outcome.trace, &format!("{}.yaml", outcome.scenario), title);
+        let new = Snapshot::knowing(facts, &outcome.trace, &format!("{}.yaml", outcome.scenario), title);
         let Some(text) = self.suite.sources.others.get(&format!("{}.snap", outcome.name())) else {
             return Comparison::New(new.to_file());
         };

@@ -30,8 +30,12 @@ pub struct Snapshot {
 impl Snapshot {
     /// The snapshot of a trace.
     pub fn of(trace: &Trace, source: &str, description: &str) -> Self {
-        let facts = Correlation::of(trace).facts;
-        Self { source: source.to_owned(), description: description.to_owned(), content: blocks(trace, &facts) }
+        Self::knowing(&Correlation::of(trace).facts, trace, source, description)
+    }
+
+    /// The snapshot of a trace of which these facts are known already.
+    pub fn knowing(facts: &[Facts], trace: &Trace, source: &str, description: &str) -> Self {
+        Self { source: source.to_owned(), description: description.to_owned(), content: blocks(trace, facts) }
     }
 
     /// The text of the file.
