@@ -138,6 +138,8 @@ impl World {
             self.peers.lose(dialog);
             self.wait_for(Happening::Subscribed);
             self.held = true;
+            // From now on there is something to fetch.
+            self.store(1);
         } else if self.life.focus.is_none() {
             self.wait_for(Happening::FocusConnected);
         }
