@@ -32,7 +32,7 @@ const RECENT: usize = 64;
 
 /// How many events wait to be weighed together. The court is much code: called for an event between
 /// two steps of a simulation, it would find little of itself in the processor's caches.
-const DOCKET: usize = 128;
+const BATCH: usize = 128;
 
 /// How many events a trace of one scenario mostly has.
 const USUAL: usize = 128;
@@ -177,7 +177,7 @@ impl Session<'_> {
                 self.names.add_address(&group, uri.clone());
                 self.learnt.push((group, uri));
             }
-            if self.facts.len() - self.weighed >= DOCKET {
+            if self.facts.len() - self.weighed >= BATCH {
                 self.weigh(events, self.facts.len());
             }
         }

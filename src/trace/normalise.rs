@@ -16,6 +16,7 @@ use super::Header;
 use super::correlate::Facts;
 use super::event::Party;
 use crate::wire::sip::Name;
+use crate::wire::sip::set::{ALPHANUMERIC, Set, is_in, run, set};
 use address::Found;
 
 /// Gives out placeholders for one trace.
@@ -45,10 +46,7 @@ static MOMENT: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Bytes of which identifiers on the wire are made (RFC 3261 25.1 `word` without quotes).
-const fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~' | b'@' | b'=')
-}
+static WORD: Set = set(&[ALPHANUMERIC, b"-.!%*_+`'~@="]);
 
 /// Whether a text may hold a moment, which tells the time as `12:34:56`.
 fn has_clock(text: &str) -> bool {
@@ -284,8 +282,8 @@ impl Normaliser {
     fn words(&mut self, text: &str, out: &mut String) {
         let mut replaced = String::with_capacity(text.len() + 32);
         let mut rest = text;
-        while let Some(start) = rest.bytes().position(is_word) {
-            let end = rest.bytes().skip(start).position(|byte| !is_word(byte)).map_or(rest.len(), |length| start + length);
+        while let Some(start) = rest.bytes().position(|byte| is_in(&WORD, byte)) {
+            let end = start + run(&WORD, &rest.as_bytes()[start..]);
             replaced.push_str(&rest[..start]);
             self.word(&rest[start..end], &mut replaced);
             rest = &rest[end..];

@@ -1,5 +1,11 @@
 //! Finds addresses in a text: an IPv4 address, a bracketed IPv6 one or a host name, and its port.
 
+use crate::wire::sip::set::{ALPHANUMERIC, Set, run, set};
+
+static DIGITS: Set = set(&[b"0123456789"]);
+static IPV6: Set = set(&[b"0123456789abcdefABCDEF:."]);
+static LABEL: Set = set(&[ALPHANUMERIC, b"-"]);
+
 /// Where an address stands in a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Found<'a> {
@@ -35,43 +41,39 @@ pub(super) fn next(text: &str, from: usize) -> Option<Found<'_>> {
             at += 1;
             continue;
         };
-        let digits = if bytes.get(end) == Some(&b':') { run(bytes, end + 1, 5, u8::is_ascii_digit) } else { end };
-        let port = (digits > end + 1).then(|| &text[end + 1..digits]);
-        return Some(Found { start: at, host: &text[at..end], port, end: port.map_or(end, |_| digits) });
+        let port_end = if bytes.get(end) == Some(&b':') { digits(bytes, end + 1, 5) } else { end };
+        let port = (port_end > end + 1).then(|| &text[end + 1..port_end]);
+        return Some(Found { start: at, host: &text[at..end], port, end: port.map_or(end, |_| port_end) });
     }
     None
 }
 
-/// Where a run of such bytes ends that starts at `from`, `most` bytes on at the latest.
-fn run(bytes: &[u8], from: usize, most: usize, is: impl Fn(&u8) -> bool) -> usize {
-    bytes[from..]
-        .iter()
-        .take(most)
-        .position(|byte| !is(byte))
-        .map_or(bytes.len().min(from.saturating_add(most)), |count| from + count)
+/// Where the digits end that start at `from`, so many of them at most.
+fn digits(bytes: &[u8], from: usize, most: usize) -> usize {
+    from + run(&DIGITS, &bytes[from..]).min(most)
 }
 
 fn ipv4(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     for _ in 0..3 {
-        let end = run(bytes, at, 3, u8::is_ascii_digit);
+        let end = digits(bytes, at, 3);
         if end == at || bytes.get(end) != Some(&b'.') {
             return None;
         }
         at = end + 1;
     }
-    let end = run(bytes, at, 3, u8::is_ascii_digit);
+    let end = digits(bytes, at, 3);
     (end > at).then_some(end)
 }
 
 fn ipv6(bytes: &[u8], start: usize) -> Option<usize> {
-    let end = run(bytes, start + 1, usize::MAX, |byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+    let end = start + 1 + run(&IPV6, &bytes[start + 1..]);
     (end > start + 1 && bytes.get(end) == Some(&b']')).then_some(end + 1)
 }
 
 /// Where a name of two or more labels ends, or else where its only label does.
 fn name(bytes: &[u8], start: usize) -> Result<usize, usize> {
-    let label = |from| run(bytes, from, usize::MAX, |byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    let label = |from: usize| from + run(&LABEL, &bytes[from..]);
     let first = label(start);
     let mut end = first;
     while bytes.get(end) == Some(&b'.') {

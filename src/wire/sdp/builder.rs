@@ -159,8 +159,18 @@ impl SdpBuilder {
     /// Adds a media line that refuses the one at this place of an offer (RFC 3264 6): the same with port 0.
     #[must_use]
     pub fn refuse(mut self, offer: &Sdp, at: usize) -> Self {
-        let offered = offer.session().medias.into_iter().nth(at);
-        let refused = offered.map(|offered| MediaLine { port: 0, attributes: Vec::new(), connections: Vec::new(), ..offered });
+        let refused = offer.medias().nth(at).map(|offered| MediaLine {
+            media: offered.media.to_owned(),
+            port: 0,
+            num_ports: None,
+            proto: offered.proto.to_owned(),
+            fmt: offered.fmt.to_owned(),
+            media_title: None,
+            connections: Vec::new(),
+            bandwidths: Vec::new(),
+            key: None,
+            attributes: Vec::new(),
+        });
         self.session.medias.extend(refused);
         self
     }

@@ -7,7 +7,7 @@ pub mod header;
 mod message;
 mod name;
 mod scan;
-mod set;
+pub(crate) mod set;
 mod uri;
 mod validate;
 

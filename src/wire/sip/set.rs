@@ -1,13 +1,13 @@
 //! Sets of bytes, made when this is compiled: one look per byte of a message counts.
 
 /// Which bytes belong to it. Sets that cut text hold ASCII only, so they cut between characters.
-pub(super) type Set = [bool; 256];
+pub(crate) type Set = [bool; 256];
 
 /// The letters and digits.
-pub(super) const ALPHANUMERIC: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+pub(crate) const ALPHANUMERIC: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 /// The set of all bytes in `parts`.
-pub(super) const fn set(parts: &[&[u8]]) -> Set {
+pub(crate) const fn set(parts: &[&[u8]]) -> Set {
     let mut table = [false; 256];
     let mut part = 0;
     while part < parts.len() {
@@ -21,7 +21,7 @@ pub(super) const fn set(parts: &[&[u8]]) -> Set {
     table
 }
 
-pub(super) const fn is_in(set: &Set, byte: u8) -> bool {
+pub(crate) const fn is_in(set: &Set, byte: u8) -> bool {
     set[byte as usize]
 }
 
@@ -58,7 +58,7 @@ fn first_in<const N: usize>(marks: [u8; N], word: [u8; 8]) -> Option<usize> {
 }
 
 /// How many bytes at the start of `text` belong to `set`.
-pub(super) fn run(set: &Set, text: &[u8]) -> usize {
+pub(crate) fn run(set: &Set, text: &[u8]) -> usize {
     text.iter().position(|byte| !is_in(set, *byte)).unwrap_or(text.len())
 }
 
