@@ -117,11 +117,11 @@ impl Media {
         let media = self.line(place, setup, offer.direction().reversed(), group_state);
         let mut answer = SdpBuilder::new(&place.address, self.number, self.version);
         let mut answered = false;
-        for (at, offered) in offer.medias().enumerate() {
+        for offered in offer.medias() {
             let ours =
                 !answered && offered.media == "message" && offered.port != 0 && offered.proto.eq_ignore_ascii_case(&media.proto);
             answered |= ours;
-            answer = if ours { answer.media(&media) } else { answer.refuse(offer, at) };
+            answer = if ours { answer.media(&media) } else { answer.refuse(offered) };
         }
         answer.encode()
     }

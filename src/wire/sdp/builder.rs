@@ -156,10 +156,10 @@ impl SdpBuilder {
         self
     }
 
-    /// Adds a media line that refuses the one at this place of an offer (RFC 3264 6): the same with port 0.
+    /// Adds a media line that refuses one of an offer (RFC 3264 6): the same with port 0.
     #[must_use]
-    pub fn refuse(mut self, offer: &Sdp, at: usize) -> Self {
-        let refused = offer.medias().nth(at).map(|offered| MediaLine {
+    pub fn refuse(mut self, offered: super::MediaLine<'_>) -> Self {
+        self.session.medias.push(MediaLine {
             media: offered.media.to_owned(),
             port: 0,
             num_ports: None,
@@ -171,7 +171,6 @@ impl SdpBuilder {
             key: None,
             attributes: Vec::new(),
         });
-        self.session.medias.extend(refused);
         self
     }
 

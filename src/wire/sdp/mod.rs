@@ -531,7 +531,7 @@ mod tests {
         let altered = SdpBuilder::of(&sdp).direction(Direction::Inactive).attribute("max-size", Some("9")).port(0).encode();
         let altered = Sdp::parse(&altered).unwrap();
         assert_eq!((altered.direction(), altered.max_size(), altered.is_refused()), (Direction::Inactive, Some(9), true));
-        let refused = SdpBuilder::new("::1", 1, 1).refuse(&sdp, 0).encode();
+        let refused = SdpBuilder::new("::1", 1, 1).refuse(sdp.medias().next().unwrap()).encode();
         assert!(Sdp::parse(&refused).unwrap().is_refused());
     }
 
